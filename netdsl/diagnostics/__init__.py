@@ -1,0 +1,34 @@
+"""All that is said to the user about wrong input: sources, spans, diagnostics, and how they are shown."""
+
+from netdsl.diagnostics.diagnostic import (
+    CheckpointError,
+    DataError,
+    DeviceError,
+    Diagnostic,
+    Frame,
+    Label,
+    NetError,
+    SourceError,
+    TrainingError,
+)
+from netdsl.diagnostics.render import render, to_dict
+from netdsl.diagnostics.source import Source, Span
+from netdsl.diagnostics.suggest import closest, did_you_mean
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "DeviceError",
+    "Diagnostic",
+    "Frame",
+    "Label",
+    "NetError",
+    "Source",
+    "SourceError",
+    "Span",
+    "TrainingError",
+    "closest",
+    "did_you_mean",
+    "render",
+    "to_dict",
+]
