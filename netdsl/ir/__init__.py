@@ -1,0 +1,24 @@
+"""The graph IR: frozen values, nodes and parameters; symbolic sizes; the verifier."""
+
+from netdsl.ir.graph import (
+    Constraint,
+    Graph,
+    Init,
+    Node,
+    Optimizer,
+    Parameter,
+    Schedule,
+    Shape,
+    Target,
+    TensorType,
+    Training,
+    Value,
+    parameters_of,
+)
+from netdsl.ir.size import Dim, Floor, Size, Symbol, fixed
+from netdsl.ir.verify import verify
+
+__all__ = [
+    "Constraint", "Dim", "Floor", "Graph", "Init", "Node", "Optimizer", "Parameter", "Schedule", "Shape", "Size",
+    "Symbol", "Target", "TensorType", "Training", "Value", "fixed", "parameters_of", "verify",
+]  # fmt: skip

@@ -1,0 +1,176 @@
+"""The graph: what a net means once its text has been elaborated. The whole IR is on this page.
+
+Nodes are in emitted order, which is topological. Everything is frozen: a pass returns a new graph. Values, parameters
+and nodes are compared by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from netdsl.diagnostics import Frame, Span
+from netdsl.ir.size import Dim
+
+if TYPE_CHECKING:
+    from netdsl.ops.operator import Args, Operator
+
+Shape = tuple[Dim, ...]
+DType = Literal["float32", "int64", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Shape without the batch axis, channels first. `batched` says whether there is a batch axis in front."""
+
+    shape: Shape
+    dtype: DType = "float32"
+    batched: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A tensor of the graph: an input, or an output of one node."""
+
+    name: str
+    type: TensorType
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """How a parameter starts: `he`, `glorot`, `gaussian(std)`, `constant(value)`, ... and a factor on the result."""
+
+    kind: str
+    arguments: tuple[Any, ...] = ()
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A learnable or fixed tensor. A buffer (running statistics, fixed codes) is not counted in `params`."""
+
+    name: str
+    shape: tuple[int, ...]
+    init: Init
+    fan_in: int
+    fan_out: int
+    span: Span
+    trainable: bool = True
+    buffer: bool = False
+    mask: tuple[tuple[int, ...], ...] | None = None  # conv's `connect`: per output map, the inputs it sees
+
+    @property
+    def count(self) -> int:
+        """Numbers that are learned or stored; where a mask leaves connections out, only those that exist."""
+        total = 1
+        for dim in self.shape:
+            total *= dim
+        if self.mask is not None:
+            dense = self.shape[0] * self.shape[1]
+            total = total // dense * sum(len(inputs) for inputs in self.mask)
+        return total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One application of an operator. `name` is its path: `stage2/basic.1/conv`."""
+
+    name: str
+    op: Operator
+    args: Args
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    parameters: Mapping[str, Parameter]
+    span: Span
+    chain: tuple[Frame, ...] = ()
+
+    @property
+    def output(self) -> Value:
+        return self.outputs[0]
+
+    @property
+    def block(self) -> str:
+        return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A condition on the symbolic sizes: `left == right` wherever the net is to work; or symbols that were fixed."""
+
+    left: Dim
+    right: Dim
+    reason: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the loss compares with: a class index (`class`) or a tensor of numbers (`value`)."""
+
+    value: Value
+    kind: Literal["class", "value"]
+    ignore: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A learning rate over time: kind `constant`, `step` or `cosine`, and its numbers (rates; epochs)."""
+
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """`sgd`, `adam` or `adamw`, its learning-rate schedule and its other numbers."""
+
+    kind: str
+    rate: Schedule
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A `train` block: its nodes (all that only the loss and the metrics read), and how the net is trained."""
+
+    targets: tuple[Target, ...]
+    nodes: tuple[Node, ...]
+    loss: Value
+    metrics: Mapping[str, Value]
+    optimizer: Optimizer
+    batch: int
+    epochs: int
+    span: Span
+    prepare: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    augment: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A net: inputs, nodes and outputs; the names of its body as last bound; what is known about legal sizes."""
+
+    name: str
+    path: str
+    hyperparameters: Mapping[str, Any]
+    inputs: tuple[Value, ...]
+    outputs: Mapping[str, Value]
+    nodes: tuple[Node, ...]
+    span: Span
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    constraints: tuple[Constraint, ...] = ()
+    named: Mapping[str, Value] = field(default_factory=dict)
+    training: Training | None = None
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter of the inference network once, in order of first use."""
+        return parameters_of(self.nodes)
+
+
+def parameters_of(nodes: tuple[Node, ...]) -> list[Parameter]:
+    """Every parameter that the nodes use, once, in order of first use."""
+    return list(dict.fromkeys(p for node in nodes for p in node.parameters.values()))

@@ -1,0 +1,86 @@
+"""Argument kinds of operators: what a value must be, and how that is said to the user.
+
+A kind's `check` returns the accepted (normalised) value, or raises ValueError with the expectation in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netdsl.ir.graph import Init
+
+REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`wants` completes the sentence "`stride` must be ..."."""
+
+    wants: str
+    accepts: Callable[[Any], bool]
+
+    def check(self, value: Any) -> Any:
+        if not self.accepts(value):
+            raise ValueError(self.wants)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of an operator: name, kind, default (`REQUIRED`: none) and one line of documentation."""
+
+    name: str
+    kind: Kind
+    default: Any = REQUIRED
+    doc: str = ""
+
+
+def is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _ints(least: int) -> Callable[[Any], bool]:
+    def accepts(value: Any) -> bool:
+        if isinstance(value, list):
+            return 1 <= len(value) <= 3 and all(is_int(v) and v >= least for v in value)
+        return is_int(value) and value >= least
+
+    return accepts
+
+
+def _is_table(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(row, list) and row and all(is_int(v) and v >= 0 for v in row) for row in value)
+    )
+
+
+COUNT = Kind("a whole number of at least 1", lambda v: is_int(v) and v >= 1)
+COUNTS = Kind("a whole number of at least 1, or a list of one per axis", _ints(1))
+NATURAL = Kind("a whole number of at least 0, or a list of one per axis", _ints(0))
+WHOLE = Kind("a whole number", is_int)
+NUMBER = Kind("a number", is_number)
+POSITIVE = Kind("a positive number", lambda v: is_number(v) and v > 0)
+FRACTION = Kind("a number from 0 up to, but without, 1", lambda v: is_number(v) and 0 <= v < 1)
+UNIT = Kind("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
+FLAG = Kind("true or false", lambda v: isinstance(v, bool))
+PADDING = Kind(
+    '"same", a whole number of at least 0, or a list of one per axis', lambda v: v == "same" or _ints(0)(v)
+)
+INIT = Kind("an initialisation such as he, glorot, gaussian(0.01) or zeros", lambda v: isinstance(v, Init))
+TABLE = Kind("none, or a list with the list of input maps for each output map", _is_table)
+AXIS = Kind("channel, height, width, depth, or an axis counted from 0 without batch", lambda v: is_int(v) or v in (
+    "channel", "depth", "height", "width"))  # fmt: skip
+
+
+def choice(*words: str) -> Kind:
+    """One of several words."""
+    listed = ", ".join(f'"{word}"' for word in words[:-1]) + f' or "{words[-1]}"'
+    return Kind(listed, lambda v: v in words)

@@ -1,0 +1,198 @@
+"""Convolution and transposed convolution."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from netdsl.ir.graph import Init, Shape
+from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
+from netdsl.ops.operator import Operator, ParamSpec, Site, elements
+from netdsl.ops.reach import Reach, transposed, window
+from netdsl.ops.registry import operator
+from netdsl.ops.spatial import half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node
+    from netdsl.ops.builder import Builder
+
+HE = Init("he")
+ZEROS = Init("zeros")
+
+_CHANNELS = Argument("channels", COUNT, doc="output channels")
+_KERNEL = Argument("kernel", COUNTS, doc="kernel size")
+_STRIDE = Argument("stride", COUNTS, 1, "step between windows")
+_DILATION = Argument("dilation", COUNTS, 1, "distance between kernel elements")
+_GROUPS = Argument("groups", COUNT, 1, "channel groups that are convolved apart")
+_BIAS = Argument("bias", FLAG, True, "whether a bias is added")
+_TRAINABLE = Argument("trainable", FLAG, True, "false freezes the layer")
+
+
+def _check_groups(site: Site, channels_in: int) -> None:
+    groups, channels = site.args.groups, site.args.channels
+    for count, what in ((channels_in, f"{site.labels[0]} has {channels_in} channels"),
+                        (channels, f"it makes {channels} channels")):  # fmt: skip
+        if count % groups:
+            site.fail("E0304", f"`groups = {groups}` does not divide the channels: {what}", at="groups",
+                      helps=(f"use a divisor of {count}",))  # fmt: skip
+
+
+@operator
+class Conv(Operator):
+    """Convolution (cross-correlation, as in all deep-learning libraries) in 1, 2 or 3 spatial dimensions."""
+
+    name = "conv"
+    summary = "convolution"
+    example = "image[3, 32, 32] -> conv(16, 3, stride = 2)"
+    cost = "one FLOP per output element for the bias"
+    arguments = (
+        _CHANNELS, _KERNEL, _STRIDE,
+        Argument("pad", PADDING, "same", 'cells of zeros on each side; "same": output is ceil(input / stride)'),
+        _DILATION, _GROUPS, _BIAS,
+        Argument("connect", TABLE, None, "for each output map, the list of input maps it sees (LeNet-5)"),
+        Argument("init", INIT, HE, "initialisation of the weights"), _TRAINABLE,
+    )  # fmt: skip
+
+    def resolve(self, site: Site) -> None:
+        a, rank = site.args, spatial_rank(site, self.name)
+        a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation")})
+        if a.pad == "same":
+            a["pads"] = tuple(half_pads(d * (k - 1)) for k, d in zip(a.kernel, a.dilation, strict=True))
+        else:
+            a["pads"] = tuple((p, p) for p in per_axis(site, "pad", rank))
+        channels_in = site.fix(site.inputs[0].shape[0], "channels decide the weights")
+        _check_groups(site, channels_in)
+        if a.connect is not None:
+            self._check_connect(site, a, channels_in)
+
+    def _check_connect(self, site: Site, a: Any, channels_in: int) -> None:
+        if a.groups != 1:
+            site.fail("E0304", "`connect` and `groups` both say which inputs a map sees: give one", at="connect")
+        if len(a.connect) != a.channels:
+            site.fail("E0305", f"`connect` has {len(a.connect)} rows for {a.channels} output maps", at="connect")
+        for row, inputs in enumerate(a.connect):
+            if max(inputs) >= channels_in:
+                site.fail("E0305", f"`connect` row {row} names input map {max(inputs)}, and {site.labels[0]} has maps 0 "
+                          f"to {channels_in - 1}", at="connect")  # fmt: skip
+            if len(set(inputs)) != len(inputs):
+                site.fail("E0305", f"`connect` row {row} names an input map twice", at="connect")
+
+    def shape(self, site: Site) -> Shape:
+        a = site.args
+        sizes = site.inputs[0].shape[1:]
+        axes = zip(sizes, a.kernel, a.stride, a.pads, a.dilation, strict=True)
+        out = (a.channels, *(window_output(size, k, s, p, d) for size, k, s, p, d in axes))
+        require_positive(site, out, a.kernel, a.dilation)
+        return out
+
+    def parameters(self, site: Site) -> dict[str, ParamSpec]:
+        a = site.args
+        per_group = int(site.inputs[0].shape[0]) // a.groups
+        window_size = prod(a.kernel)
+        mask = None if a.connect is None else tuple(tuple(row) for row in a.connect)
+        fan_in = per_group * window_size
+        if mask is not None:
+            fan_in = max(1, sum(len(row) for row in mask) * window_size // len(mask))
+        weight = ParamSpec((a.channels, per_group, *a.kernel), a.init, fan_in, a.channels // a.groups * window_size,
+                           a.trainable, mask=mask)  # fmt: skip
+        bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
+        return {"weight": weight, **bias}
+
+    def macs(self, node: Node) -> int:
+        # with a connection table only the weights that exist multiply
+        return elements(node.output.shape[1:]) * node.parameters["weight"].count
+
+    def flops(self, node: Node) -> int:
+        return elements(node.output.shape) if node.args.bias else 0
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        a = node.args
+        axes = zip(a.kernel, a.stride, a.pads, a.dilation, strict=True)
+        return tuple(window(k, s, p[0], d) for k, s, p, d in axes)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        a = node.args
+        return b.op(
+            "Conv",
+            [b.value(node.inputs[0]), *(b.parameter(p) for p in node.parameters.values())],
+            kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation),
+            pads=onnx_pads(a.pads), group=a.groups,
+        )  # fmt: skip
+
+
+@operator
+class Deconv(Operator):
+    """Transposed convolution (Zeiler et al. 2010; Dumoulin & Visin 2016, section 4)."""
+
+    name = "deconv"
+    summary = "transposed convolution"
+    example = "image[3, 32, 32] -> deconv(16, 2, stride = 2)"
+    cost = "one FLOP per output element for the bias"
+    arguments = (
+        _CHANNELS, _KERNEL, _STRIDE,
+        Argument("pad", PADDING, "same", 'cells cropped on each side; "same": output is input * stride'),
+        Argument("output_pad", NATURAL, 0, "cells added at the end"),
+        _DILATION, _GROUPS, _BIAS,
+        Argument("init", INIT, HE, "initialisation of the weights"), _TRAINABLE,
+    )  # fmt: skip
+
+    def resolve(self, site: Site) -> None:
+        a, rank = site.args, spatial_rank(site, self.name)
+        a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation", "output_pad")})
+        if a.pad == "same":
+            if any(a.output_pad):
+                site.fail("E0306", '`output_pad` goes with a number for `pad`: with "same" the output is in * stride',
+                          at="output_pad")  # fmt: skip
+            totals = [d * (k - 1) + 1 - s for k, s, d in zip(a.kernel, a.stride, a.dilation, strict=True)]
+            # a negative total (a kernel shorter than the stride) pads the end
+            a["crops"] = tuple(half_pads(total) if total >= 0 else (0, total) for total in totals)
+        else:
+            pads = per_axis(site, "pad", rank)
+            a["crops"] = tuple((p, p - extra) for p, extra in zip(pads, a.output_pad, strict=True))
+            for axis, (extra, s, d) in enumerate(zip(a.output_pad, a.stride, a.dilation, strict=True)):
+                if extra >= max(s, d):
+                    site.fail("E0306", f"`output_pad` of {extra} must be below the stride or the dilation (axis "
+                              f"{axis + 1}: {s}, {d})", at="output_pad")  # fmt: skip
+        _check_groups(site, site.fix(site.inputs[0].shape[0], "channels decide the weights"))
+
+    def shape(self, site: Site) -> Shape:
+        a = site.args
+        axes = zip(site.inputs[0].shape[1:], a.kernel, a.stride, a.crops, a.dilation, strict=True)
+        out = (a.channels, *((size - 1) * s + d * (k - 1) + 1 - c[0] - c[1] for size, k, s, c, d in axes))
+        if any(int(size) < 1 for size in out[1:]):
+            site.fail("E0303", f"`pad = {a.pad}` crops all of the output", at="pad")
+        return out
+
+    def parameters(self, site: Site) -> dict[str, ParamSpec]:
+        a = site.args
+        channels_in = int(site.inputs[0].shape[0])
+        window_size = prod(a.kernel)
+        # an output position gathers about window / stride inputs: its fan-in
+        fan_in = max(1, channels_in // a.groups * window_size // prod(a.stride))
+        weight = ParamSpec((channels_in, a.channels // a.groups, *a.kernel), a.init, fan_in,
+                           a.channels // a.groups * window_size, a.trainable)  # fmt: skip
+        bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
+        return {"weight": weight, **bias}
+
+    def macs(self, node: Node) -> int:
+        return elements(node.inputs[0].shape[1:]) * prod(node.parameters["weight"].shape)
+
+    def flops(self, node: Node) -> int:
+        return elements(node.output.shape) if node.args.bias else 0
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        a = node.args
+        axes = zip(a.kernel, a.stride, a.crops, a.dilation, strict=True)
+        return tuple(transposed(k, s, c[0], d) for k, s, c, d in axes)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        a = node.args
+        begins = [c[0] for c in a.crops]
+        ends = [c[1] for c in a.crops]
+        # ONNX wants pads >= 0: what is to be added at the end is output_padding
+        return b.op(
+            "ConvTranspose",
+            [b.value(node.inputs[0]), *(b.parameter(p) for p in node.parameters.values())],
+            kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation), group=a.groups,
+            pads=begins + [max(0, end) for end in ends], output_padding=[max(0, -end) for end in ends],
+        )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Per-axis arguments and window arithmetic, shared by convolutions and pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netdsl.ir.graph import Shape
+from netdsl.ir.size import Dim
+from netdsl.ops.operator import Site, show
+
+Pads = tuple[tuple[int, int], ...]
+
+
+def spatial_rank(site: Site, what: str) -> int:
+    """The number of spatial axes of the one input (1 to 3), or an error."""
+    shape = site.inputs[0].shape
+    if not 2 <= len(shape) <= 4:
+        hint = "a vector goes to `dense`" if len(shape) == 1 else "it has 1 to 3 spatial axes behind the channels"
+        site.fail("E0301", f"`{what}` needs [C, W], [C, H, W] or [C, D, H, W], and {site.labels[0]} is {show(shape)}",
+                  helps=(hint,))  # fmt: skip
+    return len(shape) - 1
+
+
+def per_axis(site: Site, name: str, rank: int) -> tuple[Any, ...]:
+    """The argument as one value per spatial axis."""
+    value = site.args[name]
+    if not isinstance(value, (list, tuple)):
+        return (value,) * rank
+    if len(value) != rank:
+        site.fail("E0302", f"`{name}` lists {len(value)} values, and {site.labels[0]} has {rank} spatial "
+                  f"{'axis' if rank == 1 else 'axes'}", at=name)  # fmt: skip
+    return tuple(value)
+
+
+def half_pads(total: int) -> tuple[int, int]:
+    """A padding of `total` cells, the smaller half first."""
+    return total // 2, total - total // 2
+
+
+def window_output(size: Dim, kernel: int, stride: int, pads: tuple[int, int], dilation: int = 1) -> Dim:
+    """(W - F + 2P) / S + 1, rounded down, with F = dilation * (kernel - 1) + 1."""
+    return (size + (pads[0] + pads[1] - dilation * (kernel - 1) - 1)) // stride + 1
+
+
+def require_positive(site: Site, out: Shape, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> None:
+    """Reject a window that is larger than its padded input."""
+    for axis, (size, k, d) in enumerate(zip(out[1:], kernel, dilation, strict=True)):
+        if int(size) < 1:
+            reach = d * (k - 1) + 1
+            have = site.inputs[0].shape[1 + axis]
+            site.fail("E0303", f"the window of {reach} does not fit: {site.labels[0]} is {show(site.inputs[0].shape)}, "
+                      f"{int(have)} along axis {axis + 1}",
+                      helps=("use a smaller kernel, a padding, or a larger input",), at="kernel")  # fmt: skip
+
+
+def onnx_pads(pads: Pads) -> list[int]:
+    """Pads in ONNX order: all begins, then all ends."""
+    return [begin for begin, _ in pads] + [end for _, end in pads]
