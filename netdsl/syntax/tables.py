@@ -1,0 +1,64 @@
+"""The parser's tables: generated from the grammar when the package is built, loaded when it is used.
+
+Building the tables takes 150 ms and more, loading them 3 ms. They are written as a Python module, `_tables.py`, so
+that nothing is unpickled; in a checkout whose grammar is newer they are built anew.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lark import Lark
+
+_HERE = Path(__file__).parent
+_MODULE = _HERE / "_tables.py"
+#: in a wheel the grammar lies beside this file, in a checkout at the top level
+_GRAMMARS = (_HERE / "netdsl.lark", _HERE.parent.parent / "grammars" / "netdsl.lark")
+_STARTS = ["start", "expression_only"]
+
+
+def grammar_path() -> Path:
+    return next(path for path in _GRAMMARS if path.exists())
+
+
+def generate(grammar: str) -> str:
+    """The source text of `_tables.py`."""
+    from lark.grammar import Rule
+    from lark.lexer import TerminalDef
+
+    lark = Lark(grammar, parser="lalr", lexer="basic", start=_STARTS, maybe_placeholders=False, keep_all_tokens=True)
+    data, memo = lark.memo_serialize([TerminalDef, Rule])
+    return f'"""Generated from netdsl.lark: do not edit."""\n\nDATA = {data!r}\nMEMO = {memo!r}\n'
+
+
+def load(**options: Any) -> Lark:
+    """A parser with the given transformer and postlex."""
+    if not _fresh():
+        return _rebuilt(**options)
+    tables = import_module("netdsl.syntax._tables")
+    return Lark._load_from_dict(tables.DATA, tables.MEMO, **options)
+
+
+def _fresh() -> bool:
+    try:
+        return _MODULE.stat().st_mtime >= grammar_path().stat().st_mtime
+    except FileNotFoundError:
+        return False
+
+
+def _rebuilt(**options: Any) -> Lark:
+    """Build the tables, and keep them where the folder can be written."""
+    import os
+
+    text = generate(grammar_path().read_text(encoding="utf-8"))
+    scope: dict[str, Any] = {}
+    exec(compile(text, "_tables.py", "exec"), scope)  # our own text, generated one line above
+    try:
+        temporary = _MODULE.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(_MODULE)
+    except OSError:
+        pass  # a read-only checkout: slower, not wrong
+    return Lark._load_from_dict(scope["DATA"], scope["MEMO"], **options)
