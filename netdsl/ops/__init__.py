@@ -1,8 +1,13 @@
 """The operators, one declaration each; importing this package fills `OPERATORS`."""
 
-from netdsl.ops import convolution
+from netdsl.ops import activation, arithmetic, convolution, dense, losses, normalization, pooling, shape
 from netdsl.ops.arguments import REQUIRED, Argument
-from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Site, elements, show
+from netdsl.ops.initializers import INITIALIZERS, Initializer
+from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Site, elements, show, show_size
+from netdsl.ops.reach import UNSEEN, Reach, Unseen
 from netdsl.ops.registry import OPERATORS
 
-__all__ = ["OPERATORS", "REQUIRED", "Args", "Argument", "Misfit", "Operator", "ParamSpec", "Site", "elements", "show"]
+__all__ = [
+    "INITIALIZERS", "OPERATORS", "REQUIRED", "UNSEEN", "Args", "Argument", "Initializer", "Misfit", "Operator",
+    "ParamSpec", "Reach", "Site", "Unseen", "elements", "show", "show_size",
+]  # fmt: skip

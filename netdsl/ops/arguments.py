@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from netdsl.ir.graph import Init
+from netdsl.ir.size import Size
+
+#: the greatest float32; a number beyond it would be infinite in the network
+MOST = 3.4028234e38
+#: counts stay below it, so that sizes and products of a few of them fit the tools' integers
+MOST_COUNT = 2**31
 
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
@@ -38,11 +44,11 @@ class Argument:
 
 
 def is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -MOST_COUNT < value < MOST_COUNT
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -MOST <= value <= MOST  # false for NaN
 
 
 def _ints(least: int) -> Callable[[Any], bool]:
@@ -62,6 +68,27 @@ def _is_table(value: Any) -> bool:
     )
 
 
+def _is_crops(value: Any) -> bool:
+    """A whole number, or per axis a whole number or a pair [before, after]."""
+
+    def is_cells(cells: Any) -> bool:
+        return is_int(cells) or (isinstance(cells, list) and len(cells) == 2 and all(map(is_int, cells)))
+
+    return is_int(value) or (isinstance(value, list) and 1 <= len(value) <= 3 and all(map(is_cells, value)))
+
+
+def _is_shape(value: Any) -> bool:
+    def is_size(size: Any) -> bool:
+        return isinstance(size, Size) or (is_int(size) and (size >= 1 or size == -1))
+
+    return isinstance(value, list) and bool(value) and all(map(is_size, value)) and value.count(-1) <= 1
+
+
+def optional(kind: Kind) -> Kind:
+    """The kind, or none."""
+    return Kind(f"none or {kind.wants}", lambda v: v is None or kind.accepts(v))
+
+
 COUNT = Kind("a whole number of at least 1", lambda v: is_int(v) and v >= 1)
 COUNTS = Kind("a whole number of at least 1, or a list of one per axis", _ints(1))
 NATURAL = Kind("a whole number of at least 0, or a list of one per axis", _ints(0))
@@ -74,6 +101,8 @@ FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 PADDING = Kind(
     '"same", a whole number of at least 0, or a list of one per axis', lambda v: v == "same" or _ints(0)(v)
 )
+CROPS = Kind("a whole number (negative to crop), or a list of one, or of one pair [before, after], per axis", _is_crops)
+SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
 INIT = Kind("an initialisation such as he, glorot, gaussian(0.01) or zeros", lambda v: isinstance(v, Init))
 TABLE = Kind("none, or a list with the list of input maps for each output map", _is_table)
 AXIS = Kind("channel, height, width, depth, or an axis counted from 0 without batch", lambda v: is_int(v) or v in (

@@ -14,12 +14,14 @@ class Builder(Protocol):
 
     #: lowering for a training step: batch statistics, dropout active
     training: bool
+    #: the execution provider that is lowered for, where operators need different forms: "cpu" or "cuda"
+    provider: str
 
     def value(self, value: Value) -> str:
         """The ONNX tensor that holds a value of the graph."""
 
     def parameter(self, parameter: Parameter) -> str:
-        """The ONNX tensor that holds a parameter."""
+        """The ONNX tensor that holds a parameter; a buffer as the last `update` left it."""
 
     def op(self, op_type: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Emit a node with one output; return the output's name. An empty input name is an absent optional input."""
@@ -32,6 +34,13 @@ class Builder(Protocol):
 
     def ints(self, values: Sequence[int] | int) -> str:
         """An int64 constant; a scalar for a number."""
+
+    def scratch(self, shape: Sequence[int]) -> str:
+        """A float32 tensor that a kernel may overwrite, whose values do not matter.
+
+        Never shared: a constant per call, and unlike every other constant in its values too (the n-th is full of n,
+        say), because ONNX Runtime merges equal constants of up to 8 elements.
+        """
 
     def dims(self, dims: Sequence[Dim], *, batch: bool = True) -> str:
         """A 1-D int64 tensor with the dimensions, led by the batch size; computed at run time where symbolic."""

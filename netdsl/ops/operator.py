@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from netdsl.ir.graph import Init, Shape, TensorType, Value
+from netdsl.ir.graph import DType, Init, Shape, TensorType, Value
 from netdsl.ir.size import Dim, Size
 from netdsl.ops.arguments import Argument
-from netdsl.ops.reach import Reach
+from netdsl.ops.reach import Reach, Unseen
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
+
+#: no tensor of a network comes near it (4 TiB of float32), and products of sizes stay within int64
+MOST_ELEMENTS = 2**40
 
 
 class Args(dict[str, Any]):
@@ -99,14 +102,35 @@ class Operator:
     style: ClassVar[Literal["layer", "function", "loss"]] = "layer"
     #: one line on what is counted as FLOPs besides 2 x MACs
     cost: ClassVar[str] = "one FLOP per output element"
+    #: the element types that inputs may have
+    dtypes: ClassVar[frozenset[DType]] = frozenset({"float32"})
+    #: whether inputs must have a batch axis; element-wise operators do without
+    batched: ClassVar[bool] = True
+    #: the sign that means this operator between tensors (`+`), where there is one
+    symbol: ClassVar[str | None] = None
 
     def resolve(self, site: Site) -> None:
         """Put defaults that depend on the input (per-axis lists, paddings) into `site.args`."""
 
     def infer(self, site: Site) -> tuple[TensorType, ...]:
         """The output types. The default is one output of `shape(site)`, of the first input's kind."""
+        self.check_inputs(site)
         first = site.inputs[0].type
-        return (TensorType(self.shape(site), first.dtype, any(v.type.batched for v in site.inputs)),)
+        shape = self.shape(site)
+        if elements(shape) > MOST_ELEMENTS:
+            site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample")
+        return (TensorType(shape, first.dtype, first.batched),)
+
+    def check_inputs(self, site: Site) -> None:
+        """Reject inputs of a wrong element type, without the batch axis where one is needed, or of both kinds."""
+        for label, value in zip(site.labels, site.inputs, strict=True):
+            if value.type.dtype not in self.dtypes:
+                site.fail("E0307", f"`{self.name}` computes with {' or '.join(sorted(self.dtypes))}, and {label} is "
+                          f"{value.type.dtype}")  # fmt: skip
+            if self.batched and not value.type.batched:
+                site.fail("E0308", f"`{self.name}` needs a tensor with a batch axis, and {label} is unbatched")
+            if value.type.batched != site.inputs[0].type.batched:
+                site.fail("E0308", f"one of {site.labels[0]} and {label} has a batch axis and the other has none")
 
     def shape(self, site: Site) -> Shape:
         """The output shape without batch; the default keeps the first input's."""
@@ -127,9 +151,19 @@ class Operator:
     def reach(self, node: Node) -> tuple[Reach, ...] | None:
         """Per spatial axis, what input interval an output position sees; None: everything (flatten, global pool).
 
-        The default is element-wise. With several inputs the same reach holds for each.
+        The default is element-wise.
         """
         return tuple(Reach() for _ in node.output.shape[1:])
+
+    def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
+        """What an output position sees of each input, in the order of `node.inputs`; analysis asks only this.
+
+        Per input: one Reach for each spatial axis; None: all of that input; `UNSEEN`: none of its numbers (only its
+        size counts, as for `crop_like`'s second input). An axis along which the input has size 1 and is stretched
+        has stride 0. The default gives `reach(node)` to every input.
+        """
+        reach = self.reach(node)
+        return tuple(reach for _ in node.inputs)
 
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         """Emit ONNX operators through the builder; return the output name(s)."""
@@ -146,4 +180,9 @@ def elements(shape: Shape) -> int:
 
 def show(shape: Shape) -> str:
     """A shape as the user writes it: `[64, H, 32]`, symbolic sizes with their default."""
-    return "[" + ", ".join(f"{dim}={int(dim)}" if isinstance(dim, Size) else str(dim) for dim in shape) + "]"
+    return "[" + ", ".join(map(show_size, shape)) + "]"
+
+
+def show_size(dim: Dim) -> str:
+    """A size as the user writes it, a symbolic one with its default: `H=32`."""
+    return f"{dim}={int(dim)}" if isinstance(dim, Size) else str(dim)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
+
+
+class Unseen(Enum):
+    """In place of a reach: the operator reads the input's size and none of its numbers."""
+
+    UNSEEN = "unseen"
+
+
+UNSEEN = Unseen.UNSEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +39,23 @@ def transposed(kernel: int, stride: int, crop_begin: int, dilation: int = 1) -> 
     return Reach(
         Fraction(1, stride), Fraction(crop_begin - dilation * (kernel - 1), stride), Fraction(crop_begin, stride)
     )
+
+
+def nearest(factor: int) -> Reach:
+    """Nearest-neighbour upsampling: output u sees input floor(u / factor); the hull over the phases u mod factor."""
+    return Reach(Fraction(1, factor), Fraction(1 - factor, factor), 0)
+
+
+def linear(factor: int) -> Reach:
+    """Linear upsampling with half-pixel centres: output u sees inputs floor(c) and floor(c) + 1 of
+    c = (u + 1/2) / factor - 1/2 (only c itself where it is whole).
+
+    With u = factor * q + r, c is below q for 2 r + 1 < factor, whole for 2 r + 1 = factor, and above q for
+    2 r + 1 > factor. The lowest input relative to u / factor is q - 1 at the last phase below, the highest q + 1 at
+    the first phase above.
+    """
+    if factor == 1:
+        return Reach()
+    last_below = factor // 2 - 1
+    first_above = (factor + 1) // 2
+    return Reach(Fraction(1, factor), -1 - Fraction(last_below, factor), 1 - Fraction(first_above, factor))

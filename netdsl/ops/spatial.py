@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim
 from netdsl.ops.operator import Site, show
+
+if TYPE_CHECKING:
+    from netdsl.ops.builder import Builder
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -56,3 +59,9 @@ def require_positive(site: Site, out: Shape, kernel: tuple[int, ...], dilation: 
 def onnx_pads(pads: Pads) -> list[int]:
     """Pads in ONNX order: all begins, then all ends."""
     return [begin for begin, _ in pads] + [end for _, end in pads]
+
+
+def pad_tensor(b: Builder, x: str, pads: Pads, value: float) -> str:
+    """Emit cells of `value` around the spatial axes of a batched tensor; no padding is negative."""
+    begins, ends = zip(*((0, 0), (0, 0), *pads), strict=True)
+    return b.op("Pad", [x, b.ints([*begins, *ends]), b.floats(value)], mode="constant")

@@ -1,0 +1,165 @@
+"""Activations, the identity and dropout: one output element for one input element."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netdsl.ops.arguments import FRACTION, NUMBER, Argument, choice
+from netdsl.ops.operator import Operator, Site
+from netdsl.ops.registry import operator
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node
+    from netdsl.ops.builder import Builder
+
+
+@operator
+class Relu(Operator):
+    """max(x, 0)."""
+
+    name = "relu"
+    summary = "rectifier, max(x, 0)"
+    example = "image[3, 32, 32] -> relu"
+    batched = False
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Relu", [b.value(node.inputs[0])])
+
+
+@operator
+class Relu6(Operator):
+    """min(max(x, 0), 6) (Sandler et al. 2018, MobileNetV2)."""
+
+    name = "relu6"
+    summary = "rectifier with a ceiling, min(max(x, 0), 6)"
+    example = "image[3, 32, 32] -> relu6"
+    batched = False
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Clip", [b.value(node.inputs[0]), b.floats(0.0), b.floats(6.0)])
+
+
+@operator
+class LeakyRelu(Operator):
+    """x where it is positive, slope * x elsewhere (Maas et al. 2013)."""
+
+    name = "leaky_relu"
+    summary = "rectifier with a slope below zero"
+    example = "image[3, 32, 32] -> leaky_relu(0.1)"
+    batched = False
+    arguments = (Argument("slope", NUMBER, 0.01, "factor below zero"),)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("LeakyRelu", [b.value(node.inputs[0])], alpha=float(node.args.slope))
+
+
+@operator
+class Sigmoid(Operator):
+    """1 / (1 + exp(-x))."""
+
+    name = "sigmoid"
+    summary = "logistic function, 1 / (1 + exp(-x))"
+    example = "image[3, 32, 32] -> sigmoid"
+    batched = False
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Sigmoid", [b.value(node.inputs[0])])
+
+
+@operator
+class Tanh(Operator):
+    """The hyperbolic tangent."""
+
+    name = "tanh"
+    summary = "hyperbolic tangent"
+    example = "image[3, 32, 32] -> tanh"
+    batched = False
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Tanh", [b.value(node.inputs[0])])
+
+
+@operator
+class ScaledTanh(Operator):
+    """1.7159 tanh(2 x / 3), which is about +1 and -1 at +1 and -1 (LeCun et al. 1998, appendix A)."""
+
+    name = "scaled_tanh"
+    summary = "LeNet-5's activation, 1.7159 tanh(2 x / 3)"
+    example = "image[1, 32, 32] -> scaled_tanh"
+    batched = False
+
+    def lower(self, node: Node, b: Builder) -> str:
+        inner = b.op("Mul", [b.value(node.inputs[0]), b.floats(2 / 3)])
+        return b.op("Mul", [b.op("Tanh", [inner]), b.floats(1.7159)])
+
+
+@operator
+class Gelu(Operator):
+    """x times the normal distribution function of x (Hendrycks & Gimpel 2016), exactly or by a tanh."""
+
+    name = "gelu"
+    summary = "Gaussian error linear unit"
+    example = "image[3, 32, 32] -> gelu"
+    batched = False
+    arguments = (Argument("approximate", choice("none", "tanh"), "none", '"tanh": the cheaper approximation'),)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Gelu", [b.value(node.inputs[0])], approximate=node.args.approximate)
+
+
+@operator
+class Softmax(Operator):
+    """exp(x_c) / sum over the channels of exp(x), at each position."""
+
+    name = "softmax"
+    summary = "softmax over the channels"
+    example = "vector[10] -> softmax"
+
+    def resolve(self, site: Site) -> None:
+        if not site.inputs[0].shape:
+            site.fail("E0301", f"`softmax` goes over the channels, and {site.labels[0]} has none")
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Softmax", [b.value(node.inputs[0])], axis=1)
+
+
+@operator
+class Identity(Operator):
+    """The input as it is."""
+
+    name = "identity"
+    summary = "the input as it is"
+    example = "image[3, 32, 32] -> identity"
+    cost = "none"
+    batched = False
+    dtypes = frozenset({"float32", "int64", "bool"})
+
+    def flops(self, node: Node) -> int:
+        return 0
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Identity", [b.value(node.inputs[0])])
+
+
+@operator
+class Dropout(Operator):
+    """In training each element is zero with probability `rate`, and the others are divided by 1 - rate; the identity
+    at inference (Srivastava et al. 2014, in the inverted form)."""
+
+    name = "dropout"
+    summary = "random zeros in training"
+    example = "vector[64] -> dropout(0.5)"
+    cost = "none: the identity at inference"
+    batched = False
+    arguments = (Argument("rate", FRACTION, 0.5, "probability of a zero"),)
+
+    def flops(self, node: Node) -> int:
+        return 0
+
+    def lower(self, node: Node, b: Builder) -> str:
+        x, rate = b.value(node.inputs[0]), float(node.args.rate)
+        if not b.training or rate == 0.0:
+            return b.op("Identity", [x])
+        kept = b.op("GreaterOrEqual", [b.uniform(x), b.floats(rate)])
+        mask = b.op("Where", [kept, b.floats(1 / (1 - rate)), b.floats(0.0)])
+        return b.op("Mul", [x, mask])

@@ -1,0 +1,47 @@
+"""The axes of a tensor without its batch axis, and how they are named to the user."""
+
+from __future__ import annotations
+
+from netdsl.ir.size import Dim
+from netdsl.ops.operator import Site, show, show_size
+
+_WORDS: dict[int, tuple[str, ...]] = {
+    1: ("channel",),
+    2: ("channel", "width"),
+    3: ("channel", "height", "width"),
+    4: ("channel", "depth", "height", "width"),
+}
+
+
+def axis_index(site: Site, axis: int | str, rank: int) -> int:
+    """The position of an axis given by name, or by number counted without batch."""
+    words = _WORDS.get(rank, ("channel",))
+    if isinstance(axis, str) and axis in words:
+        return words.index(axis)
+    if isinstance(axis, int) and 0 <= axis < rank:
+        return axis
+    site.fail("E0317", f"{site.labels[0]} is {show(site.inputs[0].shape)} and has no axis `{axis}`",
+              helps=(f"its axes are {', '.join(words)}, or 0 to {rank - 1}",) if rank else (), at="axis")  # fmt: skip
+
+
+def difference(rank: int, axis: int, a: Dim, b: Dim) -> str:
+    """That two sizes differ, in words: `heights 89 and 88 differ`."""
+    words = _WORDS.get(rank)
+    if words is None:
+        return f"sizes {show_size(a)} and {show_size(b)} of axis {axis} differ"
+    return f"{words[axis]}s {show_size(a)} and {show_size(b)} differ"
+
+
+def reconcile(site: Site, first: int, second: int, axis: int) -> tuple[str, ...]:
+    """Ways out where two inputs differ along an axis."""
+    a, b = (int(site.inputs[i].shape[axis]) for i in (first, second))
+    large, small = (first, second) if a > b else (second, first)
+    names = [site.labels[i].strip("`") for i in (large, small)]
+    if axis == 0:
+        return (f"`-> conv({max(a, b)}, 1)` brings {site.labels[small]} to {max(a, b)} channels",)
+    helps = [f"crop the larger, `({names[0]}, {names[1]}) -> crop_like`, or enlarge the smaller with `pad`"]
+    if max(a, b) % min(a, b) == 0:
+        helps.append(f"`upsample({max(a, b) // min(a, b)})` brings {site.labels[small]} to {max(a, b)}")
+    elif abs(a - b) == 1:
+        helps.append("an odd size was halved on the way: use an input size divisible by all the strides")
+    return tuple(helps)

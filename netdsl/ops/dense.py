@@ -1,0 +1,95 @@
+"""Layers that see a whole vector: the dense layer and LeNet-5's radial basis functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netdsl.ir.graph import Init, Shape
+from netdsl.ops.arguments import COUNT, FLAG, INIT, Argument
+from netdsl.ops.operator import Operator, ParamSpec, Site, show
+from netdsl.ops.registry import operator
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node
+    from netdsl.ops.builder import Builder
+
+
+def _vector(site: Site, what: str) -> int:
+    """The length of the one input, which must be a vector; a symbolic one is fixed."""
+    shape = site.inputs[0].shape
+    if len(shape) != 1:
+        ways = ("put `flatten` or `global_avg_pool` before it", "per position use `conv(n, 1)`")
+        site.fail("E0310", f"`{what}` needs a vector [D], and {site.labels[0]} is {show(shape)}",
+                  helps=ways if shape else ())  # fmt: skip
+    return site.fix(shape[0], "the vector's length decides the weights")
+
+
+@operator
+class Dense(Operator):
+    """A fully connected layer: y = W x + b, [D] to [units]."""
+
+    name = "dense"
+    summary = "fully connected layer"
+    example = "vector[64] -> dense(10)"
+    cost = "one FLOP per output element for the bias"
+    arguments = (
+        Argument("units", COUNT, doc="output numbers"),
+        Argument("bias", FLAG, True, "whether a bias is added"),
+        Argument("init", INIT, Init("he"), "initialisation of the weights"),
+        Argument("trainable", FLAG, True, "false freezes the layer"),
+    )
+
+    def resolve(self, site: Site) -> None:
+        _vector(site, self.name)
+
+    def shape(self, site: Site) -> Shape:
+        return (site.args.units,)
+
+    def parameters(self, site: Site) -> dict[str, ParamSpec]:
+        a, length = site.args, int(site.inputs[0].shape[0])
+        weight = ParamSpec((a.units, length), a.init, length, a.units, a.trainable)
+        bias = {"bias": ParamSpec((a.units,), Init("zeros"), trainable=a.trainable)} if a.bias else {}
+        return {"weight": weight, **bias}
+
+    def macs(self, node: Node) -> int:
+        return node.parameters["weight"].count
+
+    def flops(self, node: Node) -> int:
+        return node.args.units if node.args.bias else 0
+
+    def lower(self, node: Node, b: Builder) -> str:
+        parameters = [b.parameter(p) for p in node.parameters.values()]
+        return b.op("Gemm", [b.value(node.inputs[0]), *parameters], transB=1)
+
+
+@operator
+class Rbf(Operator):
+    """Euclidean radial basis functions, y_i = sum over j of (x_j - w_ij)^2, [D] to [classes]: LeNet-5's output
+    (LeCun et al. 1998, section II.B). The codes w are +1 or -1, fixed, and stored as a buffer.
+
+    The smallest output is the class: as logits use `-y`. The paper counts one connection per code element (840).
+    """
+
+    name = "rbf"
+    summary = "squared distance to a fixed code of +1 and -1 per class"
+    example = "vector[84] -> rbf(10)"
+    cost = "three FLOPs per code element (subtract, square, add); no MACs"
+    arguments = (Argument("classes", COUNT, doc="number of codes"),)
+
+    def resolve(self, site: Site) -> None:
+        _vector(site, self.name)
+
+    def shape(self, site: Site) -> Shape:
+        return (site.args.classes,)
+
+    def parameters(self, site: Site) -> dict[str, ParamSpec]:
+        shape = (site.args.classes, int(site.inputs[0].shape[0]))
+        return {"codes": ParamSpec(shape, Init("signs"), trainable=False, buffer=True)}
+
+    def flops(self, node: Node) -> int:
+        return 3 * node.parameters["codes"].count
+
+    def lower(self, node: Node, b: Builder) -> str:
+        rows = b.op("Unsqueeze", [b.value(node.inputs[0]), b.ints([1])])
+        gap = b.op("Sub", [rows, b.parameter(node.parameters["codes"])])
+        return b.op("ReduceSum", [b.op("Mul", [gap, gap]), b.ints([2])], keepdims=0)

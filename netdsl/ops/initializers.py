@@ -1,0 +1,31 @@
+"""The initialisations that a file can name: `init = gaussian(0.01)`. The numbers are drawn in `netdsl/lower`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netdsl.ops.arguments import NUMBER, POSITIVE, Argument
+
+
+@dataclass(frozen=True, slots=True)
+class Initializer:
+    """A name, its arguments in the order of `Init.arguments`, and one line of documentation."""
+
+    name: str
+    doc: str
+    arguments: tuple[Argument, ...] = ()
+
+
+_ALL = (
+    Initializer("he", "normal with variance 2 / fan-in (He et al. 2015)"),
+    Initializer("glorot", "uniform with variance 2 / (fan-in + fan-out) (Glorot & Bengio 2010)"),
+    Initializer("gaussian", "normal around 0", (Argument("std", POSITIVE, doc="standard deviation"),)),
+    Initializer("uniform", "uniform from -limit to limit", (Argument("limit", POSITIVE, doc="greatest magnitude"),)),
+    Initializer("zeros", "all 0"),
+    Initializer("ones", "all 1"),
+    Initializer("constant", "all the same", (Argument("value", NUMBER, doc="the number"),)),
+    Initializer("bilinear", "bilinear upsampling, channel by channel (Long et al. 2015), for deconv"),
+    Initializer("signs", "+1 or -1 at random"),
+)
+
+INITIALIZERS: dict[str, Initializer] = {initializer.name: initializer for initializer in _ALL}

@@ -1,0 +1,152 @@
+"""Pools over windows and over whole maps."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from netdsl.ir.graph import Shape
+from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
+from netdsl.ops.operator import Operator, Site, elements
+from netdsl.ops.reach import Reach, window
+from netdsl.ops.registry import operator
+from netdsl.ops.spatial import half_pads, onnx_pads, pad_tensor, per_axis, require_positive, spatial_rank, window_output
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node
+    from netdsl.ops.builder import Builder
+
+_KERNEL = Argument("kernel", COUNTS, doc="window size")
+_STRIDE = Argument("stride", optional(COUNTS), None, "step between windows; none: the kernel, windows side by side")
+_PAD = Argument("pad", PADDING, 0, 'cells on each side; "same": output is ceil(input / stride)')
+_CEIL = Argument("ceil", FLAG, False, "round sizes up: the last window may hang over the end, but starts before it")
+#: takes part in a maximum without ever being it
+_LOWEST = -3.4028234663852886e38
+
+
+class _Pool(Operator):
+    """What the window pools share: `pads` are the given paddings, `reaching` those with ceil's overhang."""
+
+    cost = "one FLOP per window element and output element"
+
+    def resolve(self, site: Site) -> None:
+        a, rank = site.args, spatial_rank(site, self.name)
+        if a.stride is None:
+            a["stride"] = a.kernel
+        a.setdefault("dilation", 1)
+        a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation")})
+        spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
+        if a.pad == "same":
+            a["pads"] = tuple(half_pads(span) for span in spans)
+        else:
+            a["pads"] = tuple((p, p) for p in per_axis(site, "pad", rank))
+        # Rounding up is a longer padding at the end: one stride less a cell, but no window may start behind the input.
+        a["reaching"] = tuple(
+            (begin, min(end + s - 1, span)) if a.ceil else (begin, end)
+            for (begin, end), s, span in zip(a.pads, a.stride, spans, strict=True)
+        )
+        for axis, (pads, span, d) in enumerate(zip(a.pads, spans, a.dilation, strict=True)):
+            size = int(site.inputs[0].shape[1 + axis])
+            if max(pads) > span:
+                site.fail("E0313", f"`pad = {max(pads)}` puts whole windows of {span + 1} into the padding",
+                          helps=(f"the padding can be at most {span}",), at="pad")  # fmt: skip
+            if max(pads) > 0 and d > size:
+                site.fail("E0313", f"windows with `dilation = {d}` step over all {size} cells of {site.labels[0]}",
+                          at="dilation")  # fmt: skip
+
+    def shape(self, site: Site) -> Shape:
+        a, (channels, *sizes) = site.args, site.inputs[0].shape
+        axes = zip(sizes, a.kernel, a.stride, a.reaching, a.dilation, strict=True)
+        out = (channels, *(window_output(size, k, s, p, d) for size, k, s, p, d in axes))
+        require_positive(site, out, a.kernel, a.dilation)
+        return out
+
+    def flops(self, node: Node) -> int:
+        return elements(node.output.shape) * prod(node.args.kernel)
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        a = node.args
+        axes = zip(a.kernel, a.stride, a.pads, a.dilation, strict=True)
+        return tuple(window(k, s, p[0], d) for k, s, p, d in axes)
+
+
+@operator
+class MaxPool(_Pool):
+    """The greatest element of each window; padding never wins."""
+
+    name = "max_pool"
+    summary = "maximum over windows"
+    example = "image[3, 32, 32] -> max_pool(2)"
+    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("dilation", COUNTS, 1, "distance between window elements"))
+
+    def lower(self, node: Node, b: Builder) -> str:
+        a, x = node.args, b.value(node.inputs[0])
+        pads = a.reaching
+        # ONNX Runtime refuses a padding as large as the undilated kernel, and cuDNN knows symmetric ones only
+        uneven = b.provider == "cuda" and any(begin != end for begin, end in pads)
+        if uneven or any(max(p) >= k for p, k in zip(pads, a.kernel, strict=True)):
+            x = pad_tensor(b, x, pads, _LOWEST)
+            pads = ((0, 0),) * len(pads)
+        return b.op("MaxPool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation),
+                    pads=onnx_pads(pads))  # fmt: skip
+
+
+@operator
+class AvgPool(_Pool):
+    """The mean of each window: over the cells inside the input, or with `count_pad` over the padding zeros too."""
+
+    name = "avg_pool"
+    summary = "mean over windows"
+    example = "image[3, 32, 32] -> avg_pool(2)"
+    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"))
+
+    def lower(self, node: Node, b: Builder) -> str:
+        a, x = node.args, b.value(node.inputs[0])
+        pads = a.reaching
+        if a.count_pad and any(map(any, a.pads)):
+            # Padding counts and ceil's overhang does not: make cells of the one, leave the other to the pool.
+            x = pad_tensor(b, x, a.pads, 0.0)
+            pads = tuple((0, end - given) for (_, end), (_, given) in zip(a.reaching, a.pads, strict=True))
+        return b.op("AveragePool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), pads=onnx_pads(pads))
+
+
+class _GlobalPool(Operator):
+    """What the pools over whole maps share: [C, ...] becomes [C]."""
+
+    cost = "one FLOP per input element"
+    onnx: str
+
+    def resolve(self, site: Site) -> None:
+        spatial_rank(site, self.name)
+
+    def shape(self, site: Site) -> Shape:
+        return site.inputs[0].shape[:1]
+
+    def flops(self, node: Node) -> int:
+        return elements(node.inputs[0].shape)
+
+    def reach(self, node: Node) -> None:
+        return None
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Flatten", [b.op(self.onnx, [b.value(node.inputs[0])])], axis=1)
+
+
+@operator
+class GlobalAvgPool(_GlobalPool):
+    """The mean of each channel's map (Lin et al. 2014, Network in Network)."""
+
+    name = "global_avg_pool"
+    summary = "mean of each channel's map, [C, H, W] to [C]"
+    example = "image[3, 32, 32] -> global_avg_pool"
+    onnx = "GlobalAveragePool"
+
+
+@operator
+class GlobalMaxPool(_GlobalPool):
+    """The greatest element of each channel's map."""
+
+    name = "global_max_pool"
+    summary = "maximum of each channel's map, [C, H, W] to [C]"
+    example = "image[3, 32, 32] -> global_max_pool"
+    onnx = "GlobalMaxPool"

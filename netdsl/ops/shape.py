@@ -1,0 +1,285 @@
+"""Operators that move elements and compute none, and upsampling."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from netdsl.ir.graph import Shape
+from netdsl.ir.size import Dim, Size
+from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NUMBER, SHAPE, Argument, choice
+from netdsl.ops.axes import axis_index, difference, reconcile
+from netdsl.ops.operator import Operator, Site, elements, show
+from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
+from netdsl.ops.registry import operator
+from netdsl.ops.spatial import pad_tensor, per_axis, spatial_rank
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node
+    from netdsl.ops.builder import Builder
+
+#: past any end, as ONNX's Slice has it
+_END = 2**63 - 1
+
+
+class _Move(Operator):
+    """What the operators that move elements share."""
+
+    cost = "none"
+    dtypes = frozenset({"float32", "int64", "bool"})
+
+    def flops(self, node: Node) -> int:
+        return 0
+
+
+def _linear(site: Site, dims: tuple[Dim, ...], why: str) -> tuple[Dim, ...]:
+    """The dimensions such that their product is a size: where several are symbolic they are fixed."""
+    if sum(isinstance(dim, Size) for dim in dims) > 1:
+        return tuple(site.fix(dim, why) for dim in dims)
+    return dims
+
+
+def _product(dims: tuple[Dim, ...]) -> Dim:
+    """The product; one factor at most is symbolic."""
+    count = prod(dim for dim in dims if isinstance(dim, int))
+    return next((dim * count for dim in dims if isinstance(dim, Size)), count)
+
+
+def _reshape(b: Builder, x: str, shape: Shape) -> str:
+    """0 keeps the batch; one computed size can be left to ONNX as -1."""
+    if sum(isinstance(dim, Size) for dim in shape) <= 1:
+        return b.op("Reshape", [x, b.ints([0, *(-1 if isinstance(dim, Size) else dim for dim in shape)])])
+    return b.op("Reshape", [x, b.dims(shape)])
+
+
+@operator
+class Flatten(_Move):
+    """All elements of a sample as one vector, the last axis running fastest."""
+
+    name = "flatten"
+    summary = "[C, H, W] to the vector [C * H * W]"
+    example = "image[3, 32, 32] -> flatten"
+
+    def shape(self, site: Site) -> Shape:
+        return (_product(_linear(site, site.inputs[0].shape, "the element count is a product of sizes")),)
+
+    def reach(self, node: Node) -> None:
+        return None
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Flatten", [b.value(node.inputs[0])], axis=1)
+
+
+@operator
+class Reshape(_Move):
+    """The same elements in the same order under another shape; the size given as -1 follows from the others."""
+
+    name = "reshape"
+    summary = "the same elements under another shape"
+    example = "reshape(vector[64], [4, 4, -1])"
+    style = "function"
+    arguments = (Argument("shape", SHAPE, doc="the new shape without batch; one size may be -1"),)
+
+    def shape(self, site: Site) -> Shape:
+        have, want = list(site.inputs[0].shape), list(site.args.shape)
+        # symbolic sizes that stand on both sides need no arithmetic
+        for dim in [dim for dim in have if isinstance(dim, Size)]:
+            if dim in want:
+                have.remove(dim)
+                want.remove(dim)
+        why = "a reshape's element count is a product of sizes"
+        have = list(_linear(site, tuple(have), why))
+        given = _linear(site, tuple(dim for dim in want if dim != -1), why)
+        count = _product(tuple(have))
+        if -1 not in want:
+            if not site.same(count, _product(given), "a reshape keeps the number of elements"):
+                self._reject(site)
+            return tuple(site.args.shape)
+        rest = site.fix(_product(given), why)
+        if int(count) < rest or not site.same(count // rest * rest, count, "a reshape keeps the number of elements"):
+            self._reject(site)
+        return tuple(count // rest if dim == -1 else dim for dim in site.args.shape)
+
+    def _reject(self, site: Site) -> None:
+        shape, count = site.inputs[0].shape, elements(site.inputs[0].shape)
+        given = elements(tuple(dim for dim in site.args.shape if dim != -1))
+        verdict = f"{given} do not divide them" if -1 in site.args.shape else f"{show(tuple(site.args.shape))} has {given}"
+        site.fail("E0315", f"cannot reshape {site.labels[0]}: {show(shape)} has {count} elements, and {verdict}",
+                  at="shape")  # fmt: skip
+
+    def reach(self, node: Node) -> None:
+        return None
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return _reshape(b, b.value(node.inputs[0]), node.output.shape)
+
+
+@operator
+class Pad(_Move):
+    """Cells of a value around each map; a negative number crops. Padding comes before cropping."""
+
+    name = "pad"
+    summary = "cells around each map, or with negative numbers a crop"
+    example = "image[3, 32, 32] -> pad(2)"
+    dtypes = frozenset({"float32"})
+    arguments = (
+        Argument("cells", CROPS, doc="cells on each side; a list has one number, or one pair [before, after], per axis"),
+        Argument("value", NUMBER, 0, "what the cells hold"),
+    )
+
+    def resolve(self, site: Site) -> None:
+        cells = per_axis(site, "cells", spatial_rank(site, self.name))
+        site.args["pads"] = tuple(tuple(c) if isinstance(c, list) else (c, c) for c in cells)
+
+    def shape(self, site: Site) -> Shape:
+        channels, *sizes = site.inputs[0].shape
+        out = (channels, *(size + sum(pads) for size, pads in zip(sizes, site.args.pads, strict=True)))
+        if any(int(size) < 1 for size in out):
+            site.fail("E0303", f"the crop leaves nothing of {site.labels[0]}, which is {show(site.inputs[0].shape)}",
+                      at="cells")  # fmt: skip
+        return out
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        return tuple(Reach(1, -before, -before) for before, _ in node.args.pads)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        x, pads = b.value(node.inputs[0]), node.args.pads
+        grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+        if any(map(any, grown)):
+            x = pad_tensor(b, x, grown, float(node.args.value))
+        if any(min(p) < 0 for p in pads):
+            starts = [max(-before, 0) for before, _ in pads]
+            ends = [after if after < 0 else _END for _, after in pads]
+            x = b.op("Slice", [x, b.ints(starts), b.ints(ends), b.ints(list(range(2, 2 + len(pads))))])
+        return x if any(map(any, pads)) else b.op("Identity", [x])
+
+
+@operator
+class CropLike(_Move):
+    """The first tensor cut to the second's spatial size, as much on each side (one cell more at the end where the
+    difference is odd): the skips of the original U-Net (Ronneberger et al. 2015)."""
+
+    name = "crop_like"
+    summary = "the first of two tensors, centre-cropped to the second's spatial size"
+    example = "(image[3, 32, 32], small[8, 28, 28]) -> crop_like"
+    arity = (2, 2)
+
+    def resolve(self, site: Site) -> None:
+        skip, like = (value.shape for value in site.inputs)
+        if len(skip) != len(like) or len(skip) < 2:
+            site.fail("E0301", f"`crop_like` needs two tensors with the same number of spatial axes: {site.labels[0]} is "
+                      f"{show(skip)} and {site.labels[1]} {show(like)}")  # fmt: skip
+        for axis, (have, want) in enumerate(zip(skip[1:], like[1:], strict=True), start=1):
+            if int(have) < int(want):
+                site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, "
+                          + difference(len(skip), axis, have, want),
+                          helps=("`crop_like` cuts the first tensor to the size of the second; `pad` enlarges",))  # fmt: skip
+        site.args["offsets"] = tuple((have - want) // 2 for have, want in zip(skip[1:], like[1:], strict=True))
+
+    def shape(self, site: Site) -> Shape:
+        return (site.inputs[0].shape[0], *site.inputs[1].shape[1:])
+
+    def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
+        return tuple(Reach(1, int(offset), int(offset)) for offset in node.args.offsets), UNSEEN
+
+    def lower(self, node: Node, b: Builder) -> str:
+        x, offsets, sizes = b.value(node.inputs[0]), node.args.offsets, node.output.shape[1:]
+        if node.inputs[0].shape == node.output.shape:
+            return b.op("Identity", [x])
+        ends = tuple(offset + size for offset, size in zip(offsets, sizes, strict=True))
+        axes = b.ints(list(range(2, 2 + len(sizes))))
+        return b.op("Slice", [x, b.dims(offsets, batch=False), b.dims(ends, batch=False), axes])
+
+
+@operator
+class Upsample(Operator):
+    """Each map enlarged by whole factors: its cells repeated, or interpolated linearly with half-pixel centres."""
+
+    name = "upsample"
+    summary = "maps enlarged by a whole factor"
+    example = "image[3, 32, 32] -> upsample(2)"
+    cost = 'none for "nearest"; else a sum of 2, 4 or 8 weighted neighbours: 3, 7 or 15 FLOPs per output element'
+    arguments = (
+        Argument("factor", COUNTS, doc="how many times as large"),
+        Argument("mode", choice("nearest", "linear", "bilinear"), "nearest",
+                 '"linear" interpolates along all axes; "bilinear" is its name for two'),
+    )  # fmt: skip
+
+    def resolve(self, site: Site) -> None:
+        rank = spatial_rank(site, self.name)
+        if site.args.mode == "bilinear" and rank != 2:
+            site.fail("E0301", f"`bilinear` is for two spatial axes, and {site.labels[0]} has {rank}",
+                      helps=('use mode = "linear"',), at="mode")  # fmt: skip
+        site.args["factor"] = per_axis(site, "factor", rank)
+
+    def shape(self, site: Site) -> Shape:
+        channels, *sizes = site.inputs[0].shape
+        return (channels, *(size * f for size, f in zip(sizes, site.args.factor, strict=True)))
+
+    def flops(self, node: Node) -> int:
+        neighbours = 2 ** len(node.args.factor)
+        return 0 if node.args.mode == "nearest" else (2 * neighbours - 1) * elements(node.output.shape)
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        along = nearest if node.args.mode == "nearest" else linear
+        return tuple(along(factor) for factor in node.args.factor)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        scales = b.floats([1.0, 1.0, *map(float, node.args.factor)])
+        inputs = [b.value(node.inputs[0]), "", scales]
+        if node.args.mode == "nearest":
+            return b.op("Resize", inputs, mode="nearest", coordinate_transformation_mode="asymmetric",
+                        nearest_mode="floor")  # fmt: skip
+        return b.op("Resize", inputs, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+@operator
+class Concat(_Move):
+    """The inputs one after another along an axis; along all others they agree."""
+
+    name = "concat"
+    summary = "tensors one after another along an axis"
+    example = "concat(image[3, 32, 32], mask[1, 32, 32])"
+    style = "function"
+    arity = (1, None)
+    arguments = (Argument("axis", AXIS, "channel", "channel, depth, height, width, or counted from 0 without batch"),)
+
+    def resolve(self, site: Site) -> None:
+        ranks = [len(value.shape) for value in site.inputs]
+        for i, rank in enumerate(ranks):
+            if rank != ranks[0]:
+                self._reject(site, i, f"they have {ranks[0]} and {rank} axes", ())
+            if site.inputs[i].type.dtype != site.inputs[0].type.dtype:
+                kinds = f"{site.inputs[0].type.dtype} and {site.inputs[i].type.dtype}"
+                self._reject(site, i, f"they hold {kinds}", ())
+        site.args["axis"] = axis_index(site, site.args.axis, ranks[0])
+
+    def shape(self, site: Site) -> Shape:
+        shapes, along = [value.shape for value in site.inputs], site.args.axis
+        out = list(shapes[0])
+        for i, shape in enumerate(shapes[1:], start=1):
+            for axis, (a, b) in enumerate(zip(shapes[0], shape, strict=True)):
+                if axis == along:
+                    out[axis] = out[axis] + b
+                elif not site.same(a, b, f"concatenates {site.labels[0]} and {site.labels[i]}"):
+                    ways = reconcile(site, 0, i, axis)
+                    self._reject(site, i, difference(len(shape), axis, a, b), ways)
+                elif isinstance(b, int):
+                    out[axis] = b
+        return tuple(out)
+
+    def _reject(self, site: Site, i: int, why: str, helps: tuple[str, ...]) -> None:
+        a, b = site.labels[0], site.labels[i]
+        shapes = f"{a} is {show(site.inputs[0].shape)}, {b} is {show(site.inputs[i].shape)}"
+        site.fail("E0312", f"cannot concatenate {a} and {b}: {why}", notes=(shapes,), helps=helps)
+
+    def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
+        found, along, begin = [], node.args.axis, 0
+        for value in node.inputs:
+            axes = range(1, len(value.shape))
+            found.append(tuple(Reach(1, -begin, -begin) if axis == along else Reach() for axis in axes))
+            begin += int(value.shape[along])
+        return tuple(found)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op("Concat", [b.value(value) for value in node.inputs], axis=1 + node.args.axis)
