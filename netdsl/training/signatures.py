@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from netdsl.ir.graph import Schedule
-from netdsl.ops.arguments import COUNT, FRACTION, POSITIVE, Argument, Kind, is_int, is_number
+from netdsl.ops.arguments import FRACTION, POSITIVE, Argument, Kind, is_int, is_number
 
 
 def _is_epoch_list(value: Any) -> bool:
@@ -14,7 +15,7 @@ def _is_epoch_list(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(is_int(epoch) and epoch >= 1 for epoch in value)
-        and all(a < b for a, b in zip(value, value[1:], strict=False))
+        and all(a < b for a, b in pairwise(value))
     )
 
 

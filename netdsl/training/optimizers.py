@@ -1,0 +1,92 @@
+"""Optimizers as a few ONNX operators on flat vectors: all parameters at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from netdsl.ir.graph import Optimizer
+from netdsl.training.writer import Writer
+
+
+def slots_of(optimizer: Optimizer) -> tuple[str, ...]:
+    """The vectors, each as long as the parameters and zero at first, that the optimizer keeps between steps."""
+    if optimizer.kind == "sgd":
+        return ("momentum",) if optimizer.arguments.get("momentum", 0) else ()
+    return ("first_moment", "second_moment")
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """The ONNX tensors that an update reads and writes, by name.
+
+    `parameters` and `gradient` are flat float32 vectors; `lr` is a float32 scalar, `step` the int64 count of the steps
+    before this one. `slots` maps each of `slots_of` to the vector read, `new` each of them and `parameters` to the
+    vector written.
+    """
+
+    parameters: str
+    gradient: str
+    lr: str
+    step: str
+    slots: Mapping[str, str]
+    new: Mapping[str, str]
+
+
+def append_update(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
+    """Append the optimizer's update of all parameters."""
+    (_append_sgd if optimizer.kind == "sgd" else _append_adam)(w, optimizer, t)
+
+
+def _append_sgd(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
+    """Δ ← momentum · Δ − lr · (gradient + weight_decay · parameters); parameters ← parameters + Δ.
+
+    Where the rate changes, this differs from PyTorch's form, which multiplies the momentum by the new rate.
+    """
+    a = optimizer.arguments
+    change = w.op("Mul", [_decayed(w, t, a["weight_decay"]), t.lr])
+    if not t.slots:
+        w.op("Sub", [t.parameters, change], into=t.new["parameters"])
+        return
+    kept = w.op("Mul", [t.slots["momentum"], w.constant(a["momentum"])])
+    w.op("Sub", [kept, change], into=t.new["momentum"])
+    w.op("Add", [t.parameters, t.new["momentum"]], into=t.new["parameters"])
+
+
+def _append_adam(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
+    """Adam (Kingma & Ba 2015, algorithm 1), AdamW (Loshchilov & Hutter 2019, algorithm 2), as PyTorch computes them."""
+    a, parameters, gradient = optimizer.arguments, t.parameters, t.gradient
+    if optimizer.kind == "adam":
+        gradient = _decayed(w, t, a["weight_decay"])
+    elif a["weight_decay"]:
+        shrink = w.op("Sub", [w.constant(1), w.op("Mul", [t.lr, w.constant(a["weight_decay"])])])
+        parameters = w.op("Mul", [parameters, shrink])
+    first, second = t.new["first_moment"], t.new["second_moment"]
+    _append_mean(w, t.slots["first_moment"], gradient, a["beta1"], first)
+    _append_mean(w, t.slots["second_moment"], w.op("Mul", [gradient, gradient]), a["beta2"], second)
+    count = w.op("Add", [w.op("Cast", [t.step], to=TensorProto.DOUBLE), w.constant(1, np.float64)])
+    rate = w.op("Div", [t.lr, _bias(w, a["beta1"], count)])
+    root = w.op("Sqrt", [_bias(w, a["beta2"], count)])
+    spread = w.op("Add", [w.op("Div", [w.op("Sqrt", [second]), root]), w.constant(a["eps"])])
+    change = w.op("Mul", [w.op("Div", [first, spread]), rate])
+    w.op("Sub", [parameters, change], into=t.new["parameters"])
+
+
+def _decayed(w: Writer, t: Tensors, decay: float) -> str:
+    """The gradient with that of decay / 2 · |parameters|² added."""
+    return w.op("Add", [t.gradient, w.op("Mul", [t.parameters, w.constant(decay)])]) if decay else t.gradient
+
+
+def _append_mean(w: Writer, mean: str, value: str, beta: float, into: str) -> None:
+    """beta · mean + (1 − beta) · value."""
+    kept, added = w.op("Mul", [mean, w.constant(beta)]), w.op("Mul", [value, w.constant(1 - beta)])
+    w.op("Add", [kept, added], into=into)
+
+
+def _bias(w: Writer, beta: float, count: str) -> str:
+    """1 − beta^count, in float64: float32 would lose four digits in the first steps of beta = 0.999."""
+    power = w.op("Pow", [w.constant(beta, np.float64), count])
+    return w.op("Cast", [w.op("Sub", [w.constant(1, np.float64), power])], to=TensorProto.FLOAT)

@@ -1,0 +1,274 @@
+"""The training step as one ONNX model: forward, loss, backward, regularisation, optimizer, running statistics.
+
+The state is a few flat float32 vectors, read as `state/<name>` and written as `next/<name>`:
+
+    parameters         what is learned
+    momentum | first_moment, second_moment      what the optimizer keeps, as long as `parameters`
+    statistics         running means and variances
+    fixed              frozen weights and fixed codes; read only
+    totals             sums over steps of the loss and of each metric, and the count of steps whose loss was finite
+
+A vector that would be empty is left out. Besides these the model reads the inputs and targets of the net, `lr` (float32
+scalar), `step` (int64 scalar, the count of steps before this one) and `seed` (int64 scalar), and writes the loss and the
+metrics of this batch. `Layout` says where each tensor lies in its vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from netdsl.autodiff import GradientError, Target, extend_with_gradients
+from netdsl.diagnostics import Diagnostic, Label, TrainingError
+from netdsl.ir import Graph, Node, Parameter, Training
+from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
+from netdsl.training.layout import Layout
+from netdsl.training.optimizers import Tensors, append_update, slots_of
+from netdsl.training.writer import Writer
+
+Provider = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepModel:
+    """A training step. `state` maps each vector's name to its layout, `totals` (`totals_size` floats) excepted.
+
+    `written` are the vectors that a step replaces, `totals` excepted. The other fields name the model's inputs (`inputs`
+    and `targets` by their names in the file) and outputs.
+    """
+
+    model: onnx.ModelProto
+    batch: int
+    state: Mapping[str, Layout]
+    written: tuple[str, ...]
+    inputs: Mapping[str, str]
+    targets: Mapping[str, str]
+    rate: str
+    step: str
+    seed: str
+    loss: str
+    metrics: Mapping[str, str]
+
+    @property
+    def totals_size(self) -> int:
+        return len(self.metrics) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationModel:
+    """Loss and metrics of a batch of any size in inference mode, from state vectors that a step has, too."""
+
+    model: onnx.ModelProto
+    state: Mapping[str, Layout]
+    inputs: Mapping[str, str]
+    targets: Mapping[str, str]
+    loss: str
+    metrics: Mapping[str, str]
+
+
+def build_step(
+    graph: Graph, *, batch: int, sizes: Mapping[str, int] | None = None, provider: Provider = "cpu"
+) -> StepModel:
+    """The training step of a net for batches of `batch` samples, all its symbolic sizes fixed: `sizes`, else the defaults.
+
+    Raises TrainingError if the net has no `train` block (E0803) or nothing to train (E0805), or naming every operator
+    without a gradient (E0801).
+    """
+    training = training_of(graph)
+    lowered = lower_graph(graph, "training", batch=batch, provider=provider)
+    assert lowered.loss is not None
+    state = _layouts(graph, lowered, training)
+    w = _start(lowered, state)
+    _fix_inputs(w, graph, batch, sizes or {})
+    wanted = [slot.name for slot in state["parameters"].slots]
+    try:
+        gradients = extend_with_gradients(w.graph, lowered.loss, wanted, target=Target(provider))
+    except GradientError as error:
+        raise _without_gradient(graph, error) from error
+
+    rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
+    _declare(w, rate, TensorProto.FLOAT)
+    if lowered.seed is None:
+        _declare(w, step, TensorProto.INT64)
+        _declare(w, seed, TensorProto.INT64)
+    slots = slots_of(training.optimizer)
+    tensors = Tensors(
+        parameters="state/parameters",
+        gradient=_packed(w, [gradients[name] for name in wanted]),
+        lr=rate,
+        step=step,
+        slots={slot: f"state/{slot}" for slot in slots},
+        new={slot: f"next/{slot}" for slot in ("parameters", *slots)},
+    )
+    append_update(w, training.optimizer, tensors)
+    written = ["parameters", *slots]
+    if "statistics" in state:
+        new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
+        _packed(w, [new[slot.name] for slot in state["statistics"].slots], into="next/statistics")
+        written.append("statistics")
+    _append_totals(w, lowered)
+    for name in written:
+        _output(w, f"next/{name}", [state[name].size])
+    for name in (lowered.loss, *lowered.metrics.values()):
+        _output(w, name, [])
+    return StepModel(
+        _model(w), batch, state, tuple(written), lowered.inputs, lowered.targets, rate, step, seed, lowered.loss,
+        lowered.metrics,
+    )  # fmt: skip
+
+
+def build_evaluation(graph: Graph, step: StepModel, *, provider: Provider = "cpu") -> EvaluationModel:
+    """The evaluation of the net that `step` trains."""
+    lowered = lower_graph(graph, "evaluation", provider=provider)
+    assert lowered.loss is not None
+    state = {name: layout for name, layout in step.state.items() if name in ("parameters", "statistics", "fixed")}
+    w = _start(lowered, state)
+    for name in (lowered.loss, *lowered.metrics.values()):
+        _output(w, name, [])
+    return EvaluationModel(_model(w), state, lowered.inputs, lowered.targets, lowered.loss, lowered.metrics)
+
+
+def training_of(graph: Graph) -> Training:
+    """The net's `train` block. Raises TrainingError (E0803) if there is none."""
+    if graph.training is None:
+        message = f"the net `{graph.name}` has no `train` block"
+        way_out = f"add `train {graph.name} {{ ... }}` with target, loss, optimizer, batch and epochs"
+        raise TrainingError(Diagnostic("E0803", message, (Label(graph.span, "this net"),), helps=(way_out,)))
+    return graph.training
+
+
+def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, Layout]:
+    """The state vectors. A trainable parameter that the loss does not depend on counts as fixed."""
+    assert lowered.loss is not None
+    reached = reaching(lowered.graph.node, [lowered.loss])
+    learned, fixed = [], []
+    for parameter in lowered.parameters:
+        if parameter.trainable and not parameter.buffer and parameter.name in reached:
+            learned.append(parameter)
+        elif parameter not in lowered.updates:
+            fixed.append(parameter)
+    if not learned:
+        message = f"there is nothing to train in `{graph.name}`: the loss depends on no trainable parameter"
+        raise TrainingError(Diagnostic("E0805", message, (Label(training.span, "trained here"),)))
+    state = {"parameters": Layout.of(learned)}
+    state |= {slot: state["parameters"] for slot in slots_of(training.optimizer)}
+    others: dict[str, Iterable[Parameter]] = {"statistics": lowered.updates, "fixed": fixed}
+    return state | {name: Layout.of(members) for name, members in others.items() if members}
+
+
+def reaching(nodes: Sequence[onnx.NodeProto], targets: Iterable[str]) -> set[str]:
+    """All tensors from which one of the targets is computed, the targets included. The nodes are in topological order."""
+    found = set(targets)
+    for node in reversed(nodes):
+        if any(output in found for output in node.output):
+            found.update(node.input)
+    return found
+
+
+def _start(lowered: Lowered, state: Mapping[str, Layout]) -> Writer:
+    """A graph that takes the parameters out of the state vectors, followed by the lowered nodes."""
+    graph = onnx.GraphProto(name=lowered.graph.name)
+    graph.input.extend(lowered.graph.input)  # the net's inputs, then its targets
+    graph.initializer.extend(lowered.graph.initializer)
+    w = Writer(graph, "step")
+    for name, layout in state.items():
+        _declare(w, f"state/{name}", TensorProto.FLOAT, [layout.size])
+        if name in ("parameters", "statistics", "fixed"):
+            _append_unpacking(w, f"state/{name}", layout)
+    graph.node.extend(lowered.graph.node)
+    graph.value_info.extend(lowered.graph.value_info)
+    return w
+
+
+def _append_unpacking(w: Writer, vector: str, layout: Layout) -> None:
+    sizes = w.constant([slot.size for slot in layout.slots], np.int64)
+    pieces = w.ops("Split", [vector, sizes], [f"{vector}/{slot.name}" for slot in layout.slots], axis=0)
+    for piece, slot in zip(pieces, layout.slots, strict=True):
+        w.op("Reshape", [piece, w.constant(slot.shape, np.int64)], into=slot.name)
+        w.graph.value_info.append(helper.make_tensor_value_info(slot.name, TensorProto.FLOAT, slot.shape))
+
+
+def _packed(w: Writer, tensors: Sequence[str], into: str | None = None) -> str:
+    """One flat vector of all the tensors."""
+    flat = [w.op("Reshape", [tensor, w.constant([-1], np.int64)]) for tensor in tensors]
+    return w.op("Concat", flat, into=into, axis=0)
+
+
+def _append_totals(w: Writer, lowered: Lowered) -> None:
+    """totals + [loss, metrics..., 1 if the loss is finite]: what the host reads now and then."""
+    assert lowered.loss is not None
+    size = len(lowered.metrics) + 2
+    _declare(w, "state/totals", TensorProto.FLOAT, [size])
+    one = w.constant([1], np.int64)
+    values = [w.op("Reshape", [name, one]) for name in (lowered.loss, *lowered.metrics.values())]
+    # x - x is 0 for a finite x alone
+    finite = w.op("Cast", [w.op("Equal", [w.op("Sub", [values[0], values[0]]), w.constant([0])])], to=TensorProto.FLOAT)
+    w.op("Add", ["state/totals", w.op("Concat", [*values, finite], axis=0)], into="next/totals")
+    _output(w, "next/totals", [size])
+
+
+def _fix_inputs(w: Writer, graph: Graph, batch: int, sizes: Mapping[str, int]) -> None:
+    """Make every dimension of the inputs and targets a number: static sizes allow faster gradients."""
+    assert graph.training is not None
+    values = (*graph.inputs, *(target.value for target in graph.training.targets))
+    for info, value in zip(w.graph.input, values, strict=False):
+        dims = [dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape]
+        for place, dim in zip(info.type.tensor_type.shape.dim, [batch, *dims] if value.type.batched else dims, strict=True):
+            place.dim_value = dim
+
+
+def _unused(w: Writer, name: str) -> str:
+    """The name, or one like it that no tensor of the graph has."""
+    taken = {value.name for value in w.graph.input} | {output for node in w.graph.node for output in node.output}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _declare(w: Writer, name: str, element: int, shape: Sequence[int] = ()) -> None:
+    w.graph.input.append(helper.make_tensor_value_info(name, element, shape))
+
+
+def _output(w: Writer, name: str, shape: Sequence[int]) -> None:
+    w.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+
+def _model(w: Writer) -> onnx.ModelProto:
+    """The model of what the outputs need: a net's outputs that no loss reads are not computed in a step."""
+    graph = w.graph
+    needed = reaching(graph.node, [value.name for value in graph.output])
+    nodes = [node for node in graph.node if any(output in needed for output in node.output)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    # types of intermediate tensors served the differentiation; ONNX Runtime infers its own
+    del graph.value_info[:]
+    opset = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="netdsl")
+
+
+def _without_gradient(graph: Graph, error: GradientError) -> TrainingError:
+    """One diagnostic for every operator of the file through which no gradient flows."""
+    assert graph.training is not None
+    nodes = {node.name: node for node in (*graph.nodes, *graph.training.nodes)}
+    found: dict[Node, Diagnostic] = {}
+    for problem in error.problems:
+        node = _origin(nodes, problem.node.name)
+        if node is None:
+            raise error  # an operator that no line of the file asked for: the lowering's fault, not the user's
+        message = f"`{node.op.name}` has no gradient, so the net cannot be trained through it"
+        notes = (f"ONNX operator {problem.node.op_type}: {problem.reason}",)
+        label = Label(node.span, "the loss depends on this")
+        found.setdefault(node, Diagnostic("E0801", message, (label,), notes, chain=node.chain))
+    if not found:
+        raise error
+    return TrainingError(*found.values())
+
+
+def _origin(nodes: Mapping[str, Node], name: str) -> Node | None:
+    """The node of the net from which an ONNX node was lowered: called as it is, or `name:Operator`."""
+    return nodes.get(name) or nodes.get(name.rpartition(":")[0])
