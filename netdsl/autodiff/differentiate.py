@@ -1,0 +1,216 @@
+"""Reverse-mode differentiation of a graph: one sweep over its nodes, from last to first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from . import rules as _rules  # noqa: F401  (importing it fills the table)
+from .builder import Builder
+from .errors import GradientError, Problem, Unsupported
+from .rule import STOPS, Backward, rule_for
+from .target import Target
+from .tensor_types import TensorType, infer_types, tensor_types
+
+_SMALLEST_OPSET = 18  # reductions take their axes as an input, Split its num_outputs, from here on
+
+
+def extend_with_gradients(
+    graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str], *, target: Target = Target()
+) -> dict[str, str]:
+    """Appends the backward pass of the scalar `of` to `graph`, in place, and names the gradients.
+
+    `graph` is topologically sorted, float32 or float64, opset 18 or later. Types come from its `value_info`, or
+    from shape inference where that is incomplete; a dimension may be symbolic, static ones allow faster forms.
+    Gradients have the shapes of their tensors; a tensor that `of` does not depend on gets zeros. Forward nodes
+    may gain outputs (the indices of a pool). Returns {tensor: its gradient}.
+
+    Reverse-mode accumulation: Griewank and Walther, Evaluating Derivatives, 2nd ed., section 3.2.
+
+    Raises GradientError, and leaves the graph as it was, if a name is unknown, `of` is no scalar, or a node on a
+    path between the two has no gradient; all such nodes are listed.
+    """
+    sweep = _Sweep(graph, of, with_respect_to, target)
+    gradients = sweep.run()
+    if sweep.problems:
+        raise GradientError(f"'{of}' cannot be differentiated:", sweep.problems)
+    sweep.builder.commit()
+    return gradients
+
+
+def missing_rules(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) -> list[onnx.NodeProto]:
+    """The nodes on a path from `with_respect_to` to `of` that have no gradient, in graph order; changes nothing."""
+    return [problem.node for problem in problems(graph, of, with_respect_to)]
+
+
+def problems(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) -> list[Problem]:
+    """`missing_rules` with the reason for each."""
+    sweep = _Sweep(graph, of, with_respect_to, Target())
+    sweep.run()
+    return sweep.problems
+
+
+def gradient(
+    model: onnx.ModelProto, of: str, with_respect_to: Sequence[str], *, target: Target = Target()
+) -> onnx.ModelProto:
+    """A copy of `model` with the gradients of `of` as additional outputs `grad/<name>`.
+
+    Raises GradientError as `extend_with_gradients` does, and for a model below opset 18.
+    """
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if version < _SMALLEST_OPSET:
+        raise GradientError(f"the model uses opset {version}; convert it to {_SMALLEST_OPSET} or later first")
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    types = infer_types(graph, model.opset_import)
+    known = {value.name for value in (*graph.value_info, *graph.input, *graph.output, *graph.initializer)}
+    for name, kind in types.items():
+        if name not in known and kind.dims is not None:
+            graph.value_info.append(helper.make_tensor_value_info(name, kind.element, kind.dims))
+    for name, found in extend_with_gradients(graph, of, with_respect_to, target=target).items():
+        output = f"grad/{name}"
+        graph.node.append(helper.make_node("Identity", [found], [output]))
+        graph.output.append(helper.make_tensor_value_info(output, types[name].element, types[name].dims))
+    return result
+
+
+class _Sweep:
+    """One differentiation: what depends on what, then the backward nodes."""
+
+    def __init__(self, graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str], target: Target) -> None:
+        self.graph = graph
+        self.of = of
+        self.with_respect_to = list(dict.fromkeys(with_respect_to))
+        self.target = target
+        self.types = tensor_types(graph)
+        self.builder = Builder(graph)
+        self.problems: list[Problem] = []
+        self._constants = _small_constants(graph)
+        self._check_names()
+
+    def run(self) -> dict[str, str]:
+        """Writes the backward nodes into the builder; returns the gradients, or {} if there are problems."""
+        active = self._active()
+        path = self._path(active)
+        pending: dict[str, list[str]] = {self.of: [self._seed()]}
+        gradients: dict[str, str] = {}
+        for node in reversed(path):
+            self.builder.scope = f"grad/{node.name or node.output[0]}"
+            for output in node.output:
+                if output in pending:
+                    gradients[output] = self._accumulate(pending.pop(output))
+            if any(output in gradients for output in node.output):
+                self._backward(node, active, gradients, pending)
+        self.problems.reverse()
+        if self.problems:
+            return {}
+        self.builder.scope = "grad"
+        gradients |= {name: self._accumulate(parts) for name, parts in pending.items()}
+        return {name: gradients.get(name) or self._zeros(name) for name in self.with_respect_to}
+
+    def _backward(
+        self, node: onnx.NodeProto, active: set[str], gradients: Mapping[str, str], pending: dict[str, list[str]]
+    ) -> None:
+        function = rule_for(node)
+        if function is None:
+            self.problems.append(Problem(node, "the operator has no gradient rule"))
+            # Stand-ins let the sweep go on, to find every such node at once.
+            found: Sequence[str | None] = [self._zeros(name) if name in active else None for name in node.input]
+        else:
+            needs = [name in active for name in node.input]
+            output_gradients = [gradients.get(output) for output in node.output]
+            context = Backward(
+                node, output_gradients, needs, self.builder, self.types, self._constants, self.target
+            )
+            try:
+                found = function(context)
+            except Unsupported as reason:
+                self.problems.append(Problem(node, str(reason)))
+                found = [self._zeros(name) if name in active else None for name in node.input]
+        for name, value in zip(node.input, found, strict=False):
+            if value is not None and name in active:
+                pending.setdefault(name, []).append(value)
+
+    def _accumulate(self, parts: Sequence[str]) -> str:
+        if len(parts) == 1:
+            return parts[0]
+        return self.builder.op("Add" if len(parts) == 2 else "Sum", *parts)
+
+    def _active(self) -> set[str]:
+        """Floating-point tensors that depend differentiably on one of `with_respect_to`."""
+        active = set(self.with_respect_to)
+        for node in self.graph.node:
+            if node.op_type not in STOPS and any(name in active for name in node.input):
+                active |= {output for output in node.output if output and self._is_float(output)}
+        return active
+
+    def _path(self, active: set[str]) -> list[onnx.NodeProto]:
+        """The nodes between `with_respect_to` and `of`, in graph order."""
+        needed = {self.of}
+        path: list[onnx.NodeProto] = []
+        for node in reversed(self.graph.node):
+            if any(output in needed and output in active for output in node.output):
+                inputs = [name for name in node.input if name in active]
+                if inputs and node.op_type not in STOPS:
+                    needed.update(inputs)
+                    path.append(node)
+        path.reverse()
+        return path
+
+    def _is_float(self, name: str) -> bool:
+        known = self.types.get(name)
+        # A node whose output type inference does not know may lie on the path: its missing rule must be reported.
+        return known is None or known.is_float or known.element == TensorProto.UNDEFINED
+
+    def _check_names(self) -> None:
+        for name in (self.of, *self.with_respect_to):
+            if name not in self.types:
+                raise GradientError(f"the graph has no tensor '{name}'")
+            if not self.types[name].is_float:
+                raise GradientError(f"'{name}' is not a float32 or float64 tensor")
+        if self.types[self.of].size != 1:
+            raise GradientError(f"'{self.of}' is not a scalar, so it has no gradient")
+
+    def _seed(self) -> str:
+        kind = self.types[self.of]
+        dtype = helper.tensor_dtype_to_np_dtype(kind.element)
+        return self.builder.constant(np.ones([d for d in kind.dims or () if isinstance(d, int)], dtype))
+
+    def _zeros(self, name: str) -> str:
+        kind = self.types.get(name, TensorType(TensorProto.FLOAT, None))
+        if kind.is_static and kind.dims is not None:
+            shape = self.builder.ints([dim for dim in kind.dims if isinstance(dim, int)])
+        else:
+            shape = self.builder.op("Shape", name)
+        return self.builder.op("ConstantOfShape", shape, value=helper.make_tensor("value", kind.element, [1], [0]))
+
+
+def _small_constants(graph: onnx.GraphProto, largest: int = 4096) -> dict[str, np.ndarray]:
+    """Values of the constants a rule may look at: axes, shapes, scalars, small tables; never weights kept elsewhere."""
+    constants = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if prod(tensor.dims) <= largest and tensor.data_location != TensorProto.EXTERNAL
+    }
+    fed = {value.name for value in graph.input}
+    constants = {name: value for name, value in constants.items() if name not in fed}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants |= {node.output[0]: value for a in node.attribute if (value := _constant(a)) is not None}
+    return constants
+
+
+def _constant(attribute: onnx.AttributeProto) -> np.ndarray | None:
+    value = helper.get_attribute_value(attribute)
+    if attribute.name == "value":
+        return numpy_helper.to_array(value)
+    if attribute.name in ("value_int", "value_ints"):
+        return np.array(value, np.int64)
+    if attribute.name in ("value_float", "value_floats"):
+        return np.array(value, np.float32)
+    return None

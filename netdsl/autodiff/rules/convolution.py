@@ -1,0 +1,123 @@
+"""Convolutions and transposed convolutions, 1-D to 3-D, with groups, strides, dilations and any padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import Unsupported
+from ..rule import Backward, Gradients, rule
+from ..tensor_types import Dim
+from ..weight_gradient import Layer, weight_gradient
+from ..window import Window, spread, window
+
+# Below this many channels a matrix product is too narrow, and ConvTranspose wins over Conv with flipped weights.
+_WIDE = 16
+
+
+@rule("Conv")
+def convolution(bw: Backward) -> Gradients:
+    """x [N, C, *in], w [K, C/g, *k], y [N, K, *out]."""
+    x, w = bw.inputs[:2]
+    layer = _layer(bw, x, bw.dims(x), bw.dims(bw.y))
+    dx = _input_gradient(bw, layer, w) if bw.needs[0] else None
+    dw = weight_gradient(bw, layer, x, bw.dy) if bw.needs[1] else None
+    return [dx, dw, _bias_gradient(bw)]
+
+
+@rule("ConvTranspose")
+def transposed_convolution(bw: Backward) -> Gradients:
+    """x [N, C, *in], w [C, K/g, *k], y [N, K, *out]: the adjoint of the convolution with the same weight that
+    takes y to x, so that convolution is its input gradient, and in its weight gradient x and dy change places."""
+    x, w = bw.inputs[:2]
+    dy = bw.dy
+    layer = _transposed_layer(bw)
+    if any(layer.window.after[axis] < 0 for axis in range(layer.window.rank)):
+        raise Unsupported("output_padding beyond the padding and the stride")
+    dx = bw.op("Conv", dy, w, **_attributes(layer)) if bw.needs[0] else None
+    dw = weight_gradient(bw, layer, dy, x) if bw.needs[1] else None
+    return [dx, dw, _bias_gradient(bw)]
+
+
+def _bias_gradient(bw: Backward) -> str | None:
+    if not bw.has(2) or not bw.needs[2]:
+        return None
+    return bw.reduce_sum(bw.dy, [0, *range(2, bw.rank(bw.y))], keepdims=False)
+
+
+def _layer(bw: Backward, x: str, x_dims: Sequence[Dim], y_dims: Sequence[Dim]) -> Layer:
+    weight = bw.static_dims(bw.inputs[1])
+    if weight is None:
+        raise Unsupported("the shape of the weight is not static")
+    shape = window(bw, weight[2:], x_dims[2:])
+    return Layer(shape, bw.attribute("group", 1), weight, tuple(x_dims), tuple(y_dims), like=x)
+
+
+def _transposed_layer(bw: Backward) -> Layer:
+    """The convolution from y to x whose adjoint the node is."""
+    weight = bw.static_dims(bw.inputs[1])
+    if weight is None:
+        raise Unsupported("the shape of the weight is not static")
+    x_dims, y_dims = bw.dims(bw.x), bw.dims(bw.y)
+    plain = window(bw, weight[2:], [None] * (len(weight) - 2)) if _padding_is_given(bw) else None
+    if plain is None:
+        plain = _resolved(bw, weight[2:], x_dims[2:], y_dims[2:])
+    extra = bw.attribute("output_padding", [0] * plain.rank)
+    # The convolution drops a remainder below its stride by itself; a longer one is taken off its padding.
+    after = [a - e if e >= s else a for a, e, s in zip(plain.after, extra, plain.strides, strict=True)]
+    return Layer(
+        replace(plain, after=tuple(after)), bw.attribute("group", 1), weight, tuple(y_dims), tuple(x_dims), like=bw.y
+    )
+
+
+def _padding_is_given(bw: Backward) -> bool:
+    return bw.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID") and not bw.attribute("output_shape", [])
+
+
+def _resolved(bw: Backward, kernel: Sequence[int], x_space: Sequence[Dim], y_space: Sequence[Dim]) -> Window:
+    """The window of a ConvTranspose that names its output sizes, not its padding."""
+    rank = len(kernel)
+    strides, dilations = bw.attribute("strides", [1] * rank), bw.attribute("dilations", [1] * rank)
+    extra = bw.attribute("output_padding", [0] * rank)
+    before, after = [], []
+    for axis, (size, out) in enumerate(zip(x_space, y_space, strict=True)):
+        if not isinstance(size, int) or not isinstance(out, int):
+            raise Unsupported("output_shape and auto_pad need static sizes")
+        total = strides[axis] * (size - 1) + extra[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - out
+        large, small = total - total // 2, total // 2
+        upper = bw.attribute("auto_pad", "NOTSET") == "SAME_UPPER"
+        before.append(small if upper else large)
+        after.append(large if upper else small)
+    return Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(before), tuple(after))
+
+
+def _attributes(layer: Layer) -> dict[str, object]:
+    shape = layer.window
+    return {
+        "kernel_shape": shape.kernel,
+        "strides": shape.strides,
+        "dilations": shape.dilations,
+        "pads": shape.pads,
+        "group": layer.group,
+    }
+
+
+def _input_gradient(bw: Backward, layer: Layer, w: str) -> str:
+    shape = layer.window
+    edges = [(s - 1 - b, s - 1 - a) for s, b, a in zip(shape.spans, shape.before, shape.after, strict=True)]
+    wide = min(layer.weight[0], layer.weight[1]) >= _WIDE
+    if shape.is_unit_stride and layer.group == 1 and wide and min(min(pair) for pair in edges) >= 0:
+        pads = [pair[0] for pair in edges] + [pair[1] for pair in edges]
+        return bw.op("Conv", bw.dy, _flipped(bw, layer, w), dilations=shape.dilations, pads=pads)
+    return spread(bw, bw.dy, layer.y[2:], w, shape, layer.group, layer.like, layer.x[2:])
+
+
+def _flipped(bw: Backward, layer: Layer, w: str) -> str:
+    """w [K, C, *k] as [C, K, *k], reversed along every spatial axis."""
+    outputs, inputs, *kernel = layer.weight
+    taps = layer.taps
+    if taps == 1:
+        return bw.op("Transpose", w, perm=[1, 0, *range(2, len(layer.weight))])
+    swapped = bw.op("Transpose", bw.op("Reshape", w, bw.ints([outputs, inputs, taps])), perm=[1, 0, 2])
+    reverse = bw.op("Gather", swapped, bw.ints(range(taps - 1, -1, -1)), axis=2)
+    return bw.op("Reshape", reverse, bw.ints([inputs, outputs, *kernel]))

@@ -1,0 +1,99 @@
+"""Batch normalization."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ..rule import Backward, Gradients, rule
+
+
+@rule("BatchNormalization")
+def batch_normalization(bw: Backward) -> Gradients:
+    """x [N, C, *space]; scale, bias, mean and variance [C]."""
+    return _training(bw) if bw.attribute("training_mode", 0) else _inference(bw)
+
+
+def _channels_last_but_one(bw: Backward, value: str) -> str:
+    """A vector [C] as [C, 1, ...], to meet [N, C, *space]."""
+    trailing = bw.rank(bw.x) - 2
+    return bw.op("Reshape", value, bw.ints([-1, *[1] * trailing])) if trailing else value
+
+
+def _axes(bw: Backward) -> list[int]:
+    """All but the channels."""
+    return [0, *range(2, bw.rank(bw.x))]
+
+
+def _sum(bw: Backward, value: str) -> str:
+    return bw.reduce_sum(value, _axes(bw), keepdims=False)
+
+
+def _inverse_deviation(bw: Backward, variance: str) -> str:
+    epsilon = bw.scalar(bw.attribute("epsilon", 1e-5))
+    return bw.op("Reciprocal", bw.op("Sqrt", bw.op("Add", variance, epsilon)))
+
+
+def _count(bw: Backward) -> str:
+    """Elements per channel, as a scalar of the node's type."""
+    sizes = [bw.dims(bw.x)[axis] for axis in _axes(bw)]
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) == len(sizes):
+        return bw.scalar(prod(known))
+    product = bw.op("ReduceProd", bw.op("Gather", bw.op("Shape", bw.x), bw.ints(_axes(bw))), keepdims=0)
+    return bw.op("Cast", product, to=bw.element(bw.x))
+
+
+def _statistics(bw: Backward) -> tuple[str, str]:
+    """Mean and variance [C] of the batch.
+
+    With momentum 0 they are the node's own second and third outputs. Otherwise those are mixed with the running
+    statistics, from which they cannot be told apart exactly, so they are computed again.
+    """
+    if bw.attribute("momentum", 0.9) == 0:
+        return bw.output(1), bw.output(2)
+    axes = bw.ints(_axes(bw))
+    mean = bw.op("ReduceMean", bw.x, axes, keepdims=0)
+    centered = bw.op("Sub", bw.x, _channels_last_but_one(bw, mean))
+    return mean, bw.op("ReduceMean", bw.op("Mul", centered, centered), axes, keepdims=0)
+
+
+def _training(bw: Backward) -> Gradients:
+    """With x̂ = (x − mean)·r, r = 1/√(variance + ε) and M elements per channel:
+
+    dbias = Σ dy, dscale = Σ dy·x̂, dx = scale·r·(dy − dbias/M − x̂·dscale/M)
+    (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3). dx is a·dy + b·x + c, affine per channel.
+    """
+    mean, variance = _statistics(bw)
+    r = _inverse_deviation(bw, variance)
+    centered = bw.op("Sub", bw.x, _channels_last_but_one(bw, mean))
+    dbias = _sum(bw, bw.dy)
+    dscale = bw.op("Mul", _sum(bw, bw.op("Mul", bw.dy, centered)), r)
+    dx = None
+    if bw.needs[0]:
+        count = _count(bw)
+        a = bw.op("Mul", bw.inputs[1], r)
+        b = bw.op("Neg", bw.op("Div", bw.op("Mul", a, bw.op("Mul", dscale, r)), count))
+        c = bw.op("Neg", bw.op("Div", bw.op("Mul", a, dbias), count))
+        scaled = bw.op("Mul", bw.dy, _channels_last_but_one(bw, a))
+        slope = bw.op("Mul", centered, _channels_last_but_one(bw, b))
+        dx = bw.op("Add", bw.op("Add", scaled, slope), _channels_last_but_one(bw, c))
+    return [dx, dscale if bw.needs[1] else None, dbias if bw.needs[2] else None, None, None]
+
+
+def _inference(bw: Backward) -> Gradients:
+    """y = (x − mean)·scale·r + bias, all five of them variables."""
+    _, scale, _, mean, variance = bw.inputs
+    r = _inverse_deviation(bw, variance)
+    a = bw.op("Mul", scale, r)
+    dx = bw.op("Mul", bw.dy, _channels_last_but_one(bw, a)) if bw.needs[0] else None
+    dbias = _sum(bw, bw.dy) if bw.needs[2] or bw.needs[3] else None
+    dscale = None
+    if bw.needs[1] or bw.needs[4]:
+        centered = bw.op("Sub", bw.x, _channels_last_but_one(bw, mean))
+        dscale = bw.op("Mul", _sum(bw, bw.op("Mul", bw.dy, centered)), r)
+    dmean = bw.op("Neg", bw.op("Mul", dbias, a)) if bw.needs[3] and dbias else None
+    dvariance = None
+    if bw.needs[4] and dscale:
+        halved = bw.op("Mul", bw.op("Mul", a, r), bw.scalar(-0.5))
+        dvariance = bw.op("Mul", dscale, halved)
+    return [dx, dscale if bw.needs[1] else None, dbias if bw.needs[2] else None, dmean, dvariance]

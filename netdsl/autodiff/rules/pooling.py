@@ -1,0 +1,112 @@
+"""Pooling, 1-D to 3-D."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from onnx import TensorProto
+
+from ..errors import Unsupported
+from ..rule import Backward, Gradients, rule
+from ..window import Window, space_shape, spread, window
+
+
+def _window(bw: Backward) -> Window:
+    return window(bw, bw.attribute("kernel_shape", []), bw.dims(bw.x)[2:])
+
+
+@rule("MaxPool")
+def max_pool(bw: Backward) -> Gradients:
+    """dy goes back to the positions the forward pool reports (flat indices into x)."""
+    indices = _indices(bw)
+    shape = _window(bw)
+    apart = all(stride >= span for stride, span in zip(shape.strides, shape.spans, strict=True))
+    if apart and bw.target.provider == "cpu" and bw.element(bw.x) == TensorProto.FLOAT:
+        # Windows that do not overlap never meet: plain writes do, for which there is a kernel on the CPU only.
+        return [bw.op("MaxUnpool", bw.dy, indices, bw.shape(bw.x), kernel_shape=shape.kernel, strides=shape.strides)]
+    return [_scattered(bw, indices)]
+
+
+def _indices(bw: Backward) -> str:
+    """Row-major flat positions of the maxima."""
+    if not bw.attribute("storage_order", 0):
+        return bw.output(1)
+    attributes = bw.attributes() | {"storage_order": 0}
+    return bw.op_n(2, "MaxPool", bw.x, **attributes)[1]
+
+
+def _scattered(bw: Backward, indices: str) -> str:
+    dims = bw.static_dims(bw.x)
+    length = bw.ints([prod(dims)]) if dims is not None else bw.op("Reshape", bw.op("Size", bw.x), bw.ints([1]))
+    flat = bw.op("Expand", bw.scalar(0), length)
+    one_axis = bw.ints([-1])
+    values, places = (bw.op("Reshape", tensor, one_axis) for tensor in (bw.dy, indices))
+    return bw.reshape_like(bw.op("ScatterElements", flat, places, values, reduction="add"), bw.x)
+
+
+@rule("AveragePool")
+def average_pool(bw: Backward) -> Gradients:
+    """Every element of dy, over the number of elements averaged, spread over its window."""
+    shape = _window(bw)
+    x_dims, y_dims = bw.dims(bw.x), bw.dims(bw.y)
+    share = _share(bw, shape)
+    planes = bw.op("Reshape", share, space_shape(bw, bw.y, [-1, 1], y_dims[2:]))
+    ones = bw.constant(np.ones([1, 1, *shape.kernel]))
+    return [bw.reshape_like(spread(bw, planes, y_dims[2:], ones, shape, 1, bw.x, x_dims[2:]), bw.x)]
+
+
+def _share(bw: Backward, shape: Window) -> str:
+    """dy divided by each window's count."""
+    counts = _counts(bw, shape)
+    if counts is None:
+        # The pool itself tells what it divides by: the mean of ones, padding included as zeros, is count / size.
+        if bw.attribute("count_include_pad", 0) or bw.attribute("ceil_mode", 0):
+            raise Unsupported("count_include_pad and ceil_mode need static sizes")
+        ones = bw.op("Expand", bw.scalar(1), bw.op("Concat", bw.ints([1, 1]), bw.op("Shape", bw.x, start=2), axis=0))
+        covered = bw.op("AveragePool", ones, **(bw.attributes() | {"count_include_pad": 1}))
+        return bw.op("Div", bw.dy, bw.op("Mul", covered, bw.scalar(prod(shape.kernel))))
+    if (counts == counts.flat[0]).all():
+        return bw.op("Mul", bw.dy, bw.scalar(1 / counts.flat[0]))
+    return bw.op("Mul", bw.dy, bw.constant(1 / counts))
+
+
+def _counts(bw: Backward, shape: Window) -> np.ndarray | None:
+    """Number of elements each window averages, [*out], an outer product over the axes; None if sizes are symbolic."""
+    x, y = bw.dims(bw.x)[2:], bw.dims(bw.y)[2:]
+    if not any(shape.pads) and not bw.attribute("ceil_mode", 0):
+        return np.full([1], float(prod(shape.kernel)))
+    counts = np.ones([])
+    for axis, (size, steps) in enumerate(zip(x, y, strict=True)):
+        if not isinstance(size, int) or not isinstance(steps, int):
+            return None
+        taps = np.arange(shape.kernel[axis]) * shape.dilations[axis] - shape.before[axis]
+        position = np.arange(steps)[:, None] * shape.strides[axis] + taps
+        if bw.attribute("count_include_pad", 0):
+            inside = position < size + shape.after[axis]
+        else:
+            inside = (position >= 0) & (position < size)
+        counts = np.multiply.outer(counts, inside.sum(1))
+    return counts
+
+
+@rule("GlobalAveragePool")
+def global_average_pool(bw: Backward) -> Gradients:
+    space = bw.dims(bw.x)[2:]
+    known = [size for size in space if isinstance(size, int)]
+    if len(known) == len(space):
+        share = bw.op("Mul", bw.dy, bw.scalar(1 / prod(known)))
+    else:
+        count = bw.op("ReduceProd", bw.op("Shape", bw.x, start=2), keepdims=0)
+        share = bw.op("Div", bw.dy, bw.op("Cast", count, to=bw.element(bw.x)))
+    return [bw.op("Expand", share, bw.shape(bw.x))]
+
+
+@rule("GlobalMaxPool")
+def global_max_pool(bw: Backward) -> Gradients:
+    """To the first maximum of every channel."""
+    flat = bw.op("Flatten", bw.x, axis=2)
+    first = bw.op("ArgMax", flat, axis=1)
+    dy = bw.op("Flatten", bw.dy, axis=2)
+    zeros = bw.op("Expand", bw.scalar(0), bw.op("Shape", flat))
+    return [bw.reshape_like(bw.op("ScatterElements", zeros, first, dy, axis=1), bw.x)]

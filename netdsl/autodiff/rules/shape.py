@@ -1,0 +1,142 @@
+"""Operators that move elements without looking at them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import Unsupported
+from ..rule import Backward, Gradients, rule
+from .indexing import scatter_rows
+
+
+@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(bw: Backward) -> Gradients:
+    return [bw.reshape_like(bw.dy, bw.x)]
+
+
+@rule("Transpose")
+def transpose(bw: Backward) -> Gradients:
+    rank = bw.rank(bw.x)
+    permutation = bw.attribute("perm", list(reversed(range(rank))))
+    return [bw.transpose(bw.dy, [int(axis) for axis in np.argsort(permutation)])]
+
+
+@rule("Expand")
+def expand(bw: Backward) -> Gradients:
+    return [bw.unbroadcast(bw.dy, 0), None]
+
+
+@rule("Tile")
+def tile(bw: Backward) -> Gradients:
+    """Summed over the repeats: each axis is split into (repeat, size)."""
+    dims = bw.static_dims(bw.x)
+    repeats = bw.constant_value(bw.inputs[1])
+    if dims is None or repeats is None:
+        raise Unsupported("needs static sizes and constant repeats")
+    split = [size for pair in zip(repeats.tolist(), dims, strict=True) for size in pair]
+    tiles = bw.op("Reshape", bw.dy, bw.ints(split))
+    return [bw.reduce_sum(tiles, list(range(0, len(split), 2)), keepdims=False), None]
+
+
+@rule("Concat")
+def concat(bw: Backward) -> Gradients:
+    axis = bw.attribute("axis", 0) % bw.rank(bw.y)
+    sizes = [bw.dims(name)[axis] for name in bw.inputs]
+    if all(isinstance(size, int) for size in sizes):
+        lengths = bw.ints([size for size in sizes if isinstance(size, int)])
+    else:
+        lengths = bw.op("Concat", *[bw.op("Shape", x, start=axis, end=axis + 1) for x in bw.inputs], axis=0)
+    return bw.op_n(len(bw.inputs), "Split", bw.dy, lengths, axis=axis)
+
+
+@rule("Split")
+def split(bw: Backward) -> Gradients:
+    parts = [dy or bw.zeros_like(y) for dy, y in zip(bw.output_gradients, bw.outputs, strict=True)]
+    return [bw.op("Concat", *parts, axis=bw.attribute("axis", 0))]
+
+
+@rule("Slice")
+def slice_(bw: Backward) -> Gradients:
+    """Padding with zeros where the slice is a block known now, else scattering."""
+    dx = _slice_by_pad(bw) or _slice_by_scatter(bw)
+    return [dx, *[None] * (len(bw.inputs) - 1)]
+
+
+def _slice_by_pad(bw: Backward) -> str | None:
+    """dx for constant bounds and unit steps along axes of static size."""
+    dims = bw.dims(bw.x)
+    starts, ends = (bw.constant_value(name) for name in bw.inputs[1:3])
+    if starts is None or ends is None:
+        return None
+    axes = bw.constant_ints(3, "axes") if bw.has(3) else list(range(len(starts)))
+    steps = bw.constant_ints(4, "steps") if bw.has(4) else [1] * len(starts)
+    before, after = [0] * len(dims), [0] * len(dims)
+    for start, end, axis, step in zip(starts.tolist(), ends.tolist(), axes or (), steps or (), strict=True):
+        size = dims[axis]
+        if step != 1 or not isinstance(size, int):
+            return None
+        first, last, _ = slice(start, end).indices(size)
+        before[axis], after[axis] = first, size - max(first, last)
+    return bw.op("Pad", bw.dy, bw.ints([*before, *after]))
+
+
+def _slice_by_scatter(bw: Backward) -> str:
+    """dx for any bounds: the same slice of the row numbers says where the rows of dy belong, one axis at a time.
+
+    Axis by axis the array grows back from the output's sizes to the input's.
+    """
+    rank = bw.rank(bw.x)
+    shape = bw.op("Shape", bw.x)
+    starts, ends = bw.inputs[1:3]
+    count = bw.static_dims(starts)
+    axes = bw.constant_ints(3, "axes") if bw.has(3) else None if count is None else list(range(count[0]))
+    if axes is None:
+        raise Unsupported("the number of sliced axes is unknown")
+    value = bw.dy
+    for position, axis in enumerate(axis % rank for axis in axes):
+        at = bw.ints([position])
+        steps = [bw.op("Gather", bw.inputs[4], at)] if bw.has(4) else []
+        one = [bw.op("Gather", bound, at) for bound in (starts, ends)]
+        length = bw.op("Gather", shape, bw.builder.constant(np.array(axis, np.int64)))
+        zero, unit = (bw.builder.constant(np.array(i, np.int64)) for i in (0, 1))
+        rows = bw.op("Slice", bw.op("Range", zero, length, unit), *one, bw.ints([0]), *steps)
+        value = scatter_rows(bw, value, rows, axis, rank, bw.op("Unsqueeze", length, bw.ints([0])))
+    return value
+
+
+@rule("Pad")
+def pad(bw: Backward) -> Gradients:
+    mode = bw.attribute("mode", "constant")
+    pads = bw.constant_value(bw.inputs[1])
+    if pads is None:
+        raise Unsupported("the pads must be a constant")
+    if bw.has(2) and bw.needs[2]:
+        raise Unsupported("the fill value of a Pad has no gradient")
+    before, after = _pads_per_axis(bw, [int(p) for p in pads])
+    if mode == "constant":
+        return [bw.op("Pad", bw.dy, bw.ints([-p for p in (*before, *after)]))]
+    return [_pad_by_scatter(bw, mode, before, after)]
+
+
+def _pads_per_axis(bw: Backward, pads: list[int]) -> tuple[list[int], list[int]]:
+    """Padding before and after every axis, also those the node does not list."""
+    rank = bw.rank(bw.x)
+    axes = [axis % rank for axis in bw.constant_ints(3, "axes") or range(rank)]
+    before, after = [0] * rank, [0] * rank
+    for position, axis in enumerate(axes):
+        before[axis], after[axis] = pads[position], pads[position + len(axes)]
+    return before, after
+
+
+def _pad_by_scatter(bw: Backward, mode: str, before: list[int], after: list[int]) -> str:
+    """Modes reflect, edge and wrap repeat elements: their gradients add up where they came from."""
+    value = bw.dy
+    for axis, (first, last) in enumerate(zip(before, after, strict=True)):
+        size = bw.dims(bw.x)[axis]
+        if first == last == 0:
+            continue
+        if not isinstance(size, int) or min(first, last) < 0:
+            raise Unsupported(f"mode {mode} needs static sizes and pads that are not negative")
+        rows = np.pad(np.arange(size), (first, last), mode=mode)  # type: ignore[call-overload]
+        value = scatter_rows(bw, value, bw.ints(rows.tolist()), axis, bw.rank(bw.x), bw.ints([size]))
+    return value

@@ -1,0 +1,94 @@
+"""Element types and shapes of every tensor of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import onnx
+from onnx import TensorProto, helper
+
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE})
+
+#: A size known now, a named symbol, or nothing known.
+Dim = int | str | None
+
+# Shape inference needs the operator versions, which a bare GraphProto does not carry; the operators that have
+# rules infer alike from opset 18 on. `gradient` infers with the model's own opset before it gets here.
+_OPSET = 22
+# Initializers up to this many elements keep their values during inference: shapes and axes are that small.
+_SMALL = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Element type (`onnx.TensorProto.DataType`) and dimensions of one tensor; `dims` is None if the rank is unknown."""
+
+    element: int
+    dims: tuple[Dim, ...] | None
+
+    @property
+    def is_float(self) -> bool:
+        return self.element in FLOATS
+
+    @property
+    def is_static(self) -> bool:
+        return self.dims is not None and all(isinstance(dim, int) for dim in self.dims)
+
+    @property
+    def size(self) -> int | None:
+        """Number of elements, where every dimension is known."""
+        return prod(dim for dim in self.dims if isinstance(dim, int)) if self.is_static and self.dims is not None else None
+
+
+def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    """The type of every tensor of `graph`; runs ONNX shape inference where `value_info` is incomplete."""
+    types = _declared(graph)
+    if any(not _complete(types.get(output)) for node in graph.node for output in node.output if output):
+        opset = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
+        types |= infer_types(graph, opset)
+    return types
+
+
+def infer_types(graph: onnx.GraphProto, opset: Iterable[onnx.OperatorSetIdProto]) -> dict[str, TensorType]:
+    """Types by ONNX shape inference, run on a copy of `graph` without the values of its weights."""
+    model = helper.make_model(_without_weights(graph), opset_imports=list(opset))
+    return _declared(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+
+
+def _complete(declared: TensorType | None) -> bool:
+    return declared is not None and declared.dims is not None and None not in declared.dims
+
+
+def _declared(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    types = {value.name: _of_value(value) for value in (*graph.value_info, *graph.output, *graph.input)}
+    types |= {tensor.name: TensorType(tensor.data_type, tuple(tensor.dims)) for tensor in graph.initializer}
+    return types
+
+
+def _of_value(value: onnx.ValueInfoProto) -> TensorType:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return TensorType(tensor.elem_type, None)
+    return TensorType(tensor.elem_type, tuple(_dim(dim) for dim in tensor.shape.dim))
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    if dim.HasField("dim_value"):
+        return dim.dim_value
+    return dim.dim_param or None
+
+
+def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """`graph` with every large initializer turned into an input: inference copies the model through bytes."""
+    small = [t for t in graph.initializer if t.data_type == TensorProto.INT64 and prod(t.dims) <= _SMALL]
+    kept = {tensor.name for tensor in small}
+    inputs = list(graph.input)
+    known = kept | {value.name for value in inputs}
+    inputs += [
+        helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in graph.initializer if t.name not in known
+    ]
+    return helper.make_graph(
+        list(graph.node), graph.name or "graph", inputs, list(graph.output), small, value_info=list(graph.value_info)
+    )
