@@ -1,0 +1,231 @@
+"""The fixed input pipeline (`prepare`) and the random changes made in training (`augment`), in numpy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import numpy as np
+
+from netdsl.diagnostics import DataError, Diagnostic, did_you_mean
+from netdsl.ops.arguments import REQUIRED, is_int
+from netdsl.runtime.philox import below, philox
+from netdsl.runtime.transform_signatures import TRANSFORMS, Transform
+
+__all__ = ["TRANSFORMS", "Pipeline", "Prepared", "Transform"]
+
+Shape = tuple[int, ...]
+Step = tuple[str, dict[str, Any]]
+
+#: a prepared data set up to this size is computed once and kept
+_KEEP_BYTES = 2 << 30
+_CHUNK = 512
+
+
+def _fail(message: str, notes: Iterable[str] = (), helps: Iterable[str] = ()) -> NoReturn:
+    raise DataError(Diagnostic("E0610", message, notes=tuple(notes), helps=tuple(helps)))
+
+
+class Pipeline:
+    """A sequence of transforms, each a name of `TRANSFORMS` and its arguments by name.
+
+    `apply` runs the steps of the `prepare` stage, `augment` those of the `augment` stage. Raises DataError (E0610)
+    where a name or an argument is wrong.
+    """
+
+    def __init__(self, steps: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> None:
+        self.steps: tuple[Step, ...] = tuple((name, _bind(name, arguments)) for name, arguments in steps)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pipeline) and self.steps == other.steps
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def __repr__(self) -> str:
+        shown = (f"{name}({', '.join(f'{k} = {v}' for k, v in arguments.items())})" for name, arguments in self.steps)
+        return f"Pipeline[{', '.join(shown)}]"
+
+    def apply(self, batch: np.ndarray) -> np.ndarray:
+        """Run the `prepare` steps: `[n, C, H, W]` of any number type to float32 `[n, C, H', W']`.
+
+        Each sample's result depends on that sample alone, bit for bit. `pad` and `resize` need images; the others
+        take any `[n, ...]`. The input is not changed, and may be returned as it is where there is nothing to do.
+        """
+        for name, arguments in self._stage("prepare"):
+            self._shape_after(name, arguments, batch.shape[1:])
+            batch = _PREPARE[name](batch, **arguments)
+        return np.ascontiguousarray(batch, dtype=np.float32)
+
+    def augment(self, batch: np.ndarray, indices: np.ndarray, *, seed: int, epoch: int, fill: float = 0) -> np.ndarray:
+        """Run the `augment` steps on `[n, C, H, W]`, keeping its type.
+
+        What happens to a sample is a pure function of (seed, epoch, its index in the data set, the step's place),
+        whatever batch it stands in; so a resumed run repeats it, and label maps `[n, 1, H, W]` given with the same
+        numbers move with their images. `fill` is what moves in at the borders (for label maps, the ignored label).
+        """
+        for place, (name, arguments) in enumerate(self._stage("augment")):
+            self._shape_after(name, arguments, batch.shape[1:])
+            draws = philox(seed, np.asarray(indices), epoch, place)
+            batch = _AUGMENT[name](batch, draws, fill, **arguments)
+        return batch
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The shape of a sample after all steps. Raises DataError (E0610) where a step does not fit the sample."""
+        for name, arguments in self.steps:
+            shape = self._shape_after(name, arguments, shape)
+        return shape
+
+    @property
+    def leading_resize(self) -> tuple[int, int] | None:
+        """The size that the pipeline first resizes to, if it does so first: image files can be decoded to it."""
+        return _size(**self.steps[0][1]) if self.steps and self.steps[0][0] == "resize" else None
+
+    def to_json(self) -> str:
+        """The pipeline as text, for checkpoints and ONNX metadata; numbers come back exactly."""
+        return json.dumps(self.steps)
+
+    @classmethod
+    def from_json(cls, text: str) -> Pipeline:
+        """The pipeline that `to_json` wrote. Raises DataError (E0610) for anything else."""
+        try:
+            steps = json.loads(text)
+            steps = [(str(name), dict(arguments)) for name, arguments in steps]
+        except (ValueError, TypeError, RecursionError) as error:
+            _fail("the stored input pipeline cannot be read", [str(error)])
+        return cls(steps)
+
+    def _stage(self, stage: str) -> list[Step]:
+        return [step for step in self.steps if TRANSFORMS[step[0]].stage == stage]
+
+    @staticmethod
+    def _shape_after(name: str, arguments: dict[str, Any], shape: Shape) -> Shape:
+        if name in ("pad", "resize", "shift", "flip") and len(shape) != 3:
+            _fail(f"`{name}` needs images [channels, height, width], but a sample has shape {list(shape)}")
+        if name == "pad":
+            vertical, horizontal = _both(arguments["margin"])
+            return (shape[0], shape[1] + 2 * vertical, shape[2] + 2 * horizontal)
+        if name == "resize":
+            return (shape[0], *_size(**arguments))
+        if name == "normalize":
+            for what, values in arguments.items():
+                if isinstance(values, list) and (not shape or len(values) != shape[0]):
+                    channels = shape[0] if shape else 0
+                    _fail(
+                        f"`normalize` has {len(values)} values for `{what}`, but a sample has {channels} channels",
+                        helps=["give one number for all channels, or a list with one per channel"],
+                    )
+        return shape
+
+
+class Prepared:
+    """The inputs `[n, ...]` of a data set behind a pipeline, computed once where they fit into 2 GiB, else by batch."""
+
+    def __init__(self, inputs: np.ndarray, pipeline: Pipeline, keep_bytes: int = _KEEP_BYTES) -> None:
+        self.shape: Shape = pipeline.output_shape(inputs.shape[1:])
+        self._inputs, self._pipeline = inputs, pipeline
+        self._whole: np.ndarray | None = None
+        if 4 * len(inputs) * int(np.prod(self.shape)) <= keep_bytes:
+            self._whole = np.empty((len(inputs), *self.shape), np.float32)
+            for start in range(0, len(inputs), _CHUNK):
+                self._whole[start : start + _CHUNK] = pipeline.apply(inputs[start : start + _CHUNK])
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def batch(self, indices: np.ndarray) -> np.ndarray:
+        """The prepared samples of these indices, float32 `[len(indices), ...]`, a copy."""
+        if self._whole is not None:
+            return self._whole[indices]
+        return self._pipeline.apply(self._inputs[indices])
+
+
+def _bind(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments in the order of the signature, defaults filled in, tuples as lists (as JSON has them)."""
+    transform = TRANSFORMS.get(name)
+    if transform is None:
+        _fail(f"there is no transform `{name}`", helps=did_you_mean(name, TRANSFORMS))
+    known = [argument.name for argument in transform.arguments]
+    for key in given:
+        if key not in known:
+            _fail(f"`{name}` has no argument `{key}`", helps=did_you_mean(key, known))
+    bound = {}
+    for argument in transform.arguments:
+        value = given.get(argument.name, argument.default)
+        value = list(value) if isinstance(value, tuple) else value
+        if value is REQUIRED:
+            _fail(f"`{name}` needs `{argument.name}`")
+        if not argument.kind.accepts(value):
+            _fail(f"`{argument.name}` of `{name}` must be {argument.kind.wants}, not {value!r}")
+        bound[argument.name] = value
+    if name == "resize" and isinstance(bound["height"], list) and bound["width"] is not None:
+        _fail("`resize` has the width twice: in its first argument, a list, and in its second")
+    return bound
+
+
+def _both(value: int | list[int]) -> tuple[int, int]:
+    return (value, value) if is_int(value) else (value[0], value[1])  # type: ignore[index, return-value]
+
+
+def _size(height: int | list[int], width: int | None) -> tuple[int, int]:
+    return _both(height) if width is None or isinstance(height, list) else (height, width)
+
+
+def _pad(batch: np.ndarray, margin: int | list[int]) -> np.ndarray:
+    vertical, horizontal = _both(margin)
+    return np.pad(batch, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)))
+
+
+def _resize(batch: np.ndarray, height: int | list[int], width: int | None) -> np.ndarray:
+    new_height, new_width = _size(height, width)
+    batch = batch.astype(np.float32, copy=False)
+    if new_width != batch.shape[3]:  # one matrix product per image, so that no result depends on the batch
+        batch = batch @ _bilinear(batch.shape[3], new_width).T
+    if new_height != batch.shape[2]:
+        batch = _bilinear(batch.shape[2], new_height) @ batch
+    return batch
+
+
+@lru_cache(maxsize=16)
+def _bilinear(old: int, new: int) -> np.ndarray:
+    """The matrix `[new, old]` of Pillow's BILINEAR along one axis: a triangle as wide as the larger pixel."""
+    step = old / new
+    centres = (np.arange(new) + 0.5) * step
+    distance = np.abs(np.arange(old) + 0.5 - centres[:, None]) / max(step, 1.0)
+    weights = np.maximum(0.0, 1.0 - distance)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _scale(batch: np.ndarray, factor: float) -> np.ndarray:
+    return batch.astype(np.float32, copy=False) * np.float32(factor)
+
+
+def _normalize(batch: np.ndarray, mean: float | list[float], std: float | list[float]) -> np.ndarray:
+    def per_channel(value: float | list[float]) -> np.ndarray:
+        return np.asarray(value, np.float32).reshape(-1, *(1,) * (batch.ndim - 2))
+
+    return (batch.astype(np.float32, copy=False) - per_channel(mean)) / per_channel(std)
+
+
+def _shift(batch: np.ndarray, draws: np.ndarray, fill: float, pixels: int | list[int]) -> np.ndarray:
+    vertical, horizontal = _both(pixels)
+    borders = ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))
+    padded = np.pad(batch, borders, constant_values=fill)
+    crops = np.lib.stride_tricks.sliding_window_view(padded, batch.shape[2:], axis=(2, 3))
+    top, left = below(draws[0], 2 * vertical + 1), below(draws[1], 2 * horizontal + 1)
+    return crops[np.arange(len(batch)), :, top, left]
+
+
+def _flip(batch: np.ndarray, draws: np.ndarray, fill: float) -> np.ndarray:
+    mirrored = (draws[0] >> 31).astype(bool)
+    batch = batch.copy()
+    batch[mirrored] = batch[mirrored][..., ::-1]
+    return batch
+
+
+_PREPARE: dict[str, Callable[..., np.ndarray]] = {
+    "pad": _pad, "resize": _resize, "scale": _scale, "normalize": _normalize,
+}  # fmt: skip
+_AUGMENT: dict[str, Callable[..., np.ndarray]] = {"shift": _shift, "flip": _flip}
