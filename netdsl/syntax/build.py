@@ -12,7 +12,7 @@ from netdsl.syntax import tree as t
 _SUFFIX = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _LONGEST_NUMBER = 100
 _MARKS = frozenset(
-    "COMMA LPAR RPAR LSQB RSQB LBRACE RBRACE ARROW EQUAL COLON DOT AT QUESTION FOR IN IF ELSE NET BLOCK TRAIN SHARE "
+    "_NEWLINE COMMA LPAR RPAR LSQB RSQB LBRACE RBRACE ARROW EQUAL COLON DOT AT QUESTION FOR IN IF ELSE NET BLOCK TRAIN SHARE "
     "EXPECT OR AND NOT".split()
 )
 
@@ -42,7 +42,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         return t.File(self.source, of(t.Function), of(t.Train), of(t.Assign))
 
     def expression_only(self, children: list[Any]) -> t.Expr:
-        return children[0]
+        return _nodes(children)[0]
 
     def function(self, children: list[Any]) -> t.Function:
         kind, name = children[0], children[1]
@@ -87,7 +87,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
     # statements
 
     def body(self, children: list[Any]) -> _Body:
-        return _Body(self._span(children), children[1:-1])
+        return _Body(self._span(children), _nodes(children))
 
     def assign(self, children: list[Any]) -> t.Assign:
         targets = [c for c in children[:-2] if type(c) is not Token]

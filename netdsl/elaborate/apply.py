@@ -1,0 +1,318 @@
+"""Applying layers to tensors: where nodes and parameters come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from netdsl.diagnostics import Frame, Label, SourceError, Span, did_you_mean
+from netdsl.elaborate.context import Context
+from netdsl.elaborate.values import (
+    BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Repeat, Scope, Shared, Sharing, describe,
+)  # fmt: skip
+from netdsl.ir import Constraint, Node, Parameter, Size, Value
+from netdsl.ops import REQUIRED, Args, Misfit, Operator, ParamSpec, Site, show
+from netdsl.syntax import tree as t
+
+_COUNT_WORDS = {1: "one tensor", 2: "two tensors", 3: "three tensors"}
+
+
+def tensors(count: int) -> str:
+    return _COUNT_WORDS.get(count, f"{count} tensors")
+
+
+class Applier:
+    """Applies layers. A result is one Value, or a tuple where a layer has several outputs."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def layer(
+        self, layer: Layer, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place,
+        name: str | None = None,
+    ) -> Any:  # fmt: skip
+        """Apply any layer. `labels` say how the inputs read in the file; `name` is a pinned name."""
+        if isinstance(layer, OpLayer):
+            return self._operator_layer(layer, inputs, labels, place, name)
+        if isinstance(layer, BlockLayer):
+            return self.block(layer, inputs, span, place, name)
+        if isinstance(layer, Composition):
+            return self._composition(layer, inputs, labels, span, place if name is None else place.under(name))
+        if isinstance(layer, Repeat):
+            return self._repeat(layer, inputs, labels, span, place if name is None else place.under(name))
+        if isinstance(layer, Pinned):
+            return self._pinned(layer, inputs, labels, span, place)
+        return self._shared(layer, inputs, labels, span, place if name is None else place.under(name))
+
+    def _composition(
+        self, layer: Composition, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
+    ) -> Any:
+        for stage in layer.stages:
+            result = self.layer(stage, inputs, labels, span, place)
+            inputs = result if isinstance(result, tuple) else (result,)
+            labels = output_labels(stage, len(inputs))
+        return result
+
+    def _repeat(
+        self, layer: Repeat, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
+    ) -> Any:
+        result: Any = inputs if len(inputs) > 1 else inputs[0]
+        inner = layer.layer
+        if isinstance(inner, Pinned):
+            inner = replace(inner, repeated=True)
+        for _ in range(layer.count):
+            self.context.step(span, place)
+            result = self.layer(inner, inputs, labels, span, place)
+            inputs = result if isinstance(result, tuple) else (result,)
+            labels = output_labels(inner, len(inputs))
+        return result
+
+    def _pinned(
+        self, layer: Pinned, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
+    ) -> Any:
+        context = self.context
+        if layer.repeated:
+            name = context.indexed(place.path, layer.name)
+        else:
+            name = context.unique(place.path, layer.name)
+            if name != layer.name:
+                raise context.error("E0215", f"two applications are named `@{layer.name}`", layer.span, place,
+                                    helps=("give each its own name",))  # fmt: skip
+        result = self.layer(layer.layer, inputs, labels, span, place, name)
+        if isinstance(result, Value):
+            context.pins[f"{place.path}/{name}" if place.path else name] = result
+        return result
+
+    def _shared(
+        self, layer: Shared, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
+    ) -> Any:
+        sharing = Sharing(layer, first=not layer.uses)
+        layer.uses.append(span)
+        inner = Place(place.path, place.chain, (*place.shared, sharing)).under(
+            self.context.unique(place.path, layer.name)
+        )
+        return self.layer(layer.layer, inputs, labels, span, inner)
+
+    # blocks
+
+    def block(
+        self, layer: BlockLayer, inputs: tuple[Value, ...], span: Span, place: Place, name: str | None = None
+    ) -> Any:
+        """Expand a block (or a net) at this place."""
+        context, declaration = self.context, layer.declaration
+        self._check_count(declaration.name, len(inputs), len(declaration.inputs), len(declaration.inputs), span, place)
+        bound = layer.bound
+        if bound is None:
+            bound = self.bind_hyperparameters(declaration, (), {}, layer.span, place)
+        if len(place.chain) >= context.limits.blocks:
+            chained = Place(place.path, (*place.chain, Frame(declaration.name, span)))
+            raise context.limit(f"blocks are nested more than {context.limits.blocks} deep: does `{declaration.name}` "
+                                "apply itself without end?", span, chained, "NETDSL_MAX_BLOCKS")  # fmt: skip
+        inner = place.under(name or context.unique(place.path, declaration.name))
+        inner = Place(inner.path, (*place.chain, Frame(declaration.name, span)), place.shared)
+        scope = Scope(declaration, inner, dict(bound))
+        scope.names |= {port.name: value for port, value in zip(declaration.inputs, inputs, strict=True)}
+        return context.statements.function(declaration, scope)
+
+    def bind_hyperparameters(
+        self, declaration: t.Function, positional: Sequence[Any], named: dict[str, tuple[Any, Span]], span: Span,
+        place: Place | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The hyperparameters' values by name; defaults may use those before them."""
+        context = self.context
+        known = [h.name for h in declaration.hyperparameters]
+        for name, (_, where) in named.items():
+            if name not in known:
+                listed = ", ".join(f"`{n}`" for n in known) or "none"
+                raise context.error("E0203", f"`{declaration.name}` has no hyperparameter `{name}`", where, place,
+                                    notes=(f"it has {listed}",), helps=did_you_mean(name, known))  # fmt: skip
+        if len(positional) > len(known):
+            raise context.error("E0203", f"`{declaration.name}` takes {len(known)} hyperparameters, and "
+                                f"{len(positional)} are given", span, place)  # fmt: skip
+        scope = Scope(None, place or Place(""))
+        for index, hyperparameter in enumerate(declaration.hyperparameters):
+            name = hyperparameter.name
+            if index < len(positional):
+                if name in named:
+                    raise context.error("E0203", f"`{name}` is given twice", named[name][1], place)
+                value = positional[index]
+            elif name in named:
+                value = named[name][0]
+            elif hyperparameter.default is not None:
+                value = context.expressions.evaluate(hyperparameter.default, scope)
+            else:
+                raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`", span, place,
+                                    also=(Label(hyperparameter.span, "declared here, without a default"),))  # fmt: skip
+            if isinstance(value, Value):
+                raise context.error("E0205", f"`{name}` is a hyperparameter, and {describe(value)} is given", span,
+                                    place, helps=("tensors reach a block through `->`",))  # fmt: skip
+            scope.names[name] = value
+        return scope.names
+
+    # operators
+
+    def _operator_layer(
+        self, layer: OpLayer, inputs: tuple[Value, ...], labels: tuple[str, ...], place: Place, name: str | None
+    ) -> Any:
+        op = layer.op
+        if op.style != "layer":
+            raise self.context.error("E0207", f"`{op.name}` is a function of tensors, not a layer", layer.span, place,
+                                     helps=(f"write `{op.name}({', '.join(lb.strip('`') for lb in labels)})`",))  # fmt: skip
+        return self.operator(op, layer.positional, layer.named, inputs, labels, layer.span, place, name)
+
+    def operator(
+        self,
+        op: Operator,
+        positional: Sequence[Any],
+        named: Any,
+        inputs: tuple[Value, ...],
+        labels: tuple[str, ...],
+        span: Span,
+        place: Place,
+        name: str | None = None,
+    ) -> Any:
+        """Apply an operator: check, infer, make parameters, emit the node."""
+        context = self.context
+        least, most = op.arity
+        self._check_count(op.name, len(inputs), least, most, span, place)
+        args, spans = self._bind(op, positional, named, span, place)
+        site = Site(args, inputs, labels)
+        try:
+            op.resolve(site)
+            types = op.infer(site)
+            specs = op.parameters(site)
+        except Misfit as misfit:
+            where = spans.get(misfit.argument or "", span)
+            raise context.error(misfit.code, misfit.message, where, place, notes=misfit.notes,
+                                helps=misfit.helps) from None  # fmt: skip
+        for size, why in site.fixes:
+            context.fix(size, why, span)
+        context.constraints += [Constraint(a, b, why, span) for a, b, why in site.joins]
+        if len(context.nodes) >= context.limits.nodes:
+            raise context.limit(f"the net has more than {context.limits.nodes:,} operators", span, place,
+                                "NETDSL_MAX_NODES")  # fmt: skip
+        node_name = name or context.unique(place.path, op.name)
+        path = f"{place.path}/{node_name}" if place.path else node_name
+        parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
+        outputs = tuple(Value(path if i == 0 else f"{path}:{i}", type_) for i, type_ in enumerate(types))
+        context.nodes.append(Node(path, op, args, inputs, outputs, parameters, span, place.chain))
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def _bind(
+        self, op: Operator, positional: Sequence[Any], named: Any, span: Span, place: Place
+    ) -> tuple[Args, dict[str, Span]]:
+        context = self.context
+        known = [argument.name for argument in op.arguments]
+        if len(positional) > len(known):
+            raise context.error("E0203", f"`{op.name}` takes {len(known)} arguments, and {len(positional)} are given",
+                                span, place, notes=(signature(op),))  # fmt: skip
+        for name, (_, where) in named.items():
+            if name not in known:
+                raise context.error("E0203", f"`{op.name}` has no argument `{name}`", where, place,
+                                    notes=(signature(op),), helps=did_you_mean(name, known))  # fmt: skip
+        args, spans = Args(), {}
+        for index, argument in enumerate(op.arguments):
+            if index < len(positional):
+                if argument.name in named:
+                    raise context.error("E0203", f"`{argument.name}` is given twice", named[argument.name][1], place)
+                value = positional[index]
+            elif argument.name in named:
+                value, spans[argument.name] = named[argument.name]
+            elif argument.default is REQUIRED:
+                raise context.error("E0204", f"`{op.name}` needs its argument `{argument.name}`"
+                                    + (f" ({argument.doc})" if argument.doc else ""), span, place,
+                                    notes=(signature(op),))  # fmt: skip
+            else:
+                args[argument.name] = argument.default
+                continue
+            where = spans.get(argument.name, span)
+            args[argument.name] = self.checked(argument, value, where, place)
+        return args, spans
+
+    def checked(self, argument: Any, value: Any, span: Span, place: Place | None) -> Any:
+        """The value as the argument's kind takes it; a symbolic size is fixed."""
+        context = self.context
+        if isinstance(value, Size):
+            value = context.fix(value, f"`{argument.name}` is a number", span)
+        elif isinstance(value, (list, tuple, range)):
+            value = [context.fix(v, f"`{argument.name}` lists numbers", span) if isinstance(v, Size) else v for v in value]
+        try:
+            return argument.kind.check(value)
+        except ValueError as expectation:
+            whole = isinstance(value, float) and value.is_integer()
+            helps = ("`//` divides to a whole number",) if whole and "whole" in str(expectation) else ()
+            raise context.error("E0205", f"`{argument.name}` must be {expectation}, and is {describe(value)}", span,
+                                place, helps=helps) from None  # fmt: skip
+
+    def _check_count(
+        self, name: str, given: int, least: int, most: int | None, span: Span, place: Place
+    ) -> None:
+        if given < least or (most is not None and given > most):
+            wanted = tensors(least) if least == most else f"at least {tensors(least)}" if most is None else (
+                f"{least} to {most} tensors")  # fmt: skip
+            raise self.context.error("E0208", f"`{name}` takes {wanted}, and receives {tensors(given)}", span, place,
+                                     helps=("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ())  # fmt: skip
+
+    def _parameter(self, path: str, role: str, spec: ParamSpec, span: Span, place: Place) -> Parameter:
+        """A new parameter; or, within a shared layer that was used before, the one made then."""
+        for depth in range(len(place.shared) - 1, -1, -1):
+            sharing = place.shared[depth]
+            if not sharing.first:
+                parameter = sharing.next()
+                if parameter is None or parameter.shape != spec.shape:
+                    raise self._unshareable(sharing.layer, parameter, role, spec, span, place)
+                for outer in place.shared[:depth]:
+                    outer.skip(parameter)
+                for inner in place.shared[depth + 1 :]:
+                    inner.layer.parameters.append(parameter)
+                return parameter
+        parameter = Parameter(f"{path}.{role}", spec.shape, spec.init, spec.fan_in, spec.fan_out, span, spec.trainable,
+                              spec.buffer, spec.mask)  # fmt: skip
+        for sharing in place.shared:
+            sharing.layer.parameters.append(parameter)
+        return parameter
+
+    def _unshareable(
+        self, layer: Shared, parameter: Parameter | None, role: str, spec: ParamSpec, span: Span, place: Place
+    ) -> SourceError:
+        had = "no such parameter" if parameter is None else f"{role} {show(parameter.shape)}"
+        return self.context.error(
+            "E0307", f"`{layer.name}` is shared, and its uses need different parameters", layer.uses[-1], place,
+            label=f"this use needs {role} {show(spec.shape)}",
+            also=(Label(layer.uses[0], f"the first use made {had}"), Label(span, "in this layer")),
+            helps=("give both uses the same number of channels, or bind the layer without `share`",),
+        )  # fmt: skip
+
+
+def output_labels(layer: Layer, count: int) -> tuple[str, ...]:
+    """How the outputs of a layer are called in messages."""
+    inner = layer
+    while not isinstance(inner, (OpLayer, BlockLayer)):
+        if isinstance(inner, Composition):
+            inner = inner.stages[-1]
+        else:
+            inner = inner.layer
+    name = inner.op.name if isinstance(inner, OpLayer) else inner.declaration.name
+    text = f"the output of `{name}`"
+    return (text,) * count
+
+
+def signature(op: Operator) -> str:
+    """`conv(channels, kernel, stride = 1, ...)`, as a note."""
+    parts = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in op.arguments]
+    return f"{op.name}({', '.join(parts)})"
+
+
+def literal(value: Any) -> str:
+    """A default as it is written in a file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return f'"{value}"'
+    kind = getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else str(value)
+
+

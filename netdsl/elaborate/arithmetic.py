@@ -1,0 +1,108 @@
+"""Arithmetic and comparison of numbers, sizes, strings and lists, as Python has them, with bounded results."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from netdsl.diagnostics import Span
+from netdsl.elaborate.context import Context
+from netdsl.elaborate.values import Family, Place, describe
+from netdsl.ir import Size, Value
+from netdsl.syntax import tree as t
+
+_MOST_BITS = 4096
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
+    "%": operator.mod, "**": operator.pow,
+}  # fmt: skip
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def binary(context: Context, symbol: str, left: Any, right: Any, node: t.Chain | t.Power, place: Place) -> Any:
+    """`left symbol right` where neither is a tensor."""
+    span = node.span
+    if isinstance(left, Size) or isinstance(right, Size):
+        return _sizes(context, symbol, left, right, span, place)
+    if is_number(left) and is_number(right):
+        return _numbers(context, symbol, left, right, span, place)
+    if symbol == "+" and isinstance(left, list) and isinstance(right, list):
+        context.step(span, place, len(left) + len(right))
+        return left + right
+    if symbol == "*" and isinstance(left, list) and isinstance(right, int):
+        context.step(span, place, len(left) * max(0, right))
+        return left * right
+    helps = ("layers are joined by `->`",) if symbol != "*" else ("write the number first: `3 * layer`",)
+    involved = any("layer" in describe(v) or "block" in describe(v) for v in (left, right))
+    raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place,
+                        helps=helps if involved else ())  # fmt: skip
+
+
+def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, place: Place) -> Any:
+    if symbol in ("/", "//", "%") and right == 0:
+        raise context.error("E0212", "a division by zero", span, place)
+    if symbol == "**" and isinstance(left, int) and isinstance(right, int):
+        if left == 0 and right < 0:
+            raise context.error("E0212", "a division by zero", span, place)
+        if left.bit_length() * abs(right) > _MOST_BITS:
+            raise context.error("E0212", "the power is too large", span, place)
+    try:
+        result = _OPERATORS[symbol](left, right)
+    except OverflowError:
+        raise context.error("E0212", "the result is too large", span, place) from None
+    if isinstance(result, complex):
+        raise context.error("E0212", "the root of a negative number", span, place)
+    if isinstance(result, int) and result.bit_length() > _MOST_BITS:
+        raise context.error("E0212", "the result is too large", span, place)
+    return result
+
+
+def _sizes(context: Context, symbol: str, left: Any, right: Any, span: Span, place: Place) -> Any:
+    """Arithmetic with a symbolic size. What a size cannot express fixes it."""
+    for value in (left, right):
+        if not isinstance(value, Size) and not is_number(value):
+            raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place)
+    linear = symbol in ("+", "-") or (symbol == "*" and not (isinstance(left, Size) and isinstance(right, Size)))
+    divides = symbol in ("//", "%") and isinstance(right, int) and right > 0
+    if (linear or divides) and not isinstance(left, float) and not isinstance(right, float):
+        return _OPERATORS[symbol](left, right)
+    fixed = [context.fix(v, f"`{symbol}` needs a number", span) if isinstance(v, Size) else v for v in (left, right)]
+    return _numbers(context, symbol, fixed[0], fixed[1], span, place)
+
+
+def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Comparison, place: Place) -> bool:
+    """`left symbol right`. `~` is: within 1 % of the right side."""
+    span = node.span
+    if isinstance(left, Size) or isinstance(right, Size):
+        left, right = (context.fix(v, "a comparison decides the graph", span) if isinstance(v, Size) else v
+                       for v in (left, right))  # fmt: skip
+    if symbol == "in":
+        if not isinstance(right, (list, tuple, range)):
+            raise context.error("E0212", f"`in` looks into a list, and this is {describe(right)}", span, place)
+        return left in right
+    if symbol in ("==", "!="):
+        if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+            left, right = _plain(left), _plain(right)
+        if isinstance(left, (Value, Family)) or isinstance(right, (Value, Family)):
+            if left is None or right is None:
+                return symbol == "!="
+            raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place)
+        return _COMPARISONS[symbol](left, right)
+    if not (is_number(left) and is_number(right)):
+        raise context.error("E0212", f"`{symbol}` compares numbers: these are {describe(left)} and {describe(right)}",
+                            span, place)  # fmt: skip
+    if symbol == "~":
+        return abs(left - right) <= 0.01 * abs(right)
+    return _COMPARISONS[symbol](left, right)
+
+
+def _plain(values: Any) -> list[Any]:
+    """A list whose sizes are numbers: `x.shape == [64, 8, 8]` asks at the defaults."""
+    return [int(v) if isinstance(v, Size) else _plain(v) if isinstance(v, (list, tuple)) else v for v in values]

@@ -1,0 +1,199 @@
+"""Calls: binding a layer's arguments, functions of tensors, functions of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from netdsl.diagnostics import Span, did_you_mean
+from netdsl.elaborate import arithmetic
+from netdsl.elaborate.apply import Applier
+from netdsl.elaborate.context import Context
+from netdsl.elaborate.names import AXES
+from netdsl.elaborate.values import BlockLayer, Builtin, Family, InitFunction, OpLayer, Recipe, Scope, describe
+from netdsl.ir import Init, Size, Value
+from netdsl.ops import OPERATORS, REQUIRED
+from netdsl.syntax import tree as t
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.expressions import Expressions
+
+_NUMERIC = {"max": max, "min": min, "sum": lambda *values: sum(values)}
+_BY_SYMBOL = {op.symbol: op for op in OPERATORS.values() if getattr(op, "symbol", None)}  # type: ignore[attr-defined]
+
+
+class Calls:
+    """Evaluates `f(...)` and arithmetic on tensors."""
+
+    def __init__(self, context: Context, applier: Applier, expressions: Expressions) -> None:
+        self.context, self.applier, self.expressions = context, applier, expressions
+        #: builds optimizers, schedules and transforms while a train block is evaluated
+        self.recipe: Callable[[Any, Any, Any, Span], Any] | None = None
+
+    def call(self, node: t.Call, scope: Scope) -> Any:
+        function = self.expressions.evaluate(node.function, scope)
+        if isinstance(function, OpLayer) and function.op.style != "layer":
+            return self._function(function, node, scope)
+        positional = [self.expressions.evaluate(a, scope) for a in node.arguments]
+        named = {k.name: (self._keyword(k, scope), k.span) for k in node.keywords}
+        if len(named) < len(node.keywords):
+            raise self.context.error("E0203", "an argument is given twice", node.span, scope.place)
+        if isinstance(function, OpLayer) and not function.called:
+            self._no_tensors(function, positional, node, scope)
+            return OpLayer(function.op, node.span, tuple(positional), named, True)
+        if isinstance(function, BlockLayer) and function.bound is None:
+            bound = self.applier.bind_hyperparameters(function.declaration, positional, named, node.span, scope.place)
+            return BlockLayer(function.declaration, node.span, bound)
+        if isinstance(function, Builtin):
+            return self._builtin(function.name, positional, named, node, scope)
+        if isinstance(function, Recipe) and self.recipe is not None:
+            return self.recipe(function, positional, named, node.span)
+        if isinstance(function, InitFunction):
+            return self._init(function, positional, named, node, scope)
+        again = " (it has its arguments already)" if isinstance(function, (OpLayer, BlockLayer)) else ""
+        raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place)
+
+    def _keyword(self, keyword: t.Keyword, scope: Scope) -> Any:
+        if keyword.name == "axis" and isinstance(keyword.value, t.Name) and keyword.value.name in AXES:
+            return keyword.value.name
+        return self.expressions.evaluate(keyword.value, scope)
+
+    def _no_tensors(self, function: OpLayer, positional: list[Any], node: t.Call, scope: Scope) -> None:
+        if any(isinstance(value, Value) for value in positional):
+            name = function.op.name
+            if len(positional) == 1:
+                tensor = self.expressions.label(node.arguments[0], scope).strip("`")
+                hint = f"write `{tensor} -> {name}`"
+            else:
+                hint = f"write `(a, b) -> {name}`"
+            raise self.context.error("E0207", f"`{name}` is a layer: tensors reach it through `->`", node.span,
+                                     scope.place, helps=(hint,))  # fmt: skip
+
+    # functions of tensors
+
+    def _function(self, function: OpLayer, node: t.Call, scope: Scope) -> Any:
+        op = function.op
+        values: list[Any] = []
+        labels: list[str] = []
+        for argument in node.arguments:
+            value = self.expressions.evaluate(argument, scope)
+            many = value.ordered() if isinstance(value, Family) else value
+            if isinstance(many, (list, tuple, range)):
+                text = self.expressions.label(argument, scope)
+                values += many
+                labels += [f"item {i} of {text}" for i in range(len(many))]
+            else:
+                values.append(value)
+                labels.append(self.expressions.label(argument, scope))
+        named = {k.name: (self._keyword(k, scope), k.span) for k in node.keywords}
+        kept = [(v, label) for v, label in zip(values, labels, strict=True) if v is not None]
+        if op.name in _NUMERIC and kept and all(isinstance(v, (int, float, Size)) for v, _ in kept):
+            numbers = [self.context.fix(v, f"`{op.name}` compares numbers", node.span) if isinstance(v, Size) else v
+                       for v, _ in kept]  # fmt: skip
+            return _NUMERIC[op.name](*numbers) if op.name == "sum" else _NUMERIC[op.name](numbers)
+        if op.arity[1] is None and not kept:
+            raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
+                                     notes=("every argument is none, or there is none",))  # fmt: skip
+        # what follows the tensors are the operator's own arguments
+        count = len(kept) if op.arity[1] is None else min(op.arity[1], len(kept))
+        tensors_, rest = kept[:count], kept[count:]
+        for (value, _), argument in zip(tensors_, [*node.arguments, *[node.arguments[-1]] * len(tensors_)], strict=False):
+            if not isinstance(value, Value):
+                raise self.context.error("E0212", f"`{op.name}` takes tensors, and this is {describe(value)}",
+                                         argument.span, scope.place)  # fmt: skip
+        return self.applier.operator(op, [v for v, _ in rest], named, tuple(v for v, _ in tensors_),
+                                     tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
+
+    def tensor_arithmetic(
+        self, symbol: str, left: Any, right: Any, labels: tuple[str, str], node: t.Chain, scope: Scope
+    ) -> Any:
+        """`left symbol right` where at least one is a tensor."""
+        if left is None or right is None:
+            raise self.context.error("E0212", f"`{symbol}` with none", node.span, scope.place,
+                                     helps=("`sum(a, b)` leaves out what is none",))  # fmt: skip
+        op = _BY_SYMBOL.get(symbol)
+        numbers = {}
+        tensors_ = []
+        for side, value, label in (("left", left, labels[0]), ("right", right, labels[1])):
+            if isinstance(value, Value):
+                tensors_.append((value, label))
+            elif isinstance(value, (int, float, Size)) and not isinstance(value, bool):
+                number = self.context.fix(value, "a number scales or shifts", node.span) if isinstance(value, Size) else value
+                numbers[side] = (number, node.span)
+            else:
+                op = None
+        if op is None:
+            helps = ("layers are joined by `->`",) if symbol in "+-" else ()
+            raise self.context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}",
+                                     node.span, scope.place, helps=helps)  # fmt: skip
+        return self.applier.operator(op, (), numbers, tuple(v for v, _ in tensors_),
+                                     tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
+
+    def negated(self, value: Value, label: str, node: t.Unary, scope: Scope) -> Any:
+        return self.applier.operator(OPERATORS["neg"], (), {}, (value,), (label,), node.span, scope.place)
+
+    # functions of numbers
+
+    def _init(self, function: InitFunction, positional: list[Any], named: Any, node: t.Call, scope: Scope) -> Init:
+        values = []
+        for index, argument in enumerate(function.arguments):
+            if index < len(positional):
+                value = positional[index]
+            elif argument.name in named:
+                value = named.pop(argument.name)[0]
+            elif argument.default is not REQUIRED:
+                value = argument.default
+            else:
+                raise self.context.error("E0204", f"`{function.name}` needs `{argument.name}`", node.span, scope.place)
+            values.append(self.applier.checked(argument, value, node.span, scope.place))
+        known = [a.name for a in function.arguments]
+        if len(positional) > len(known) or any(name not in known for name in named):
+            wrong = next((name for name in named if name not in known), "")
+            raise self.context.error("E0203", f"`{function.name}` takes {', '.join(known)}", node.span, scope.place,
+                                     helps=did_you_mean(wrong, known))  # fmt: skip
+        return Init(function.name, tuple(values))
+
+    def _builtin(self, name: str, values: list[Any], named: Any, node: t.Call, scope: Scope) -> Any:
+        if named:
+            raise self.context.error("E0203", f"`{name}` takes no named arguments", node.span, scope.place)
+        values = [v.ordered() if isinstance(v, Family) else v for v in values]
+        if name != "len":
+            values = [self.context.fix(v, f"`{name}` decides the graph", node.span) if isinstance(v, Size) else v
+                      for v in values]  # fmt: skip
+        wanted, accepts = _BUILTIN_FORMS[name]
+        if not accepts(values):
+            given = ", ".join(describe(v) for v in values) or "nothing"
+            raise self.context.error("E0212", f"`{name}` takes {wanted}, and is given {given}", node.span, scope.place)
+        if name in ("reversed", "enumerate", "zip"):
+            self.context.step(node.span, scope.place, sum(len(v) for v in values))
+        return _BUILTIN[name](*values)
+
+
+def _whole(values: list[Any]) -> bool:
+    return all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+
+
+def _lists(values: list[Any]) -> bool:
+    return all(isinstance(v, (list, tuple, range)) for v in values)
+
+
+def _finite(value: Any) -> bool:
+    return arithmetic.is_number(value) and abs(value) < float("inf")
+
+
+_BUILTIN_FORMS: dict[str, tuple[str, Any]] = {
+    "len": ("a list", lambda v: len(v) == 1 and _lists(v)),
+    "range": ("one to three whole numbers, the third not 0",
+              lambda v: 1 <= len(v) <= 3 and _whole(v) and v[2:] != [0] and all(abs(x) < 2**63 for x in v)),
+    "reversed": ("a list", lambda v: len(v) == 1 and _lists(v)),
+    "enumerate": ("a list", lambda v: len(v) == 1 and _lists(v)),
+    "zip": ("lists", lambda v: len(v) >= 1 and _lists(v)),
+    "round": ("a number, and perhaps the decimals",
+              lambda v: 1 <= len(v) <= 2 and _finite(v[0]) and _whole(v[1:]) and all(abs(x) < 100 for x in v[1:])),
+    "int": ("a number", lambda v: len(v) == 1 and _finite(v[0])),
+    "abs": ("a number", lambda v: len(v) == 1 and arithmetic.is_number(v[0])),
+}  # fmt: skip
+_BUILTIN: dict[str, Any] = {
+    "len": len, "range": range, "reversed": lambda v: list(reversed(v)), "enumerate": lambda v: list(enumerate(v)),
+    "zip": lambda *v: list(zip(*v, strict=False)), "round": round, "int": int, "abs": abs,
+}  # fmt: skip

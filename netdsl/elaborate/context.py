@@ -1,0 +1,124 @@
+"""What all parts of an elaboration share: diagnostics, limits, the nodes so far, and what was decided about sizes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from netdsl.diagnostics import Diagnostic, Label, SourceError, Span
+from netdsl.elaborate.values import Place
+from netdsl.ir import Constraint, Node, Size, Value
+
+if TYPE_CHECKING:
+    from netdsl.elaborate.apply import Applier
+    from netdsl.elaborate.expressions import Expressions
+    from netdsl.elaborate.statements import Statements
+    from netdsl.syntax import tree as t
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file may cost. Each is raised by an environment variable, which the message names."""
+
+    nodes: int = 200_000  # applications of operators
+    steps: int = 5_000_000  # statements run and list items made
+    blocks: int = 100  # blocks within blocks
+
+    @staticmethod
+    def from_environment() -> Limits:
+        def read(name: str, default: int) -> int:
+            text = os.environ.get(name, "")
+            return int(text) if text.isdigit() and int(text) > 0 else default
+
+        usual = Limits()
+        return Limits(read("NETDSL_MAX_NODES", usual.nodes), read("NETDSL_MAX_STEPS", usual.steps),
+                      read("NETDSL_MAX_BLOCKS", usual.blocks))  # fmt: skip
+
+
+class LimitReached(SourceError):
+    """A limit ends the elaboration at once: what follows would only run into it again."""
+
+
+@dataclass
+class Context:
+    """The state of one elaboration."""
+
+    file: t.File
+    limits: Limits
+    constants: dict[str, Any] = field(default_factory=dict)
+    functions: dict[str, t.Function] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+    fixed: dict[str, Constraint] = field(default_factory=dict)
+    pins: dict[str, Value] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    steps: int = 0
+    _names: dict[tuple[str, str], int] = field(default_factory=dict)
+    _reported: set[tuple[str, int, int]] = field(default_factory=set)
+
+    apply: Applier = field(init=False)
+    expressions: Expressions = field(init=False)
+    statements: Statements = field(init=False)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        place: Place | None = None,
+        *,
+        label: str = "",
+        also: tuple[Label, ...] = (),
+        notes: tuple[str, ...] = (),
+        helps: tuple[str, ...] = (),
+    ) -> SourceError:
+        """The exception to raise for an error at a span, with the chain of blocks that leads there."""
+        chain = place.chain if place is not None else ()
+        return SourceError(Diagnostic(code, message, (Label(span, label), *also), notes, helps, chain))
+
+    def report(self, error: SourceError) -> None:
+        """Keep the diagnostics, one per place: a block that is applied often reports its error once."""
+        for diagnostic in error.diagnostics:
+            span = diagnostic.labels[0].span if diagnostic.labels else None
+            key = (diagnostic.code, span.start if span else 0, span.end if span else 0)
+            if key not in self._reported:
+                self._reported.add(key)
+                self.diagnostics.append(diagnostic)
+
+    def step(self, span: Span, place: Place | None = None, count: int = 1) -> None:
+        """Count work done, and stop at the limit."""
+        self.steps += count
+        if self.steps > self.limits.steps:
+            raise self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
+                             "NETDSL_MAX_STEPS")  # fmt: skip
+
+    def limit(self, message: str, span: Span, place: Place | None, variable: str) -> LimitReached:
+        error = self.error("E0450", message, span, place, helps=(
+            f"if it is meant, set {variable} in the environment to a larger number",))  # fmt: skip
+        return LimitReached(*error.diagnostics)
+
+    def unique(self, path: str, base: str) -> str:
+        """`base` the first time it is asked for under a path, then `base.1`, `base.2`, ..."""
+        count = self._names.get((path, base), 0)
+        self._names[path, base] = count + 1
+        return base if count == 0 else f"{base}.{count}"
+
+    def indexed(self, path: str, base: str) -> str:
+        """`base[0]`, `base[1]`, ... under a path."""
+        count = self._names.get((path, base + "[]"), 0)
+        self._names[path, base + "[]"] = count + 1
+        return f"{base}[{count}]"
+
+    def fix(self, size: Any, why: str, span: Span) -> int:
+        """A size as a number; its symbols are fixed at their defaults from now on."""
+        if isinstance(size, Size):
+            for name in sorted(size.symbols()):
+                symbol = self.symbol(name)
+                self.fixed.setdefault(name, Constraint(symbol, int(symbol), why, span))
+        return int(size)
+
+    symbols: dict[str, int] = field(default_factory=dict)
+
+    def symbol(self, name: str) -> Size:
+        return Size.symbol(name, self.symbols[name])

@@ -1,0 +1,318 @@
+"""Text to graph: the driver of the elaboration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, closest, did_you_mean
+from netdsl.elaborate.apply import Applier
+from netdsl.elaborate.context import Context, LimitReached, Limits
+from netdsl.elaborate.expressions import Expressions
+from netdsl.elaborate.finish import fix_sizes, split_training
+from netdsl.elaborate.names import reserved
+from netdsl.elaborate.statements import Statements
+from netdsl.elaborate.train_block import TrainBlock
+from netdsl.elaborate.values import Family, Place, Poisoned, Scope, describe
+from netdsl.ir import Graph, Size, TensorType, Training, Value
+from netdsl.syntax import parse, parse_expression
+from netdsl.syntax import tree as t
+
+_RECURSION = 20_000  # blocks within blocks, expressions within expressions: Python frames, not C's
+_MOST_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """An `expect` line. `holds(facts)` raises SourceError where it fails: facts are what analysis knows."""
+
+    holds: Callable[[Mapping[str, Any]], None]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Elaboration:
+    """A graph, and the conditions that its file sets on it."""
+
+    graph: Graph
+    expectations: tuple[Expectation, ...]
+
+
+def read_source(path: str | Path) -> Source:
+    """The text of a .net file. Raises SourceError where there is none."""
+
+    def fail(message: str, *helps: str) -> SourceError:
+        return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        folder = Path(path).parent
+        near = closest(Path(path).name, [p.name for p in folder.glob("*.net")]) if folder.is_dir() else None
+        raise fail("there is no such file", *([f"did you mean `{folder / near}`?"] if near else [])) from None
+    except OSError as error:
+        raise fail(f"the file cannot be read: {error.strerror or error}") from None
+    if len(data) > _MOST_BYTES:
+        raise fail(f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
+    try:
+        return Source(str(path), data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise fail(f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
+
+
+def elaborate(
+    source: Source, net: str | None = None, overrides: Mapping[str, Any] | None = None, *,
+    limits: Limits | None = None,
+) -> Elaboration:  # fmt: skip
+    """Elaborate one net of a source.
+
+    `net` picks one where the file has several; `overrides` are hyperparameters by name, as Python values or, where a
+    value is a `Source`, as the text of an expression. Raises SourceError with every independent diagnostic.
+    """
+    context = Context(parse(source), limits or Limits.from_environment())
+    context.apply = Applier(context)
+    context.expressions = Expressions(context, context.apply)
+    context.statements = Statements(context)
+    with _deep_recursion():
+        try:
+            return _Driver(context).run(net, dict(overrides or {}))
+        except LimitReached as error:
+            context.report(error)
+            raise SourceError(*context.diagnostics) from None
+        except RecursionError:
+            raise SourceError(Diagnostic("E0104", "an expression is nested too deeply", path=source.path,
+                                         helps=("name an inner part and use the name",))) from None  # fmt: skip
+
+
+def load(path: str | Path, net: str | None = None, **hyperparameters: Any) -> Graph:
+    """The graph of a file's net."""
+    return elaborate(read_source(path), net, hyperparameters).graph
+
+
+def load_text(text: str, net: str | None = None, **hyperparameters: Any) -> Graph:
+    """The graph of a net given as text."""
+    return elaborate(Source("<text>", text), net, hyperparameters).graph
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _Driver:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.file = context.file
+
+    def run(self, net: str | None, overrides: dict[str, Any]) -> Elaboration:
+        context = self.context
+        self._declare()
+        declaration = self._pick(net)
+        self._raise_reported()
+        scope = Scope(declaration, Place(""))
+        outputs: Any = None
+        try:
+            hyperparameters = self._hyperparameters(declaration, overrides)
+            scope.names |= hyperparameters
+            inputs = [self._input(port, scope) for port in declaration.inputs]
+            scope.names |= {value.name: value for value in inputs}
+            outputs = context.statements.function(declaration, scope)
+        except LimitReached:
+            raise
+        except SourceError as error:
+            context.report(error)
+        except Poisoned:
+            pass
+        training = self._train(declaration, scope) if outputs is not None else None
+        self._raise_reported()
+        graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
+        return Elaboration(graph, tuple(self._expectation(e, s) for e, s in context.statements.expectations.values()))
+
+    def _raise_reported(self) -> None:
+        if self.context.diagnostics:
+            raise SourceError(*self.context.diagnostics)
+
+    # declarations
+
+    def _declare(self) -> None:
+        context = self.context
+        for function in self.file.functions:
+            if function.name in reserved():
+                context.report(context.error("E0209", f"`{function.name}` is a name of the language and cannot be bound",
+                                             function.name_span))  # fmt: skip
+            elif function.name in context.functions:
+                first = context.functions[function.name].name_span
+                context.report(context.error("E0105", f"two declarations of `{function.name}`", function.name_span,
+                                             also=(Label(first, "the first is here"),)))  # fmt: skip
+            else:
+                context.functions[function.name] = function
+        scope = Scope(None, Place(""), context.constants)
+        context.statements.run(list(self.file.constants), scope)
+
+    def _pick(self, net: str | None) -> t.Function:
+        context = self.context
+        nets = [f for f in self.file.functions if f.kind == "net"]
+        names = [f.name for f in nets]
+        path = self.file.source.path
+        if not nets:
+            empty = not self.file.functions and not self.file.constants
+            message = "the file is empty" if empty else "the file has no net"
+            raise SourceError(Diagnostic("E0103", message, path=path, helps=(
+                "a net is: net NAME : image[3, 32, 32] -> logits { logits = image -> flatten -> dense(10) }",)))  # fmt: skip
+        if net is None and len(nets) > 1:
+            raise SourceError(Diagnostic("E0106", f"the file has {len(nets)} nets: which one?", path=path,
+                                         helps=tuple(f"{path}:{name}" for name in names)))  # fmt: skip
+        if net is not None and net not in names:
+            raise SourceError(Diagnostic("E0107", f"the file has no net `{net}`", path=path,
+                                         notes=("it has " + ", ".join(names),), helps=did_you_mean(net, names)))  # fmt: skip
+        return nets[0] if net is None else next(f for f in nets if f.name == net)
+
+    def _hyperparameters(self, declaration: t.Function, overrides: dict[str, Any]) -> dict[str, Any]:
+        context = self.context
+        known = [h.name for h in declaration.hyperparameters]
+        for name in overrides:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise SourceError(Diagnostic("E0203", f"`{declaration.name}` has no hyperparameter `{name}`",
+                                             path=self.file.source.path, notes=(f"it has {listed}",),
+                                             helps=did_you_mean(name, known)))  # fmt: skip
+        named = {name: (self._override(value), declaration.name_span) for name, value in overrides.items()}
+        return context.apply.bind_hyperparameters(declaration, (), named, declaration.name_span, None)
+
+    def _override(self, value: Any) -> Any:
+        if isinstance(value, Source):
+            return self.context.expressions.evaluate(parse_expression(value), Scope(None, Place("")))
+        return list(value) if isinstance(value, tuple) else value
+
+    def _input(self, port: t.Input, scope: Scope) -> Value:
+        context = self.context
+        if port.dimensions is None:
+            raise context.error("E0308", f"the net's input `{port.name}` needs its shape", port.span,
+                                helps=(f"write `{port.name}[3, 32, 32]`: channels first, without the batch",))  # fmt: skip
+        shape: list[int | Size] = []
+        for dimension in port.dimensions:
+            value = context.expressions.evaluate(dimension.value, scope)
+            if dimension.name is not None:
+                value = self._named(dimension, value, scope)
+            if isinstance(value, bool) or not isinstance(value, (int, Size)) or int(value) < 1:
+                raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(value)}",
+                                    dimension.span)  # fmt: skip
+            shape.append(value)
+        return Value(port.name, TensorType(tuple(shape), "int64" if port.integer else "float32"))
+
+    def _named(self, dimension: t.Dimension, value: Any, scope: Scope) -> Any:
+        """A symbolic size: `H = 32`."""
+        context, name = self.context, dimension.name or ""
+        if isinstance(value, bool) or not isinstance(value, int):
+            return value
+        if name in context.symbols and context.symbols[name] != value:
+            raise context.error("E0308", f"`{name}` has two defaults: {context.symbols[name]} and {value}", dimension.span)
+        context.symbols[name] = value
+        size = context.symbol(name)
+        scope.names[name] = size
+        return size
+
+    # the graph
+
+    def _train(self, declaration: t.Function, scope: Scope) -> Training | None:
+        context = self.context
+        nets = [f for f in self.file.functions if f.kind == "net"]
+        mine = []
+        for block in self.file.trains:
+            if block.net is not None and block.net.name not in [f.name for f in nets]:
+                context.report(context.error("E0107", f"the file has no net `{block.net.name}`", block.net.span,
+                                             helps=did_you_mean(block.net.name, [f.name for f in nets])))  # fmt: skip
+            elif block.net is None and len(nets) > 1:
+                context.report(context.error("E0106", "the file has several nets: `train NAME { }` says which",
+                                             Span(block.span.source, block.span.start, block.span.start + 5)))  # fmt: skip
+            elif block.net is None or block.net.name == declaration.name:
+                mine.append(block)
+        if len(mine) > 1:
+            context.report(context.error("E0105", f"two train blocks for `{declaration.name}`", mine[1].span,
+                                         also=(Label(mine[0].span, "the first is here"),)))  # fmt: skip
+        return TrainBlock(context, mine[0], scope).elaborate() if mine else None
+
+    def _graph(
+        self, declaration: t.Function, scope: Scope, hyperparameters: dict[str, Any], inputs: list[Value], outputs: Any,
+        training: Training | None,
+    ) -> Graph:  # fmt: skip
+        context = self.context
+        values = outputs if isinstance(outputs, tuple) else (outputs,)
+        named_outputs: dict[str, Value] = {}
+        for port, value in zip(declaration.outputs, values, strict=True):
+            if port.family:
+                named_outputs |= {f"{port.name}_{i}": entry for i, entry in enumerate(value)}
+            else:
+                named_outputs[port.name] = value
+        graph = Graph(
+            name=declaration.name, path=self.file.source.path, hyperparameters=hyperparameters, inputs=tuple(inputs),
+            outputs=named_outputs, nodes=(), span=declaration.name_span, symbols=context.symbols,
+            named=_named_values(scope) | context.pins, training=training,
+        )  # fmt: skip
+        return fix_sizes(split_training(graph, context.nodes), context.constraints, context.fixed)
+
+    def _expectation(self, statement: t.Expect, scope: Scope) -> Expectation:
+        context = self.context
+
+        def holds(facts: Mapping[str, Any]) -> None:
+            inner = replace(scope, names={**facts, **scope.names})
+            try:
+                with _deep_recursion():
+                    fulfilled = context.expressions.truth(statement.condition, inner)
+            except Poisoned:  # pragma: no cover - a poisoned net has raised before
+                return
+            if not fulfilled:
+                raise context.error("E0401", f"expected {' '.join(statement.condition.span.text.split())}",
+                                    statement.condition.span, scope.place, notes=self._sides(statement, inner))  # fmt: skip
+
+        return Expectation(holds, statement.span)
+
+    def _sides(self, statement: t.Expect, scope: Scope) -> tuple[str, ...]:
+        """Both sides of every comparison in a failed expectation, as numbers."""
+        stack: list[t.Expr] = [statement.condition]
+        notes = []
+        while stack:
+            node = stack.pop()
+            if isinstance(node, t.Boolean):
+                stack += reversed(node.operands)
+            elif isinstance(node, t.Unary):
+                stack.append(node.operand)
+            elif isinstance(node, t.Comparison):
+                for operand in node.operands:
+                    if not isinstance(operand, t.Literal):
+                        value = self.context.expressions.evaluate(operand, scope)
+                        notes.append(f"{' '.join(operand.span.text.split())} is {_shown(value)}")
+        return tuple(dict.fromkeys(notes))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(str(int(v)) if isinstance(v, Size) else str(v) for v in value) + "]"
+    return str(value)
+
+
+def _named_values(scope: Scope) -> dict[str, Value]:
+    """The names of a net's body as last bound, families by entry."""
+    found: dict[str, Value] = {}
+    for name, value in scope.names.items():
+        if isinstance(value, Value):
+            found[name] = value
+        elif isinstance(value, Family):
+            for key, entry in value.entries.items():
+                if isinstance(entry, Value):
+                    found[f"{name}[{', '.join(map(str, key))}]"] = entry
+    return found
+
+

@@ -1,0 +1,347 @@
+"""Evaluating expressions: Python's arithmetic on numbers and lists, pipelines on tensors and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from netdsl.diagnostics import Label, Span, did_you_mean
+from netdsl.elaborate import arithmetic
+from netdsl.elaborate.apply import Applier, output_labels
+from netdsl.elaborate.calls import Calls
+from netdsl.elaborate.context import Context
+from netdsl.elaborate.names import globals_, lookup_global
+from netdsl.elaborate.values import (
+    POISON, BlockLayer, Composition, Family, Pinned, Poisoned, Repeat, Scope, describe, is_layer,
+)  # fmt: skip
+from netdsl.ir import Size, Value
+from netdsl.syntax import tree as t
+
+ATTRIBUTES = ("shape", "channels", "height", "width", "depth", "rank")
+
+
+class Expressions:
+    """`evaluate(expression, scope)` is the value; errors are raised as SourceError."""
+
+    def __init__(self, context: Context, applier: Applier) -> None:
+        self.context, self.applier = context, applier
+        self.calls = Calls(context, applier, self)
+        self._by_type: dict[type, Callable[[Any, Scope], Any]] = {
+            t.Name: self._name, t.Literal: self._literal, t.ListExpr: self._list, t.TupleExpr: self._tuple,
+            t.Comprehension: self._comprehension, t.Call: self.calls.call, t.Index: self._index,
+            t.Attribute: self._attribute, t.Optional_: self._optional, t.Pin: self._pin, t.Chain: self._chain,
+            t.Power: self._power, t.Unary: self._unary, t.Comparison: self._comparison, t.Boolean: self._boolean,
+            t.Conditional: self._conditional, t.Pipeline: self._pipeline,
+        }  # fmt: skip
+
+    def evaluate(self, expression: t.Expr, scope: Scope) -> Any:
+        return self._by_type[type(expression)](expression, scope)
+
+    # names and literals
+
+    def _name(self, node: t.Name, scope: Scope) -> Any:
+        name = node.name
+        if name in scope.names:
+            value = scope.names[name]
+        elif name in self.context.constants:
+            value = self.context.constants[name]
+        elif name in self.context.functions:
+            return BlockLayer(self.context.functions[name], node.span)
+        else:
+            value = lookup_global(name, node.span)
+            if value is None:
+                raise self._undefined(node, scope)
+        if value is POISON:
+            raise Poisoned
+        return value
+
+    def _undefined(self, node: t.Name, scope: Scope) -> Exception:
+        name = node.name
+        known = [*scope.names, *self.context.constants, *self.context.functions, *globals_()]
+        helps = did_you_mean(name, known)
+        later = self._bound_later(name, scope)
+        if later is not None:
+            message = f"`{name}` is used before it is bound"
+            helps = ("the graph must not be cyclic: unroll a recurrence with `for` and `share`",)
+            return self.context.error("E0202", message, node.span, scope.place,
+                                      also=(Label(later, "bound here"),), helps=helps)  # fmt: skip
+        return self.context.error("E0201", f"`{name}` is not defined", node.span, scope.place, helps=helps)
+
+    def _bound_later(self, name: str, scope: Scope) -> Span | None:
+        """Where the function binds the name, be it in a branch or further down."""
+        stack: list[Any] = list(scope.function.body) if scope.function else []
+        while stack:
+            statement = stack.pop()
+            if isinstance(statement, t.Assign):
+                for target in statement.targets:
+                    if target.name == name:
+                        return target.span
+            elif isinstance(statement, t.Share) and statement.name == name:
+                return statement.span
+            elif isinstance(statement, t.For):
+                stack += statement.body
+            elif isinstance(statement, t.If):
+                stack += [s for _, body in statement.branches for s in body] + statement.otherwise
+        return None
+
+    def _literal(self, node: t.Literal, scope: Scope) -> Any:
+        return node.value
+
+    def _list(self, node: t.ListExpr, scope: Scope) -> list[Any]:
+        return [self.evaluate(item, scope) for item in node.items]
+
+    def _tuple(self, node: t.TupleExpr, scope: Scope) -> tuple[Any, ...]:
+        return tuple(self.evaluate(item, scope) for item in node.items)
+
+    def _comprehension(self, node: t.Comprehension, scope: Scope) -> list[Any]:
+        inner = Scope(scope.function, scope.place, dict(scope.names), scope.loops + 1)
+        items = []
+        for value in self.iterate(node.iterable, scope):
+            self.context.step(node.span, scope.place)
+            self.context.statements.bind_names(node.names, value, inner, node.iterable.span)
+            if node.condition is None or self.truth(node.condition, inner):
+                items.append(self.evaluate(node.item, inner))
+        return items
+
+    def iterate(self, expression: t.Expr, scope: Scope) -> Any:
+        """What `for` goes over."""
+        value = self.evaluate(expression, scope)
+        if isinstance(value, Family):
+            return value.ordered()
+        if isinstance(value, (list, tuple, range)):
+            return value
+        helps = (f"`range({value})` counts",) if isinstance(value, int) else ()
+        raise self.context.error("E0212", f"`for` goes over a list, and this is {describe(value)}", expression.span,
+                                 scope.place, helps=helps)  # fmt: skip
+
+    def truth(self, expression: t.Expr, scope: Scope) -> bool:
+        """A condition's value."""
+        value = self.evaluate(expression, scope)
+        if isinstance(value, Size):
+            return bool(self.context.fix(value, "a condition decides the graph", expression.span))
+        if value is None or isinstance(value, (bool, int, float, str, list, tuple)):
+            return bool(value)
+        raise self.context.error("E0212", f"a condition is true or false, and this is {describe(value)}",
+                                 expression.span, scope.place)  # fmt: skip
+
+    # postfix
+
+    def _index(self, node: t.Index, scope: Scope) -> Any:
+        base = self.evaluate(node.base, scope)
+        if isinstance(base, Family):
+            return self._family(node, base, scope, missing_is_none=False)
+        if isinstance(base, (list, tuple, range)) and len(node.items) == 1:
+            item = node.items[0]
+            if isinstance(item, t.Slice):
+                bounds = [self.whole(b, scope) if b is not None else None for b in (item.start, item.stop, item.step)]
+                if bounds[2] == 0:
+                    raise self.context.error("E0212", "the step of a slice is not 0", item.span, scope.place)
+                return base[slice(*bounds)]
+            index = self.whole(item, scope)
+            if not -len(base) <= index < len(base):
+                raise self.context.error("E0211", f"the list has {len(base)} items, and item {index} is asked for",
+                                         item.span, scope.place)  # fmt: skip
+            return base[index]
+        raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place)
+
+    def whole(self, expression: t.Expr, scope: Scope) -> int:
+        """An index: a whole number."""
+        value = self.evaluate(expression, scope)
+        if isinstance(value, Size):
+            return self.context.fix(value, "an index decides the graph", expression.span)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.context.error("E0212", f"an index is a whole number, and this is {describe(value)}",
+                                     expression.span, scope.place)  # fmt: skip
+        return value
+
+    def _family(self, node: t.Index, family: Family, scope: Scope, missing_is_none: bool) -> Any:
+        rank = len(next(iter(family.entries)))
+        if len(node.items) != rank:
+            raise self.context.error("E0211", f"`{family.name}` has {rank} indices, and {len(node.items)} are given",
+                                     node.span, scope.place)  # fmt: skip
+        if any(isinstance(item, t.Slice) for item in node.items):
+            return self._family_slice(node, family, scope)
+        key = tuple(self.whole(item, scope) for item in node.items)  # type: ignore[arg-type]
+        if key in family.entries:
+            value = family.entries[key]
+            if value is POISON:
+                raise Poisoned
+            return value
+        if missing_is_none:
+            return None
+        shown = f"{family.name}[{', '.join(map(str, key))}]"
+        raise self.context.error("E0211", f"nothing was bound to `{shown}`", node.span, scope.place,
+                                 helps=(f"`{node.span.text}?` is none where nothing was bound",))  # fmt: skip
+
+    def _family_slice(self, node: t.Index, family: Family, scope: Scope) -> list[Any]:
+        """The entries whose keys lie in every slice, in index order."""
+        tests: list[Callable[[int], bool]] = []
+        for item in node.items:
+            if isinstance(item, t.Slice):
+                start, stop, step = (
+                    self.whole(b, scope) if b is not None else None for b in (item.start, item.stop, item.step)
+                )
+                if step is not None and step <= 0:
+                    raise self.context.error("E0212", "the step of a family's slice is at least 1", item.span, scope.place)
+                low = start if start is not None else min(key[len(tests)] for key in family.entries)
+                tests.append(lambda k, a=low, b=stop, c=step or 1: k >= a and (b is None or k < b) and (k - a) % c == 0)
+            else:
+                index = self.whole(item, scope)
+                tests.append(lambda k, i=index: k == i)
+        self.context.step(node.span, scope.place, len(family.entries) // 16)
+        keys = [key for key in family.entries if all(test(k) for test, k in zip(tests, key, strict=True))]
+        found = [family.entries[key] for key in sorted(keys)]
+        if any(value is POISON for value in found):
+            raise Poisoned
+        return found
+
+    def _optional(self, node: t.Optional_, scope: Scope) -> Any:
+        if isinstance(node.base, t.Index):
+            base = node.base.base
+            if isinstance(base, t.Name) and base.name not in scope.names and self._bound_later(base.name, scope):
+                return None  # a family of which nothing was bound yet
+            family = self.evaluate(base, scope)
+            if isinstance(family, Family):
+                return self._family(node.base, family, scope, missing_is_none=True)
+        raise self.context.error("E0212", "`?` follows an entry of a family: `node[l, s]?`", node.span, scope.place)
+
+    def _attribute(self, node: t.Attribute, scope: Scope) -> Any:
+        base = self.evaluate(node.base, scope)
+        if not isinstance(base, Value):
+            raise self.context.error("E0213", f"{describe(base)} has no attribute `{node.name}`", node.span, scope.place)
+        if node.name not in ATTRIBUTES:
+            raise self.context.error("E0213", f"a tensor has no attribute `{node.name}`", node.span, scope.place,
+                                     notes=("it has " + ", ".join(ATTRIBUTES),),
+                                     helps=did_you_mean(node.name, ATTRIBUTES))  # fmt: skip
+        shape = base.shape
+        if node.name == "shape":
+            return list(shape)
+        if node.name == "rank":
+            return len(shape)
+        position = {"channels": 0, "height": len(shape) - 2, "width": len(shape) - 1, "depth": len(shape) - 3}[node.name]
+        least = {"channels": 1, "width": 2, "height": 3, "depth": 4}[node.name]
+        if len(shape) < least:
+            raise self.context.error("E0213", f"{describe(base)} has no {node.name}", node.span, scope.place)
+        return shape[position]
+
+    def _pin(self, node: t.Pin, scope: Scope) -> Any:
+        layer = self.evaluate(node.base, scope)
+        if not is_layer(layer):
+            raise self.context.error("E0207", f"`@{node.name}` names the application of a layer, and this is "
+                                     f"{describe(layer)}", node.span, scope.place)  # fmt: skip
+        return Pinned(layer, node.name, scope.loops > 0, node.span)
+
+    # operators
+
+    def _chain(self, node: t.Chain, scope: Scope) -> Any:
+        left = self.evaluate(node.operands[0], scope)
+        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
+            right = self.evaluate(operand, scope)
+            if operator == "*" and is_layer(right):
+                left = self._repeat(left, right, node, scope)
+            elif isinstance(left, Value) or isinstance(right, Value):
+                labels = (self.label(node.operands[0], scope), self.label(operand, scope))
+                left = self.calls.tensor_arithmetic(operator, left, right, labels, node, scope)
+            else:
+                left = arithmetic.binary(self.context, operator, left, right, node, scope.place)
+        return left
+
+    def _repeat(self, count: Any, layer: Any, node: t.Chain, scope: Scope) -> Any:
+        if isinstance(count, Size):
+            count = self.context.fix(count, "a repetition decides the graph", node.span)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise self.context.error("E0212", f"a layer is repeated a whole number of times, and this is "
+                                     f"{describe(count)}", node.span, scope.place)  # fmt: skip
+        return Repeat(count, layer, node.span)
+
+    def _power(self, node: t.Power, scope: Scope) -> Any:
+        base, exponent = self.evaluate(node.base, scope), self.evaluate(node.exponent, scope)
+        return arithmetic.binary(self.context, "**", base, exponent, node, scope.place)
+
+    def _unary(self, node: t.Unary, scope: Scope) -> Any:
+        if node.operator == "not":
+            return not self.truth(node.operand, scope)
+        value = self.evaluate(node.operand, scope)
+        if isinstance(value, Value):
+            return self.calls.negated(value, self.label(node.operand, scope), node, scope)
+        if isinstance(value, (int, float, Size)) and not isinstance(value, bool):
+            return -value
+        raise self.context.error("E0212", f"`-` takes a number or a tensor, and this is {describe(value)}", node.span,
+                                 scope.place)  # fmt: skip
+
+    def _comparison(self, node: t.Comparison, scope: Scope) -> bool:
+        left = self.evaluate(node.operands[0], scope)
+        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
+            right = self.evaluate(operand, scope)
+            if not arithmetic.compare(self.context, operator, left, right, node, scope.place):
+                return False
+            left = right
+        return True
+
+    def _boolean(self, node: t.Boolean, scope: Scope) -> bool:
+        test = any if node.operator == "or" else all
+        return test(self.truth(operand, scope) for operand in node.operands)
+
+    def _conditional(self, node: t.Conditional, scope: Scope) -> Any:
+        return self.evaluate(node.then if self.truth(node.condition, scope) else node.otherwise, scope)
+
+    # pipelines
+
+    def _pipeline(self, node: t.Pipeline, scope: Scope) -> Any:
+        value = self.evaluate(node.stages[0], scope)
+        labels: tuple[str, ...] | None = None
+        for index, stage in enumerate(node.stages[1:], 1):
+            layer = self.evaluate(stage, scope)
+            if value is None:
+                continue  # a pipeline from none is none
+            if not is_layer(layer):
+                self._not_a_layer(node, index, layer, scope)
+            if is_layer(value):
+                span = Span(node.span.source, node.span.start, stage.span.end)
+                value = Composition((value, layer), span)
+                continue
+            inputs = value if isinstance(value, tuple) else (value,)
+            for item in inputs:
+                if not isinstance(item, Value):
+                    raise self.context.error("E0207", f"`->` carries tensors, and this is {describe(item)}",
+                                             node.stages[index - 1].span, scope.place)  # fmt: skip
+            if labels is None:
+                labels = self._labels(node.stages[0], len(inputs), scope)
+            value = self.applier.layer(layer, inputs, labels, stage.span, scope.place)
+            labels = output_labels(layer, len(value) if isinstance(value, tuple) else 1)
+        return value
+
+    def _not_a_layer(self, node: t.Pipeline, index: int, value: Any, scope: Scope) -> None:
+        stage = node.stages[index]
+        helps: tuple[str, ...] = ()
+        if isinstance(value, Value):
+            helps = ("to join two tensors use `a + b`, `concat(a, b)` or a layer of two: `(a, b) -> crop_like`",)
+        raise self.context.error("E0207", f"a layer goes behind `->`, and this is {describe(value)}", stage.span,
+                                 scope.place, helps=helps)  # fmt: skip
+
+    # labels for messages
+
+    def _labels(self, expression: t.Expr, count: int, scope: Scope) -> tuple[str, ...]:
+        if isinstance(expression, t.TupleExpr) and len(expression.items) == count:
+            return tuple(self.label(item, scope) for item in expression.items)
+        return (self.label(expression, scope),) * count
+
+    def label(self, expression: t.Expr, scope: Scope) -> str:
+        """How a tensor reads in the file: `x`, `skip[3]`, or the end of the pipeline that made it."""
+        if isinstance(expression, t.Pipeline):
+            return f"the output of `{_head(expression.stages[-1])}`"
+        if isinstance(expression, t.Index) and isinstance(expression.base, t.Name):
+            if not any(isinstance(item, t.Slice) for item in expression.items):
+                keys = [str(self.evaluate(item, scope)) for item in expression.items]  # type: ignore[arg-type]
+                return f"`{expression.base.name}[{', '.join(keys)}]`"
+        text = " ".join(expression.span.text.split())
+        return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
+
+
+def _head(expression: t.Expr) -> str:
+    """The name that a layer expression starts with."""
+    while isinstance(expression, (t.Call, t.Pin)):
+        expression = expression.function if isinstance(expression, t.Call) else expression.base
+    return " ".join(expression.span.text.split())[:40]
+
+

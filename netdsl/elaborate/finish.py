@@ -1,0 +1,77 @@
+"""From what was emitted to the graph: what is used, and what sizes stay symbolic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from netdsl.ir import Constraint, Graph, Node, Size, Target, TensorType, Value, fixed
+
+
+def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
+    """The nodes that the values depend on."""
+    producers = {value: node for node in nodes for value in node.outputs}
+    found: set[Node] = set()
+    stack = [producers[v] for v in values if v in producers]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += [producers[v] for v in node.inputs if v in producers]
+    return found
+
+
+def split_training(graph: Graph, nodes: list[Node]) -> Graph:
+    """Give the graph the nodes its outputs need, and its training those that only loss and metrics need."""
+    used = needed(nodes, graph.outputs.values())
+    graph = replace(graph, nodes=tuple(n for n in nodes if n in used))
+    if graph.training is None:
+        return graph
+    wanted = needed(nodes, [graph.training.loss, *graph.training.metrics.values()]) - used
+    return replace(graph, training=replace(graph.training, nodes=tuple(n for n in nodes if n in wanted)))
+
+
+def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, Constraint]) -> Graph:
+    """Replace the symbols that something in the file decided on by their defaults, everywhere."""
+    gone = frozenset(fixes)
+    still = []
+    for constraint in constraints:
+        left, right = fixed(constraint.left, gone), fixed(constraint.right, gone)
+        if left != right:
+            still.append(replace(constraint, left=left, right=right))
+    graph = replace(graph, constraints=(*fixes.values(), *dict.fromkeys(still)),
+                    symbols={n: d for n, d in graph.symbols.items() if n not in gone})  # fmt: skip
+    return _substituted(graph, gone) if gone else graph
+
+
+def _substituted(graph: Graph, gone: frozenset[str]) -> Graph:
+    made: dict[Value, Value] = {}
+
+    def value(old: Value) -> Value:
+        if old not in made:
+            shape = tuple(fixed(dim, gone) for dim in old.shape)
+            made[old] = Value(old.name, TensorType(shape, old.type.dtype, old.type.batched))
+        return made[old]
+
+    def argument(item: Any) -> Any:
+        if isinstance(item, Size):
+            return fixed(item, gone)
+        return type(item)(argument(part) for part in item) if isinstance(item, (list, tuple)) else item
+
+    def node(old: Node) -> Node:
+        args = type(old.args)({key: argument(item) for key, item in old.args.items()})
+        return replace(old, args=args, inputs=tuple(map(value, old.inputs)), outputs=tuple(map(value, old.outputs)))
+
+    training = graph.training
+    if training is not None:
+        training = replace(
+            training, nodes=tuple(map(node, training.nodes)), loss=value(training.loss),
+            targets=tuple(Target(value(x.value), x.kind, x.ignore) for x in training.targets),
+            metrics={name: value(v) for name, v in training.metrics.items()},
+        )  # fmt: skip
+    return replace(
+        graph, inputs=tuple(map(value, graph.inputs)), nodes=tuple(map(node, graph.nodes)),
+        outputs={name: value(v) for name, v in graph.outputs.items()},
+        named={name: value(v) for name, v in graph.named.items()}, training=training,
+    )  # fmt: skip

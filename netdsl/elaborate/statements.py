@@ -1,0 +1,196 @@
+"""Running the statements of a net or block. A statement that fails poisons what it binds, and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from netdsl.diagnostics import SourceError, Span
+from netdsl.elaborate.context import Context, LimitReached
+from netdsl.elaborate.names import reserved
+from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
+from netdsl.ir import Value
+from netdsl.syntax import tree as t
+
+
+class Statements:
+    """Runs statements in a scope."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.expectations: dict[tuple[int, str], tuple[t.Expect, Scope]] = {}
+        self._by_type: dict[type, Callable[[Any, Scope], None]] = {
+            t.Assign: self._assign, t.Share: self._share, t.For: self._for, t.If: self._if, t.Expect: self._expect,
+        }  # fmt: skip
+
+    def function(self, declaration: t.Function, scope: Scope) -> Any:
+        """Run a body; the value of its output, or the tuple of its outputs. Raises Poisoned where one failed."""
+        self.run(declaration.body, scope)
+        values = [self._output(port, declaration, scope) for port in declaration.outputs]
+        return values[0] if len(values) == 1 else tuple(values)
+
+    def _output(self, port: t.Output, declaration: t.Function, scope: Scope) -> Any:
+        if port.name not in scope.names:
+            raise self.context.error("E0206", f"the output `{port.name}` of `{declaration.name}` is never assigned",
+                                     port.span, scope.place, helps=(f"add `{port.name} = ...`",))  # fmt: skip
+        value = scope.names[port.name]
+        if value is POISON or (isinstance(value, Family) and POISON in value.entries.values()):
+            raise Poisoned
+        if port.family:
+            if not isinstance(value, Family) or not value.entries:
+                raise self.context.error("E0206", f"the output `{port.name}` is a family, and `{port.name}` is "
+                                         f"{describe(value)}", port.span, scope.place)  # fmt: skip
+            return value.ordered()
+        if not isinstance(value, Value):
+            helps = ("a layer becomes a tensor when it is applied: `x -> layer`",) if is_layer(value) else ()
+            raise self.context.error("E0206", f"the output `{port.name}` is {describe(value)}, not a tensor", port.span,
+                                     scope.place, helps=helps)  # fmt: skip
+        return value
+
+    def run(self, statements: list[t.Statement], scope: Scope) -> None:
+        for statement in statements:
+            self.context.step(statement.span, scope.place)
+            try:
+                self._by_type[type(statement)](statement, scope)
+            except LimitReached:
+                raise
+            except SourceError as error:
+                self.context.report(error)
+                self._poison(statement, scope)
+            except Poisoned:
+                self._poison(statement, scope)
+
+    def _poison(self, statement: t.Statement, scope: Scope) -> None:
+        for name in bound_names([statement]):
+            if not isinstance(scope.names.get(name), Family):
+                scope.names[name] = POISON
+        for family in _family_names([statement]):
+            # an entry is missing now: what reads it would only say so again
+            scope.names[family] = POISON
+
+    def bind(self, name: str, value: Any, scope: Scope, span: Span) -> None:
+        """Bind a plain name."""
+        context = self.context
+        if name == "_":
+            return
+        if name in reserved():
+            raise context.error("E0209", f"`{name}` is a name of the language and cannot be bound", span, scope.place,
+                                helps=(f"choose another name, such as `{name}_1`",))  # fmt: skip
+        before = scope.names.get(name)
+        if isinstance(before, Family):
+            raise context.error("E0209", f"`{name}` is a family of indexed nodes, and is bound here without an index",
+                                span, scope.place)  # fmt: skip
+        if (isinstance(before, Value) and is_layer(value)) or (is_layer(before) and isinstance(value, Value)):
+            kinds = "a tensor, and becomes a layer" if is_layer(value) else "a layer, and becomes a tensor"
+            helps = (f"write `{name} = {name} -> ...`",) if is_layer(value) else ("use two names",)
+            raise context.error("E0209", f"`{name}` is {kinds}", span, scope.place, helps=helps)
+        scope.names[name] = value
+
+    def bind_names(self, names: list[t.Name], value: Any, scope: Scope, span: Span) -> None:
+        """Bind loop names: one to the item, several to the item's parts."""
+        if len(names) == 1:
+            self.bind(names[0].name, value, scope, names[0].span)
+            return
+        if not isinstance(value, (list, tuple)) or len(value) != len(names):
+            raise self.context.error("E0214", f"{len(names)} names for an item that is {describe(value)}"
+                                     + (f" of {len(value)}" if isinstance(value, (list, tuple)) else ""), span,
+                                     scope.place)  # fmt: skip
+        for name, part in zip(names, value, strict=True):
+            self.bind(name.name, part, scope, name.span)
+
+    def _assign(self, statement: t.Assign, scope: Scope) -> None:
+        value = self.context.expressions.evaluate(statement.value, scope)
+        targets = statement.targets
+        if len(targets) == 1:
+            self._assign_one(targets[0], value, scope)
+            return
+        if not isinstance(value, (list, tuple, range)) or len(value) != len(targets):
+            given = f"{len(value)} values" if isinstance(value, (list, tuple, range)) else describe(value)
+            raise self.context.error("E0214", f"{len(targets)} names are to be bound, and the right side is {given}",
+                                     statement.span, scope.place)  # fmt: skip
+        for target, part in zip(targets, value, strict=True):
+            self._assign_one(target, part, scope)
+
+    def _assign_one(self, target: t.Name | t.FamilyEntry, value: Any, scope: Scope) -> None:
+        if isinstance(target, t.Name):
+            self.bind(target.name, value, scope, target.span)
+            return
+        context = self.context
+        if target.name in reserved():
+            raise context.error("E0209", f"`{target.name}` is a name of the language and cannot be bound", target.span,
+                                scope.place)  # fmt: skip
+        family = scope.names.get(target.name)
+        if family is POISON:
+            raise Poisoned
+        if family is None:
+            family = scope.names[target.name] = Family(target.name)
+        elif not isinstance(family, Family):
+            raise context.error("E0209", f"`{target.name}` is {describe(family)}, and an entry of it is assigned",
+                                target.span, scope.place, helps=("a family needs a name of its own",))  # fmt: skip
+        if any(isinstance(key, t.Slice) for key in target.keys):
+            raise context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place)
+        key = tuple(context.expressions.whole(k, scope) for k in target.keys)  # type: ignore[arg-type]
+        known = next(iter(family.entries), key)
+        if len(known) != len(key):
+            raise context.error("E0211", f"`{target.name}` has {len(known)} indices, and {len(key)} are given",
+                                target.span, scope.place)  # fmt: skip
+        family.entries[key] = value
+
+    def _share(self, statement: t.Share, scope: Scope) -> None:
+        layer = self.context.expressions.evaluate(statement.value, scope)
+        if not is_layer(layer):
+            raise self.context.error("E0207", f"`share` binds a layer, and this is {describe(layer)}",
+                                     statement.value.span, scope.place)  # fmt: skip
+        self.bind(statement.name, Shared(statement.name, layer, statement.span), scope, statement.span)
+
+    def _for(self, statement: t.For, scope: Scope) -> None:
+        scope.loops += 1
+        try:
+            for value in self.context.expressions.iterate(statement.iterable, scope):
+                self.context.step(statement.span, scope.place)
+                self.bind_names(statement.names, value, scope, statement.iterable.span)
+                self.run(statement.body, scope)
+        finally:
+            scope.loops -= 1
+
+    def _if(self, statement: t.If, scope: Scope) -> None:
+        for condition, body in statement.branches:
+            if self.context.expressions.truth(condition, scope):
+                self.run(body, scope)
+                return
+        self.run(statement.otherwise, scope)
+
+    def _expect(self, statement: t.Expect, scope: Scope) -> None:
+        """Kept until the whole net is known: `params` and its like are of the whole."""
+        self.expectations[statement.span.start, scope.place.path] = (statement, scope)
+
+
+def _walk(statements: list[t.Statement]) -> Iterator[t.Statement]:
+    stack = list(statements)
+    while stack:
+        statement = stack.pop()
+        yield statement
+        if isinstance(statement, t.For):
+            stack += statement.body
+        elif isinstance(statement, t.If):
+            stack += [s for _, body in statement.branches for s in body] + statement.otherwise
+
+
+def bound_names(statements: list[t.Statement]) -> set[str]:
+    """The plain names that statements bind, in all branches."""
+    names: set[str] = set()
+    for statement in _walk(statements):
+        if isinstance(statement, t.Assign):
+            names |= {target.name for target in statement.targets if isinstance(target, t.Name)}
+        elif isinstance(statement, t.Share):
+            names.add(statement.name)
+        elif isinstance(statement, t.For):
+            names |= {name.name for name in statement.names}
+    return names - {"_"}
+
+
+def _family_names(statements: list[t.Statement]) -> set[str]:
+    return {target.name for statement in _walk(statements) if isinstance(statement, t.Assign)
+            for target in statement.targets if isinstance(target, t.FamilyEntry)}  # fmt: skip
+
+

@@ -1,0 +1,220 @@
+"""The `train` block: targets, loss, metrics, optimizer, and how inputs are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, did_you_mean
+from netdsl.elaborate.context import Context
+from netdsl.elaborate.values import Place, Poisoned, Recipe, Scope, describe
+from netdsl.ir import Optimizer, Schedule, Target, TensorType, Training, Value
+from netdsl.ops import REQUIRED, Argument
+from netdsl.ops.arguments import COUNT
+from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
+from netdsl.ops.transforms import TRANSFORMS
+from netdsl.syntax import tree as t
+
+KEYS = ("target", "loss", "metrics", "optimizer", "batch", "epochs", "prepare", "augment")
+_NEEDED = ("target", "loss", "optimizer", "batch", "epochs")
+
+
+def _recipes() -> Mapping[str, Mapping[str, Recipe]]:
+    """By key of the block: the names that its value may use."""
+    optimizers = {n: Recipe("optimizer", n, a) for n, a in OPTIMIZERS.items()}
+    schedules = {n: Recipe("schedule", n, a) for n, a in SCHEDULES.items()}
+    table = {"optimizer": {**optimizers, **schedules}}
+    for stage in ("prepare", "augment"):
+        table[stage] = {n: Recipe(stage, n, tr.arguments) for n, tr in TRANSFORMS.items() if tr.stage == stage}
+    return table
+
+
+class TrainBlock:
+    """Elaborates one `train` block in the final scope of its net."""
+
+    def __init__(self, context: Context, block: t.Train, scope: Scope) -> None:
+        self.context, self.block = context, block
+        self.scope = Scope(scope.function, Place("train"), dict(scope.names))
+        self.targets: list[Target] = []
+        self.recipes = _recipes()
+
+    def elaborate(self) -> Training | None:
+        """The training, without its nodes; None where something in the block is wrong (and has been reported)."""
+        context = self.context
+        entries = self._entries()
+        results: dict[str, Any] = {}
+        # targets first: the loss may stand above them
+        for key in sorted(entries, key=lambda k: k != "target"):
+            try:
+                results[key] = getattr(self, "_" + key)(entries[key].value)
+            except SourceError as error:
+                context.report(error)
+            except Poisoned:
+                pass
+        missing = [key for key in _NEEDED if key not in entries]
+        if missing:
+            listed = ", ".join(f"`{key}`" for key in missing)
+            context.report(context.error("E0502", f"the train block does not say {listed}", self.block.span))
+        if missing or len(results) < len(entries):
+            return None
+        return Training(
+            targets=tuple(self.targets), nodes=(), loss=results["loss"], metrics=results.get("metrics", {}),
+            optimizer=results["optimizer"], batch=results["batch"], epochs=results["epochs"], span=self.block.span,
+            prepare=results.get("prepare", ()), augment=results.get("augment", ()),
+        )  # fmt: skip
+
+    def _entries(self) -> dict[str, t.Assign]:
+        entries: dict[str, t.Assign] = {}
+        for statement in self.block.body:
+            single = isinstance(statement, t.Assign) and len(statement.targets) == 1
+            name = statement.targets[0].name if single else None  # type: ignore[union-attr]
+            if name not in KEYS:
+                shown = f"`{name}`" if name else "this statement"
+                self.context.report(self.context.error(
+                    "E0501", f"a train block has no {shown}", statement.span,
+                    notes=("it says " + ", ".join(KEYS),), helps=did_you_mean(name or "", KEYS)))  # fmt: skip
+            elif name in entries:
+                self.context.report(self.context.error("E0501", f"`{name}` is said twice", statement.span,
+                                                       also=(Label(entries[name].span, "here before"),)))  # fmt: skip
+            else:
+                entries[name] = statement  # type: ignore[assignment]
+        return entries
+
+    # targets
+
+    def _target(self, expression: t.Expr) -> None:
+        items = expression.items if isinstance(expression, (t.TupleExpr, t.ListExpr)) else [expression]
+        for item in items:
+            self._one_target(item)
+
+    def _one_target(self, node: t.Expr) -> None:
+        context = self.context
+        form = "`class(label)`, `class(mask, [H, W], ignore = 255)` or `value(boxes, [4])`"
+        if not (isinstance(node, t.Call) and isinstance(node.function, t.Name) and node.arguments
+                and node.function.name in ("class", "value") and isinstance(node.arguments[0], t.Name)):  # fmt: skip
+            raise context.error("E0503", f"a target is {form}", node.span)
+        kind, name = node.function.name, node.arguments[0]
+        if name.name in self.scope.names:
+            raise context.error("E0503", f"the target `{name.name}` has the name of something in the net", name.span,
+                                helps=("choose another name for the target",))  # fmt: skip
+        keywords = {k.name: k for k in node.keywords}
+        if len(node.arguments) > 2 or set(keywords) - {"ignore"} or (kind == "value" and keywords):
+            raise context.error("E0503", f"a target is {form}", node.span)
+        shape: list[Any] = []
+        if len(node.arguments) == 2:
+            shape = self._evaluate(node.arguments[1], {})
+            if not isinstance(shape, list):
+                raise context.error("E0503", f"a target's shape is a list, and this is {describe(shape)}",
+                                    node.arguments[1].span)  # fmt: skip
+        ignore = self._evaluate(keywords["ignore"].value, {}) if keywords else None
+        dtype = "int64" if kind == "class" else "float32"
+        value = Value(name.name, TensorType(tuple(shape), dtype))  # type: ignore[arg-type]
+        self.targets.append(Target(value, kind, ignore))  # type: ignore[arg-type]
+        self.scope.names[name.name] = value
+
+    # loss and metrics
+
+    def _loss(self, expression: t.Expr) -> Value:
+        value = self._evaluate(expression, {})
+        if not isinstance(value, Value) or value.type.batched or value.shape != ():
+            raise self.context.error("E0504", f"the loss is one number, such as `cross_entropy(logits, label)`, and "
+                                     f"this is {describe(value)}", expression.span)  # fmt: skip
+        return value
+
+    def _metrics(self, expression: t.Expr) -> dict[str, Value]:
+        value = self._evaluate(expression, {})
+        found: dict[str, Value] = {}
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(item, Value) or item.type.batched or item.shape != ():
+                raise self.context.error("E0504", f"a metric is one number, such as `accuracy(logits, label)`, and this "
+                                         f"is {describe(item)}", expression.span)  # fmt: skip
+            found[item.name.rpartition("/")[2]] = item
+        return found
+
+    # numbers
+
+    def _count(self, name: str, expression: t.Expr) -> int:
+        argument = Argument(name, COUNT)
+        return self.context.apply.checked(argument, self._evaluate(expression, {}), expression.span, None)
+
+    def _batch(self, expression: t.Expr) -> int:
+        return self._count("batch", expression)
+
+    def _epochs(self, expression: t.Expr) -> int:
+        return self._count("epochs", expression)
+
+    # recipes
+
+    def _optimizer(self, expression: t.Expr) -> Optimizer:
+        value = self._evaluate(expression, self.recipes["optimizer"])
+        if isinstance(value, Recipe):
+            value = self.build(value, (), {}, expression.span)
+        if not isinstance(value, Optimizer):
+            raise self.context.error("E0505", f"the optimizer is one of {', '.join(OPTIMIZERS)}, and this is "
+                                     f"{describe(value)}", expression.span)  # fmt: skip
+        return value
+
+    def _pipeline(self, stage: str, expression: t.Expr) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        value = self._evaluate(expression, self.recipes[stage])
+        steps = []
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Recipe):
+                item = self.build(item, (), {}, expression.span)
+            if not isinstance(item, tuple):
+                raise self.context.error("E0505", f"`{stage}` lists {', '.join(self.recipes[stage])}, and this is "
+                                         f"{describe(item)}", expression.span)  # fmt: skip
+            steps.append(item)
+        return tuple(steps)
+
+    def _prepare(self, expression: t.Expr) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        return self._pipeline("prepare", expression)
+
+    def _augment(self, expression: t.Expr) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        return self._pipeline("augment", expression)
+
+    def _evaluate(self, expression: t.Expr, names: Mapping[str, Recipe]) -> Any:
+        scope = Scope(self.scope.function, self.scope.place, {**self.scope.names, **names})
+        calls = self.context.expressions.calls
+        calls.recipe = self.build
+        return self.context.expressions.evaluate(expression, scope)
+
+    def build(self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span) -> Any:
+        """What a recipe called with these arguments stands for."""
+        arguments = self._bound(recipe, positional, named, span)
+        if recipe.kind == "schedule":
+            return Schedule(recipe.name, arguments)
+        if recipe.kind == "optimizer":
+            rate = as_schedule(arguments.pop("lr"))
+            return Optimizer(recipe.name, rate, arguments)
+        return recipe.name, arguments
+
+    def _bound(
+        self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span
+    ) -> dict[str, Any]:
+        context, known = self.context, [a.name for a in recipe.arguments]
+        for name, (_, where) in named.items():
+            if name not in known:
+                raise context.error("E0203", f"`{recipe.name}` has no argument `{name}`", where,
+                                    notes=(f"it has {', '.join(known) or 'none'}",), helps=did_you_mean(name, known))  # fmt: skip
+        if len(positional) > len(known):
+            raise context.error("E0203", f"`{recipe.name}` takes {len(known)} arguments, and {len(positional)} are given",
+                                span)  # fmt: skip
+        bound = {}
+        for index, argument in enumerate(recipe.arguments):
+            if index < len(positional):
+                bound[argument.name] = context.apply.checked(argument, positional[index], span, None)
+            elif argument.name in named:
+                value, where = named[argument.name]
+                bound[argument.name] = context.apply.checked(argument, value, where, None)
+            elif argument.default is REQUIRED:
+                raise context.error("E0204", f"`{recipe.name}` needs its argument `{argument.name}`", span)
+            else:
+                bound[argument.name] = argument.default
+        return bound
+
+
+def no_training(path: str) -> SourceError:
+    """The error of a file that is to be trained and has no train block."""
+    return SourceError(Diagnostic("E0506", "the file has no train block", path=path, helps=(
+        "add one:\ntrain {\n    target    = class(label)\n    loss      = cross_entropy(logits, label)\n"
+        "    optimizer = sgd(lr = 0.1, momentum = 0.9)\n    batch     = 64\n    epochs    = 10\n}",)))  # fmt: skip

@@ -1,0 +1,191 @@
+"""What an expression may evaluate to, besides Python's numbers, strings, booleans, lists, tuples, ranges and None.
+
+Tensors are `ir.Value`, symbolic sizes `ir.Size`, initialisations `ir.Init`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from netdsl.diagnostics import Frame, Span
+from netdsl.ir import Init, Parameter, Schedule, Size, Value
+from netdsl.ops import Argument, Operator, show
+from netdsl.syntax import tree as t
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpLayer:
+    """An operator, perhaps with arguments. `called` says whether its parentheses were written."""
+
+    op: Operator
+    span: Span
+    positional: tuple[Any, ...] = ()
+    named: Mapping[str, tuple[Any, Span]] = field(default_factory=dict)
+    called: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockLayer:
+    """A net or block, perhaps with hyperparameters."""
+
+    declaration: t.Function
+    span: Span
+    bound: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composition:
+    stages: tuple[Layer, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeat:
+    count: int
+    layer: Layer
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pinned:
+    """`layer @name`. `repeated` when written inside a loop: the name is then indexed."""
+
+    layer: Layer
+    name: str
+    repeated: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """A layer bound with `share`: its parameters are made at the first use and kept, in order of creation."""
+
+    name: str
+    layer: Layer
+    span: Span
+    parameters: list[Parameter] = field(default_factory=list)
+    uses: list[Span] = field(default_factory=list)
+
+
+Layer = Union[OpLayer, BlockLayer, Composition, Repeat, Pinned, Shared]
+LAYERS = (OpLayer, BlockLayer, Composition, Repeat, Pinned, Shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A function on numbers and lists: `range`, `len`, ..."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InitFunction:
+    """An initialisation that takes arguments: `gaussian(0.01)`."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """An optimizer, a schedule or a transform, to be called with its arguments."""
+
+    kind: str  # optimizer, schedule, prepare, augment
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(slots=True)
+class Family:
+    """Indexed nodes: `node[l, s]`."""
+
+    name: str
+    entries: dict[tuple[int, ...], Any] = field(default_factory=dict)
+
+    def ordered(self) -> list[Any]:
+        return [self.entries[key] for key in sorted(self.entries)]
+
+
+class Poison:
+    """The value of a name whose statement failed. Reading it says nothing more."""
+
+
+POISON = Poison()
+
+
+class Poisoned(Exception):
+    """Raised on reading a poisoned name; the statement that does so is poisoned silently."""
+
+
+@dataclass(slots=True)
+class Place:
+    """Where layers are being applied: the block path that names are made under, and the chain of blocks."""
+
+    path: str
+    chain: tuple[Frame, ...] = ()
+    shared: tuple[Sharing, ...] = ()
+
+    def under(self, name: str) -> Place:
+        return Place(f"{self.path}/{name}" if self.path else name, self.chain, self.shared)
+
+
+@dataclass(slots=True)
+class Sharing:
+    """One use of a shared layer: which of its parameters comes next."""
+
+    layer: Shared
+    first: bool
+    cursor: int = 0
+
+    def next(self) -> Parameter | None:
+        """The parameter that the first use made at this point, or None where it made no more."""
+        made = self.layer.parameters
+        self.cursor += 1
+        return made[self.cursor - 1] if self.cursor <= len(made) else None
+
+    def skip(self, parameter: Parameter) -> None:
+        """Pass over a parameter that a shared layer within this one has supplied."""
+        made = self.layer.parameters
+        if not self.first and self.cursor < len(made) and made[self.cursor] is parameter:
+            self.cursor += 1
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names of one function being elaborated."""
+
+    function: t.Function | None
+    place: Place
+    names: dict[str, Any] = field(default_factory=dict)
+    loops: int = 0
+
+
+def is_layer(value: Any) -> bool:
+    return isinstance(value, LAYERS)
+
+
+def describe(value: Any) -> str:
+    """A value in the user's words, with its article."""
+    if isinstance(value, Value):
+        return f"a tensor {show(value.shape)}"
+    if isinstance(value, OpLayer):
+        return "a function" if value.op.style != "layer" else f"the layer `{value.op.name}`"
+    if isinstance(value, BlockLayer):
+        return f"the {value.declaration.kind} `{value.declaration.name}`"
+    if is_layer(value):
+        return "a layer"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"the number {value}" if abs(value) < 10**20 else "a very large number"
+    for kind, words in (
+        (float, f"the number {value}"), (str, f'the string "{value}"'), (type(None), "none"), (list, "a list"),
+        (tuple, "a tuple"), (range, "a range"), (Family, "a family"), (Size, f"the size {value}"),
+        (Init, "an initialisation"), (InitFunction, "an initialisation"), (Builtin, "a function"), (Recipe, "a part of a train block"),
+        (Schedule, "a schedule"),
+    ):  # fmt: skip
+        if isinstance(value, kind):
+            return words
+    return f"a {type(value).__name__}"

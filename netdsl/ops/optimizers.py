@@ -1,0 +1,73 @@
+"""The optimizers and schedules a `train` block may name, with their arguments. Imports neither onnx nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from netdsl.ir.graph import Schedule
+from netdsl.ops.arguments import FRACTION, POSITIVE, Argument, Kind, is_int, is_number
+
+
+def _is_epoch_list(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(is_int(epoch) and epoch >= 1 for epoch in value)
+        and all(a < b for a, b in pairwise(value))
+    )
+
+
+NOT_NEGATIVE = Kind("a number of at least 0", lambda v: is_number(v) and v >= 0)
+EPOCHS = Kind("a rising list of epochs, each at least 1", _is_epoch_list)
+MAYBE_EPOCHS = Kind("none, or a number of epochs above 0", lambda v: v is None or (is_number(v) and v > 0))
+RATE = Kind(
+    "a positive number, or a schedule such as step(0.1, at = [82, 123])",
+    lambda v: isinstance(v, Schedule) or (is_number(v) and v > 0),
+)
+
+#: Learning rates over time. `schedules.rate_at` says what each means.
+SCHEDULES: Mapping[str, tuple[Argument, ...]] = {
+    "constant": (Argument("start", POSITIVE, doc="the rate"),),
+    "step": (
+        Argument("start", POSITIVE, doc="the rate at first"),
+        Argument("at", EPOCHS, doc="the epochs (counted from 0) from which on the rate is multiplied by `factor`"),
+        Argument("factor", POSITIVE, 0.1, "what the rate is multiplied by"),
+    ),
+    "cosine": (
+        Argument("start", POSITIVE, doc="the greatest rate"),
+        Argument("end", NOT_NEGATIVE, 0, "the rate at the end"),
+        Argument("epochs", MAYBE_EPOCHS, None, "epochs until the end, warm-up included; none: all of the training"),
+        Argument("warmup", NOT_NEGATIVE, 0, "epochs in which the rate first rises linearly from 0 to `start`"),
+    ),
+}
+
+_RATE = Argument("lr", RATE, doc="learning rate, or its schedule")
+_BETAS = (
+    Argument("beta1", FRACTION, 0.9, "decay of the mean of the gradients"),
+    Argument("beta2", FRACTION, 0.999, "decay of the mean of their squares"),
+    Argument("eps", POSITIVE, 1e-8, "added to the root of the mean square"),
+)
+
+#: Optimizers. `optimizers.append_update` says what each computes.
+OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
+    "sgd": (
+        _RATE,
+        Argument("momentum", FRACTION, 0.0, "share of the last change that is repeated"),
+        Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
+    ),
+    "adam": (
+        _RATE, *_BETAS,
+        Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
+    ),
+    "adamw": (
+        _RATE, *_BETAS,
+        Argument("weight_decay", NOT_NEGATIVE, 0.01, "decoupled decay: the weights shrink by lr times this"),
+    ),
+}  # fmt: skip
+
+
+def as_schedule(value: float | Schedule) -> Schedule:
+    """The schedule that an accepted `lr` stands for."""
+    return value if isinstance(value, Schedule) else Schedule("constant", {"start": value})

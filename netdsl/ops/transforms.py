@@ -1,0 +1,77 @@
+"""The signatures of the input transforms, for `prepare` and `augment` in a train block.
+
+Without numpy, so that `check` can hold a file against them; `netdsl.runtime.transforms` has the implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from netdsl.ops.arguments import COUNT, Argument, Kind, is_int, is_number
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """One transform: `prepare` runs wherever an input is fed to the network, `augment` in training only."""
+
+    name: str
+    stage: Literal["prepare", "augment"]
+    arguments: tuple[Argument, ...]
+    doc: str
+
+
+def _one_or_many(accepts: Callable[[Any], bool], most: int | None = None) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        if isinstance(value, (list, tuple)):
+            return bool(value) and (most is None or len(value) == most) and all(accepts(v) for v in value)
+        return accepts(value)
+
+    return check
+
+
+_LARGEST = 3.4e38  # of float32
+_SIZE = Kind("a whole number of at least 1, or [height, width]", _one_or_many(COUNT.accepts, 2))
+_WIDTH = Kind("a whole number of at least 1, or none", lambda v: v is None or COUNT.accepts(v))
+_MARGIN = Kind("a whole number of at least 0, or [height, width]", _one_or_many(lambda v: is_int(v) and v >= 0, 2))
+_FACTOR = Kind("a finite number", lambda v: is_number(v) and abs(v) < _LARGEST)
+_MEANS = Kind("a number, or a list with one per channel", _one_or_many(_FACTOR.accepts))
+_SPREADS = Kind(
+    "a positive number, or a list with one per channel", _one_or_many(lambda v: is_number(v) and 0 < v < _LARGEST)
+)
+
+_DECLARED = (
+    Transform(
+        "pad",
+        "prepare",
+        (Argument("margin", _MARGIN, doc="pixels added on each side"),),
+        "add a border of zeros: 28 x 28 becomes 32 x 32 by `pad(2)`",
+    ),
+    Transform(
+        "resize",
+        "prepare",
+        (
+            Argument("height", _SIZE, doc="the new height, or [height, width]"),
+            Argument("width", _WIDTH, None, "the new width; none: the height's"),
+        ),
+        "resize to height x width, bilinear with half-pixel centres, smoothed when it shrinks (Pillow's BILINEAR)",
+    ),
+    Transform("scale", "prepare", (Argument("factor", _FACTOR),), "multiply every value by a factor, such as 1 / 255"),
+    Transform(
+        "normalize",
+        "prepare",
+        (Argument("mean", _MEANS), Argument("std", _SPREADS)),
+        "(value - mean) / std, with one number for all channels or one each",
+    ),
+    Transform(
+        "shift",
+        "augment",
+        (Argument("pixels", _MARGIN, doc="the most that an image moves along each axis"),),
+        "move each image at random by up to so many pixels, zeros moving in (pad and random crop)",
+    ),
+    Transform("flip", "augment", (), "mirror each image left to right with probability 1/2"),
+)
+
+#: every transform by name, in the order of the documentation
+TRANSFORMS: dict[str, Transform] = {transform.name: transform for transform in _DECLARED}
