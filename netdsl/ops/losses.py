@@ -41,7 +41,7 @@ class _ClassLoss(_Loss):
     def check_inputs(self, site: Site) -> None:
         logits, label = (value.type for value in site.inputs)
         if logits.dtype != "float32" or label.dtype != "int64":
-            site.fail("E0307", f"`{self.name}` compares logits with class labels: {site.labels[0]} is {logits.dtype}, "
+            site.fail("E0320", f"`{self.name}` compares logits with class labels: {site.labels[0]} is {logits.dtype}, "
                       f"{site.labels[1]} {label.dtype}",
                       helps=("declare class labels with `target = class(...)`",))  # fmt: skip
         if not (logits.batched and label.batched):

@@ -125,7 +125,7 @@ class Operator:
         """Reject inputs of a wrong element type, without the batch axis where one is needed, or of both kinds."""
         for label, value in zip(site.labels, site.inputs, strict=True):
             if value.type.dtype not in self.dtypes:
-                site.fail("E0307", f"`{self.name}` computes with {' or '.join(sorted(self.dtypes))}, and {label} is "
+                site.fail("E0320", f"`{self.name}` computes with {' or '.join(sorted(self.dtypes))}, and {label} is "
                           f"{value.type.dtype}")  # fmt: skip
             if self.batched and not value.type.batched:
                 site.fail("E0308", f"`{self.name}` needs a tensor with a batch axis, and {label} is unbatched")

@@ -1,0 +1,273 @@
+"""One or more applications of every operator, each with what PyTorch (or a formula) says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`torch(parameters, *inputs)` is the truth; shapes are without batch; `macs` and `flops` are per sample."""
+
+    op: str
+    shapes: tuple[Shape, ...]
+    torch: Callable[..., Tensor]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Shape] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()
+    macs: int = 0
+    flops: int | None = None  # none: one per output element
+    dtypes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        args = ",".join(f"{k}={v}" for k, v in self.args.items())
+        return f"{self.op}({args})-{len(self.shapes[0])}d"
+
+
+def _same(kernel: int, dilation: int = 1) -> tuple[int, int]:
+    total = dilation * (kernel - 1)
+    return total // 2, total - total // 2
+
+
+def _pads(pads: list[tuple[int, int]]) -> list[int]:
+    """In F.pad's order: the last axis first."""
+    return [p for pair in reversed(pads) for p in pair]
+
+
+def conv(rank: int, pads: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
+    function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
+    return lambda p, x: function(F.pad(x, _pads(pads)), p["weight"], p.get("bias"), **options)
+
+
+def deconv(rank: int, crops: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
+    function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[rank]
+
+    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        y = F.pad(function(x, p["weight"], **options), [-c for c in _pads(crops)])
+        return y + p["bias"].reshape(-1, *[1] * rank) if "bias" in p else y
+
+    return run
+
+
+def connected(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """A convolution whose output map m sees only the listed input maps."""
+    table = [[0, 1], [2], [0, 1, 2]]
+    maps = [F.conv2d(x[:, rows], p["weight"][m : m + 1, rows]) for m, rows in enumerate(table)]
+    return torch.cat(maps, 1) + p["bias"].reshape(-1, 1, 1)
+
+
+def max_pool(pads: list[tuple[int, int]], kernel: Any, stride: Any, **options: Any) -> Callable[..., Tensor]:
+    function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(pads)]
+    return lambda _, x: function(F.pad(x, _pads(pads), value=float("-inf")), kernel, stride, **options)
+
+
+def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
+    """Means over the cells inside the input: sums of the padded input over sums of padded ones."""
+
+    def run(_: Any, x: Tensor) -> Tensor:
+        pads = _pads([_same(kernel)] * 2)
+        total, count = (F.avg_pool2d(F.pad(t, pads), kernel, stride) for t in (x, torch.ones_like(x)))
+        return total / count
+
+    return run
+
+
+def per_channel(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    shape = (-1, *[1] * (x.ndim - 2))
+    return x * p["scale"].reshape(shape) + p["bias"].reshape(shape)
+
+
+def batch_norm(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    return F.batch_norm(x, p["running_mean"], p["running_var"], p["scale"], p["bias"], eps=1e-3)
+
+
+def crop(x: Tensor, like: Tensor) -> Tensor:
+    for axis in range(2, x.ndim):
+        x = x.narrow(axis, (x.shape[axis] - like.shape[axis]) // 2, like.shape[axis])
+    return x
+
+
+def vector(x: Tensor, maps: Tensor) -> Tensor:
+    return x.reshape(*x.shape, *[1] * (maps.ndim - x.ndim))
+
+
+def _affine(channels: int) -> dict[str, Shape]:
+    return {"scale": (channels,), "bias": (channels,)}
+
+
+def _statistics(channels: int) -> dict[str, Shape]:
+    return {**_affine(channels), "running_mean": (channels,), "running_var": (channels,)}
+
+
+STATISTICS = frozenset({"running_mean", "running_var"})
+MAPS = (3, 9, 10)
+
+
+CONVOLUTIONS = [
+    Case("conv", (MAPS,), conv(2, [_same(3)] * 2), {"channels": 4, "kernel": 3},
+         {"weight": (4, 3, 3, 3), "bias": (4,)}, macs=9 * 10 * 4 * 27, flops=9 * 10 * 4),
+    Case("conv", (MAPS,), conv(2, [_same(4, 2), _same(3)], stride=(2, 3), dilation=(2, 1)),
+         {"channels": 4, "kernel": [4, 3], "stride": [2, 3], "dilation": [2, 1], "bias": False},
+         {"weight": (4, 3, 4, 3)}, macs=5 * 4 * 4 * 36, flops=0),
+    Case("conv", ((4, 12),), conv(1, [(1, 1)], groups=2), {"channels": 6, "kernel": 3, "pad": 1, "groups": 2},
+         {"weight": (6, 2, 3), "bias": (6,)}, macs=12 * 6 * 6, flops=72),
+    Case("conv", ((2, 5, 6, 7),), conv(3, [(0, 0)] * 3), {"channels": 3, "kernel": 2, "pad": 0},
+         {"weight": (3, 2, 2, 2, 2), "bias": (3,)}, macs=4 * 5 * 6 * 3 * 16, flops=360),
+    Case("conv", (MAPS,), connected, {"channels": 3, "kernel": 3, "pad": 0, "connect": [[0, 1], [2], [0, 1, 2]]},
+         {"weight": (3, 3, 3, 3), "bias": (3,)}, macs=7 * 8 * 6 * 9, flops=7 * 8 * 3),
+    Case("deconv", (MAPS,), deconv(2, [(0, 0)] * 2, stride=2), {"channels": 4, "kernel": 2, "stride": 2},
+         {"weight": (3, 4, 2, 2), "bias": (4,)}, macs=90 * 3 * 4 * 4, flops=18 * 20 * 4),
+    Case("deconv", ((4, 7),), deconv(1, [(1, 2)], stride=2, groups=2),
+         {"channels": 6, "kernel": 5, "stride": 2, "groups": 2, "bias": False}, {"weight": (4, 3, 5)}, macs=7 * 60, flops=0),
+    Case("deconv", ((2, 7),), deconv(1, [(0, -1)], stride=3), {"channels": 2, "kernel": 2, "stride": 3},
+         {"weight": (2, 2, 2), "bias": (2,)}, macs=7 * 8, flops=42),
+    Case("deconv", ((2, 7),), deconv(1, [(1, 0)], stride=3, dilation=2),
+         {"channels": 2, "kernel": 2, "stride": 3, "dilation": 2, "pad": 1, "output_pad": 1},
+         {"weight": (2, 2, 2), "bias": (2,)}, macs=7 * 8, flops=2 * 20),
+]  # fmt: skip
+
+POOLS = [
+    Case("max_pool", (MAPS,), max_pool([(0, 0)] * 2, 2, 2), {"kernel": 2}, flops=4 * 5 * 3 * 4),
+    Case("max_pool", (MAPS,), max_pool([(1, 1)] * 2, 3, 2), {"kernel": 3, "stride": 2, "pad": 1}, flops=5 * 5 * 3 * 9),
+    Case("max_pool", (MAPS,), max_pool([(0, 0)] * 2, 2, 2, ceil_mode=True), {"kernel": 2, "ceil": True},
+         flops=5 * 5 * 3 * 4),
+    Case("max_pool", (MAPS,), lambda _, x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True}, flops=5 * 6 * 3 * 9),
+    Case("max_pool", (MAPS,), max_pool([_same(3, 3), _same(2, 3)], (3, 2), 1, dilation=3),
+         {"kernel": [3, 2], "stride": 1, "pad": "same", "dilation": 3}, flops=270 * 6),
+    Case("max_pool", ((3, 11),), max_pool([(0, 0)], 3, 1, dilation=2), {"kernel": 3, "stride": 1, "dilation": 2},
+         flops=7 * 3 * 3),
+    Case("max_pool", ((2, 5, 6, 7),), max_pool([(0, 0)] * 3, 2, 2), {"kernel": 2}, flops=2 * 2 * 3 * 3 * 8),
+    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 2), {"kernel": 2}, flops=4 * 5 * 3 * 4),
+    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+         {"kernel": 3, "stride": 2, "pad": 1}, flops=5 * 5 * 3 * 9),
+    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1), {"kernel": 3, "stride": 2, "pad": 1, "count_pad": True},
+         flops=5 * 5 * 3 * 9),
+    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True, "count_pad": True}, flops=5 * 6 * 3 * 9),
+    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, (3, 2), 2, ceil_mode=True, count_include_pad=False),
+         {"kernel": [3, 2], "stride": 2, "ceil": True}, flops=4 * 5 * 3 * 6),
+    Case("avg_pool", (MAPS,), avg_same(4, 2), {"kernel": 4, "stride": 2, "pad": "same"}, flops=5 * 5 * 3 * 16),
+    Case("avg_pool", ((3, 11),), lambda _, x: F.avg_pool1d(x, 3, 2), {"kernel": 3, "stride": 2}, flops=5 * 9),
+    Case("avg_pool", ((2, 5, 6, 7),), lambda _, x: F.avg_pool3d(x, 2), {"kernel": 2}, flops=36 * 8),
+    Case("global_avg_pool", (MAPS,), lambda _, x: x.mean((2, 3)), flops=270),
+    Case("global_avg_pool", ((3, 8),), lambda _, x: x.mean(2), flops=24),
+    Case("global_max_pool", (MAPS,), lambda _, x: x.amax((2, 3)), flops=270),
+    Case("global_max_pool", ((2, 5, 6, 7),), lambda _, x: x.amax((2, 3, 4)), flops=420),
+]  # fmt: skip
+
+VECTORS = [
+    Case("dense", ((12,),), lambda p, x: F.linear(x, p["weight"], p["bias"]), {"units": 5},
+         {"weight": (5, 12), "bias": (5,)}, macs=60, flops=5),
+    Case("dense", ((12,),), lambda p, x: F.linear(x, p["weight"]), {"units": 5, "bias": False}, {"weight": (5, 12)},
+         macs=60, flops=0),
+    Case("rbf", ((12,),), lambda p, x: torch.cdist(x, p["codes"]) ** 2, {"classes": 5}, {"codes": (5, 12)},
+         frozenset({"codes"}), flops=3 * 60),
+]  # fmt: skip
+
+NORMALISATIONS = [
+    Case("bn", (MAPS,), batch_norm, {"eps": 1e-3}, _statistics(3), STATISTICS, flops=2 * 270),
+    Case("bn", ((7,),), batch_norm, {"eps": 1e-3}, _statistics(7), STATISTICS, flops=14),
+    Case("bn", ((2, 3, 4, 5),), batch_norm, {"eps": 1e-3}, _statistics(2), STATISTICS, flops=240),
+    Case("scale_shift", (MAPS,), per_channel, {}, _affine(3), flops=2 * 270),
+    Case("scale_shift", ((7,),), per_channel, {}, _affine(7), flops=14),
+]
+
+ACTIVATIONS = [
+    Case("relu", (MAPS,), lambda _, x: F.relu(x)),
+    Case("relu6", (MAPS,), lambda _, x: F.relu6(4 * x / 4)),
+    Case("leaky_relu", (MAPS,), lambda _, x: F.leaky_relu(x, 0.2), {"slope": 0.2}),
+    Case("leaky_relu", ((5,),), lambda _, x: F.leaky_relu(x)),
+    Case("sigmoid", (MAPS,), lambda _, x: torch.sigmoid(x)),
+    Case("tanh", (MAPS,), lambda _, x: torch.tanh(x)),
+    Case("scaled_tanh", (MAPS,), lambda _, x: 1.7159 * torch.tanh(2 * x / 3)),
+    Case("gelu", (MAPS,), lambda _, x: F.gelu(x)),
+    Case("gelu", (MAPS,), lambda _, x: F.gelu(x, approximate="tanh"), {"approximate": "tanh"}),
+    Case("softmax", (MAPS,), lambda _, x: F.softmax(x, 1)),
+    Case("softmax", ((5,),), lambda _, x: F.softmax(x, 1)),
+    Case("identity", (MAPS,), lambda _, x: x, flops=0),
+    Case("dropout", (MAPS,), lambda _, x: x, {"rate": 0.3}, flops=0),
+]
+
+MOVES = [
+    Case("flatten", (MAPS,), lambda _, x: x.flatten(1), flops=0),
+    Case("flatten", ((5,),), lambda _, x: x, flops=0),
+    Case("reshape", (MAPS,), lambda _, x: x.reshape(-1, 5, 6, 9), {"shape": [5, 6, 9]}, flops=0),
+    Case("reshape", (MAPS,), lambda _, x: x.reshape(-1, 2, 135), {"shape": [2, -1]}, flops=0),
+    Case("pad", (MAPS,), lambda _, x: F.pad(x, (2, 2, 2, 2)), {"cells": 2}, flops=0),
+    Case("pad", (MAPS,), lambda _, x: F.pad(x, (3, -2, -1, -1), value=0.5), {"cells": [-1, [3, -2]], "value": 0.5}, flops=0),
+    Case("pad", ((3, 2),), lambda _, x: F.pad(x, (5, 0))[..., : x.shape[-1] - 1], {"cells": [[5, -6]]}, flops=0),
+    Case("pad", (MAPS,), lambda _, x: x, {"cells": 0}, flops=0),
+    Case("crop_like", ((3, 9, 10), (5, 6, 6)), lambda _, x, like: crop(x, like), flops=0),
+    Case("crop_like", ((3, 9), (5, 9)), lambda _, x, like: x, flops=0),
+    Case("upsample", (MAPS,), lambda _, x: F.interpolate(x, scale_factor=2), {"factor": 2}, flops=0),
+    Case("upsample", ((3, 8),), lambda _, x: F.interpolate(x, scale_factor=3), {"factor": 3}, flops=0),
+    Case("upsample", ((2, 3, 4, 5),), lambda _, x: F.interpolate(x, scale_factor=(1, 2, 3)), {"factor": [1, 2, 3]}, flops=0),
+    Case("upsample", (MAPS,), lambda _, x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"),
+         {"factor": [2, 3], "mode": "bilinear"}, flops=7 * 270 * 6),
+    Case("upsample", (MAPS,), lambda _, x: F.interpolate(x, scale_factor=4, mode="bilinear"),
+         {"factor": 4, "mode": "linear"}, flops=7 * 270 * 16),
+    Case("upsample", ((3, 8),), lambda _, x: F.interpolate(x, scale_factor=3, mode="linear"),
+         {"factor": 3, "mode": "linear"}, flops=3 * 72),
+    Case("upsample", ((2, 5, 6, 7),), lambda _, x: F.interpolate(x, scale_factor=2, mode="trilinear"),
+         {"factor": 2, "mode": "linear"}, flops=15 * 420 * 8),
+    Case("concat", (MAPS, (2, 9, 10), (1, 9, 10)), lambda _, *xs: torch.cat(xs, 1), flops=0),
+    Case("concat", ((3, 4, 5), (3, 2, 5)), lambda _, *xs: torch.cat(xs, 2), {"axis": "height"}, flops=0),
+    Case("concat", ((3, 4, 5), (3, 4, 2)), lambda _, *xs: torch.cat(xs, 3), {"axis": 2}, flops=0),
+    Case("concat", ((3,), (4,)), lambda _, *xs: torch.cat(xs, 1), flops=0),
+]  # fmt: skip
+
+ARITHMETIC = [
+    Case("sum", (MAPS, MAPS, MAPS), lambda _, a, b, c: a + b + c, flops=2 * 270),
+    Case("sum", (MAPS,), lambda _, a: a, flops=0),
+    Case("mean", (MAPS, (3,), (3, 1, 10)), lambda _, a, b, c: (a + vector(b, a) + c) / 3, flops=3 * 270),
+    Case("max", (MAPS, (3, 9, 1), MAPS), lambda _, a, b, c: torch.maximum(torch.maximum(a, b), c), flops=2 * 270),
+    Case("min", (MAPS, MAPS), lambda _, a, b: torch.minimum(a, b)),
+    Case("add", (MAPS, MAPS), lambda _, a, b: a + b),
+    Case("add", (MAPS,), lambda _, a: a + 0.5, {"right": 0.5}),
+    Case("sub", (MAPS, (1, 9, 10)), lambda _, a, b: a - b),
+    Case("sub", (MAPS,), lambda _, a: 1 - a, {"left": 1}),
+    Case("mul", ((3,), MAPS), lambda _, a, b: vector(a, b) * b),
+    Case("mul", ((1, 9, 1), (3, 1, 10)), lambda _, a, b: a * b),
+    Case("div", (MAPS,), lambda _, a: a / 255, {"right": 255}),
+    Case("div", (MAPS, MAPS), lambda _, a, b: a / b),
+    Case("neg", (MAPS,), lambda _, a: -a),
+]
+
+_CLASSES = {"dtypes": ("float32", "int64")}
+
+
+def _accuracy(x: Tensor, label: Tensor, ignore: int | None = None) -> Tensor:
+    counts = torch.ones_like(label) if ignore is None else label != ignore
+    return ((x.argmax(1) == label) * counts).sum() / counts.sum().float()
+
+
+LOSSES = [
+    Case("cross_entropy", ((5,), ()), lambda _, x, t: F.cross_entropy(x, t), flops=20, **_CLASSES),
+    Case("cross_entropy", ((5, 4, 3), (4, 3)), lambda _, x, t: F.cross_entropy(x, t), flops=240, **_CLASSES),
+    Case("cross_entropy", ((5, 4, 3), (4, 3)), lambda _, x, t: F.cross_entropy(x, t, ignore_index=2), {"ignore": 2},
+         flops=240, **_CLASSES),
+    Case("accuracy", ((5,), ()), lambda _, x, t: _accuracy(x, t), flops=5, **_CLASSES),
+    Case("accuracy", ((5, 4, 3), (4, 3)), lambda _, x, t: _accuracy(x, t, 2), {"ignore": 2}, flops=60, **_CLASSES),
+    Case("mean_squared_error", (MAPS, MAPS), lambda _, x, t: F.mse_loss(x, t), flops=3 * 270),
+    Case("binary_cross_entropy", (MAPS, MAPS), lambda _, x, t: F.binary_cross_entropy_with_logits(x, t), flops=6 * 270),
+]  # fmt: skip
+
+CASES = [*CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *LOSSES]
+
+
+def count(shapes: Mapping[str, Shape]) -> int:
+    return sum(prod(shape) for shape in shapes.values())
+
+
+assert all(a != b for a, b in pairwise(CASES))

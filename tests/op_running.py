@@ -1,0 +1,64 @@
+"""Runs one application of an operator through the compiler and ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from graph_builder import NetBuilder
+from onnx import ModelProto
+
+from netdsl.ir import Node
+from netdsl.lower import compile_model
+
+Dims = Sequence["int | tuple[str, int]"]
+
+
+def applied(op: str, shapes: Sequence[Dims], args: Mapping[str, Any], dtypes: Sequence[str] = ()) -> tuple[NetBuilder, Node]:
+    """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
+    b = NetBuilder()
+    kinds = dtypes or ["float32"] * len(shapes)
+    values = [b.input(f"x{i}", *shape, dtype=kind) for i, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))]
+    return b, b.node(op, *values, **args)
+
+
+def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray]) -> ModelProto:
+    return compile_model(b.graph(y=node.output), {p.name: parameters[role] for role, p in node.parameters.items()})
+
+
+def session(model: ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def run(model: ModelProto, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The output `y`; an input whose values the model does not read is left out."""
+    running = session(model)
+    known = {i.name for i in running.get_inputs()}
+    feed = {f"x{i}": x for i, x in enumerate(inputs) if f"x{i}" in known}
+    return running.run(["y"], feed)[0]
+
+
+def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
+    """Numbers that tell parameters apart; variances positive; what a mask leaves out is zero."""
+    generator = np.random.default_rng(seed)
+    values = {}
+    for role, parameter in node.parameters.items():
+        value = generator.standard_normal(parameter.shape).astype(np.float32)
+        values[role] = np.abs(value) + 0.5 if role == "running_var" else value
+    return values
+
+
+def random_inputs(shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    kinds = dtypes or ["float32"] * len(shapes)
+    return [
+        generator.integers(0, 3, (batch, *shape))
+        if kind == "int64"
+        else generator.standard_normal((batch, *shape)).astype(np.float32)
+        for shape, kind in zip(shapes, kinds, strict=True)
+    ]

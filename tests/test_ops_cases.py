@@ -1,0 +1,176 @@
+"""Every operator's rules against execution: shape, parameters, cost, lowering, and what an output position sees."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor, prod
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from op_cases import CASES, Case, count
+from op_running import applied, compiled, random_inputs, random_parameters, run
+
+from netdsl.ir import Size
+from netdsl.ops import OPERATORS, REQUIRED, UNSEEN, Reach, elements
+
+SPATIAL = [case for case in CASES if OPERATORS[case.op].style != "loss" and len(case.shapes[0]) > 1]
+# a reshape's symbolic sizes are fixed
+DYNAMIC = [case for case in SPATIAL if case.op not in ("reshape", "flatten")]
+
+
+def truth(case: Case, parameters: dict[str, np.ndarray], inputs: list[np.ndarray]) -> np.ndarray:
+    tensors = [torch.from_numpy(x) for x in inputs]
+    return case.torch({role: torch.from_numpy(p) for role, p in parameters.items()}, *tensors).numpy()
+
+
+def test_every_operator_has_a_case() -> None:
+    assert {case.op for case in CASES} == set(OPERATORS)
+
+
+@pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
+def test_declaration_is_complete(op) -> None:
+    assert op.summary and op.example and op.cost and op.__doc__
+    assert op.name in op.example or (op.symbol and op.symbol in op.example) or op.name == "neg"
+    for argument in op.arguments:
+        assert argument.doc, argument.name
+        if argument.default is not REQUIRED:
+            argument.kind.check(argument.default)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_output_equals_torch(case: Case) -> None:
+    b, node = applied(case.op, case.shapes, case.args, case.dtypes)
+    parameters, inputs = random_parameters(node), random_inputs(case.shapes, case.dtypes)
+    model = compiled(b, node, parameters)
+    onnx.checker.check_model(model, full_check=True)
+    expected, found = truth(case, parameters, inputs), run(model, inputs)
+    assert found.dtype == expected.dtype
+    batch = inputs[0].shape[:1] if node.output.type.batched else ()
+    assert expected.shape == (*batch, *node.output.shape)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_counts(case: Case) -> None:
+    _, node = applied(case.op, case.shapes, case.args, case.dtypes)
+    assert {role: p.shape for role, p in node.parameters.items()} == dict(case.parameters)
+    assert {role for role, p in node.parameters.items() if p.buffer} == case.buffers
+    if node.args.get("connect") is None:
+        assert sum(p.count for p in node.parameters.values()) == count(case.parameters)
+    assert node.op.macs(node) == case.macs
+    assert node.op.flops(node) == (elements(node.output.shape) if case.flops is None else case.flops)
+
+
+@pytest.mark.parametrize("case", DYNAMIC, ids=str)
+def test_symbolic_sizes(case: Case) -> None:
+    """Compiled once with symbolic sizes, the model has at other sizes the shape that the rule says, and the numbers."""
+    letters = "DHWXYZ"
+    sizes = sorted({size for shape in case.shapes for size in shape[1:] if size > 1})
+    names = {size: letters[i] for i, size in enumerate(sizes)}
+    symbolic = [(shape[0], *((names[s], s) if s > 1 else s for s in shape[1:])) for shape in case.shapes]
+    b, node = applied(case.op, symbolic, case.args)
+    parameters = random_parameters(node)
+    model = compiled(b, node, parameters)
+    onnx.checker.check_model(model, full_check=True)
+    for growth in (0, 1, 4):
+        # equal sizes grow equally; crop_like's second input less than its first
+        actual = [(s[0], *(size + growth if size > 1 else 1 for size in s[1:])) for s in case.shapes]
+        inputs = random_inputs(actual)
+        at = {name: size + growth for size, name in names.items()}
+        shape = tuple(dim.at(at) if isinstance(dim, Size) else dim for dim in node.output.shape)
+        expected, found = truth(case, parameters, inputs), run(model, inputs)
+        assert found.shape == expected.shape == (3, *shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def influence(case: Case, index: int, axis: int) -> list[tuple[int, int] | None]:
+    """Per output position along a spatial axis, the first and last position of an input that changes it."""
+    b, node = applied(case.op, case.shapes, case.args)
+    base = random_inputs(case.shapes, batch=1)
+    size = case.shapes[index][axis]
+    changed = [np.repeat(x, 1 + 2 * size, axis=0) for x in base]
+    for position in range(size):
+        for sign in (0, 1):
+            where = [slice(None)] * len(case.shapes[index])
+            where[axis] = slice(position, position + 1)
+            changed[index][(1 + 2 * position + sign, *where)] += (-100.0, 100.0)[sign]
+    y = run(compiled(b, node, random_parameters(node)), changed)
+    y = np.moveaxis(y, 1 + axis, 1).reshape(len(y), y.shape[1 + axis], -1)
+    differs = (np.abs(y - y[:1]) > 1e-3).any(2)[1:].reshape(size, 2, -1).any(1)
+    return [(int(seen[0]), int(seen[-1])) if (seen := np.flatnonzero(column)).size else None for column in differs.T]
+
+
+@pytest.mark.parametrize("case", SPATIAL, ids=str)
+def test_reach(case: Case) -> None:
+    """No output sees more than its reach, and some output sees each end of it (where the input is not at its end)."""
+    _, node = applied(case.op, case.shapes, case.args)
+    reaches = node.op.reaches(node)
+    assert len(reaches) == len(node.inputs)
+    for index, reach in enumerate(reaches):
+        if reach is None:
+            continue  # everything: nothing to exceed
+        rank = len(case.shapes[index])
+        if reach is UNSEEN:
+            assert all(seen is None for axis in range(1, rank) for seen in influence(case, index, axis))
+            continue
+        assert len(reach) == rank - 1
+        for axis, along in enumerate(reach, start=1):
+            check_reach(along, influence(case, index, axis), case.shapes[index][axis])
+
+
+def check_reach(along: Reach, seen: list[tuple[int, int] | None], size: int) -> None:
+    stride, first, last = (Fraction(v) for v in (along.stride, along.first, along.last))
+    slack_first, slack_last = [], []
+    for u, span in enumerate(seen):
+        low, high = ceil(stride * u + first), floor(stride * u + last)
+        if span is None:
+            continue
+        assert max(low, 0) <= span[0] <= span[1] <= min(high, size - 1)
+        slack_first += [span[0] - (stride * u + first)] if low >= 0 else []
+        slack_last += [stride * u + last - span[1]] if high < size else []
+    if any(seen):  # not all is padding
+        assert slack_first and min(slack_first) == 0
+        assert slack_last and min(slack_last) == 0
+
+
+def test_upsampling_reaches_exactly() -> None:
+    """The hull over the phases, by enumeration, for many factors."""
+    from netdsl.ops.reach import linear, nearest
+
+    for factor in range(1, 40):
+        lows, highs, nears = [], [], []
+        for u in range(factor):
+            centre = Fraction(2 * u + 1, 2 * factor) - Fraction(1, 2)
+            lows.append(floor(centre) - Fraction(u, factor))
+            highs.append(ceil(centre) - Fraction(u, factor))
+            nears.append(u // factor - Fraction(u, factor))
+        assert linear(factor) == Reach(Fraction(1, factor), min(lows), max(highs))
+        assert nearest(factor) == Reach(Fraction(1, factor), min(nears), max(nears))
+
+
+def test_lenet5_as_lectured() -> None:
+    """The lecture's figures: C1 156, S2 12, C3 1516, S4 32, C5 48,120, F6 10,164 parameters; 840 fixed codes."""
+    table = [*([i % 6, (i + 1) % 6, (i + 2) % 6] for i in range(6)), *([i % 6, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6]
+             for i in range(6)), *([i, (i + 1) % 6, (i + 3) % 6, (i + 4) % 6] for i in range(3)), list(range(6))]  # fmt: skip
+    layers = [
+        ("conv", (1, 32, 32), {"channels": 6, "kernel": 5, "pad": 0}, 156),
+        ("scale_shift", (6, 14, 14), {}, 12),
+        ("conv", (6, 14, 14), {"channels": 16, "kernel": 5, "pad": 0, "connect": table}, 1516),
+        ("scale_shift", (16, 5, 5), {}, 32),
+        ("conv", (16, 5, 5), {"channels": 120, "kernel": 5, "pad": 0}, 48120),
+        ("dense", (120,), {"units": 84}, 10164),
+        ("rbf", (84,), {"classes": 10}, 840),
+    ]
+    for op, shape, args, parameters in layers:
+        _, node = applied(op, [shape], args)
+        assert sum(p.count for p in node.parameters.values()) == parameters
+    assert all(p.buffer and not p.trainable for p in node.parameters.values())
+
+
+def test_window_rule_of_the_lecture() -> None:
+    """(W - F + 2P) / S + 1."""
+    for width, kernel, pad, stride in [(227, 11, 0, 4), (32, 5, 0, 1), (224, 7, 3, 2), (7, 3, 1, 3)]:
+        _, node = applied("conv", [(1, width)], {"channels": 1, "kernel": kernel, "pad": pad, "stride": stride})
+        assert prod(node.output.shape) == (width - kernel + 2 * pad) // stride + 1
