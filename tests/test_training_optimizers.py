@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from netdsl.ir import Optimizer, Schedule
 from netdsl.training.optimizers import Tensors, append_update, slots_of
 from netdsl.training.schedules import rate_at
-from netdsl.training.signatures import OPTIMIZERS, SCHEDULES, as_schedule
+from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
 from netdsl.training.writer import Writer
 
 _SIZE, _STEPS = 17, 6

@@ -50,6 +50,19 @@ class Stepper:
             self.session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
 
+    @property
+    def seed(self) -> int:
+        """What random numbers in the step depend on, besides the step's count."""
+        return int(self._scalars[self.model.seed])
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._scalars[self.model.seed][...] = seed
+
+    def current(self) -> dict[str, ort.OrtValue]:
+        """The state's vectors where they are; the next two steps overwrite them."""
+        return self._read_only | self._state[self._turn]
+
     def totals(self) -> np.ndarray:
         """The sums over steps of the loss and of each metric, and the count of steps whose loss was finite."""
         return self._state[self._turn]["totals"].numpy().copy()
@@ -63,12 +76,11 @@ class Stepper:
 
     def vectors(self) -> dict[str, np.ndarray]:
         """A copy of the whole state on the host, by vector name."""
-        current = self._read_only | self._state[self._turn]
-        return {name: value.numpy().copy() for name, value in current.items()}
+        return {name: value.numpy().copy() for name, value in self.current().items()}
 
     def load(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Replace the given vectors of the state. Raises KeyError, ValueError for one that is not of this model."""
-        current = self._read_only | self._state[self._turn]
+        current = self.current()
         for name, vector in vectors.items():
             if vector.shape != (self._sizes[name],):
                 raise ValueError(f"{name} has {vector.shape} elements, not {self._sizes[name]}")
@@ -88,7 +100,7 @@ class Stepper:
             self._fed[value.name] = self._place(array)
             if self.device.provider != "cpu":
                 self._on_device.append((self._fed[value.name], array))
-        self._scalars[self.model.seed][...] = seed
+        self.seed = seed
 
     def _place(self, array: np.ndarray) -> ort.OrtValue:
         """The array on the device; on the CPU its own memory, not a copy."""

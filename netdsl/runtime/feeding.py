@@ -1,0 +1,177 @@
+"""From samples to the arrays that a step is fed: names and shapes checked, prepared, augmented, fetched ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from netdsl.diagnostics import DataError, Diagnostic, Label
+from netdsl.ir import Graph, Size, Target, Training, Value
+from netdsl.ops import show
+from netdsl.runtime.data.dataset import Arrays, Samples, check_labels
+from netdsl.runtime.transforms import Pipeline, Prepared
+
+_CHUNK = 256  # samples that are fetched at a time: small batches would pay more for the hand-over than for the work
+
+
+class Feed:
+    """The samples of one part of a data set as batches for a net: `{name: array [n, ...]}` of its inputs and targets.
+
+    Inputs of float type go through the pipeline: the augmentation, where it is asked for, sees them as they came, then
+    the preparation runs. Label maps move with their images. Raises DataError where the samples do not fit the net
+    (E0806) or a label is out of range (E0607).
+    """
+
+    def __init__(self, graph: Graph, samples: Samples, pipeline: Pipeline, *, where: str):
+        assert graph.training is not None
+        self._pipeline = pipeline
+        if samples.targets is None:
+            raise DataError(Diagnostic("E0806", f"the {where} have no targets to train with"))
+        self._raw = by_name(samples.inputs, graph.inputs, where, "input")
+        self._targets = by_name(samples.targets, tuple(t.value for t in graph.training.targets), where, "target")
+        self._declared = {target.value.name: target for target in graph.training.targets}
+        self._prepared = prepared_inputs(graph, self._raw, pipeline)
+        shapes = {name: array.shape for name, array in self._prepared.items()}
+        shapes |= {name: array.shape[1:] for name, array in self._targets.items()}
+        self.sizes = sizes_of(graph, shapes)
+        self._count = len(samples)
+        if not self._count:
+            raise DataError(Diagnostic("E0806", f"there are no {where}"))
+        for target in graph.training.targets:
+            classes = _classes(graph.training, target)
+            if classes is not None:
+                part = Samples(samples.inputs, self._targets)
+                check_labels(part, classes, target.ignore, target=target.value.name, where=where)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batch(self, indices: np.ndarray, *, augment: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+        """The samples of these indices. `augment` is (seed, epoch), or None to leave them as they are."""
+        targets = {name: array[indices] for name, array in self._targets.items()}
+        if augment is None:
+            return {name: array.batch(indices) for name, array in self._prepared.items()} | targets
+        seed, epoch = augment
+        inputs = {}
+        for name, prepared in self._prepared.items():
+            if isinstance(prepared, Prepared):
+                moved = self._pipeline.augment(self._raw[name][indices], indices, seed=seed, epoch=epoch)
+                inputs[name] = self._pipeline.apply(moved)
+            else:
+                inputs[name] = prepared.batch(indices)
+        for name, array in targets.items():
+            target = self._declared[name]
+            if target.kind == "class" and array.ndim == 3:
+                fill = 0 if target.ignore is None else target.ignore
+                maps = array[:, None]
+                targets[name] = self._pipeline.augment(maps, indices, seed=seed, epoch=epoch, fill=fill)[:, 0]
+        return inputs | targets
+
+    def batches(
+        self, order: np.ndarray, size: int, *, augment: tuple[int, int] | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The samples in the given order, `size` at a time (the last batch may be smaller), fetched ahead by a thread."""
+        chunk = max(1, _CHUNK // size) * size
+        starts = range(0, len(order), chunk)
+        with ThreadPoolExecutor(1) as pool:
+            pending: Future[dict[str, np.ndarray]] | None = None
+            for start in starts:
+                fetched = pending or pool.submit(self.batch, order[:chunk], augment=augment)
+                following = order[start + chunk : start + 2 * chunk]
+                arrays = fetched.result()
+                pending = pool.submit(self.batch, following, augment=augment) if len(following) else None
+                for first in range(0, min(chunk, len(order) - start), size):
+                    yield {name: array[first : first + size] for name, array in arrays.items()}
+
+
+class _Plain:
+    """An input that the pipeline does not apply to: indices of an embedding, say."""
+
+    def __init__(self, array: np.ndarray):
+        self.shape, self._array = array.shape[1:], array
+
+    def batch(self, indices: np.ndarray) -> np.ndarray:
+        return self._array[indices]
+
+
+def prepared_inputs(graph: Graph, arrays: Mapping[str, np.ndarray], pipeline: Pipeline) -> dict[str, Prepared | _Plain]:
+    """The net's inputs behind the pipeline, by name."""
+    return {
+        value.name: Prepared(arrays[value.name], pipeline) if value.type.dtype == "float32" else _Plain(arrays[value.name])
+        for value in graph.inputs
+    }
+
+
+def by_name(arrays: Arrays, values: tuple[Value, ...], where: str, role: str) -> dict[str, np.ndarray]:
+    """The arrays for the net's inputs (or targets). A single array is that of the only one. Raises DataError (E0806)."""
+    if not isinstance(arrays, Mapping):
+        if len(values) == 1:
+            return {values[0].name: arrays}
+        names = ", ".join(f"`{value.name}`" for value in values)
+        message = f"the {where} have one {role}, the net has {len(values)}: {names}"
+        help = "use an .npz file that has an array under each of these names"
+        raise DataError(Diagnostic("E0806", message, helps=(help,)))
+    missing = [value.name for value in values if value.name not in arrays]
+    if missing:
+        message = f"the {where} have no {role} `{missing[0]}`"
+        raise DataError(Diagnostic("E0806", message, notes=(f"they have {', '.join(sorted(arrays))}",)))
+    return {value.name: arrays[value.name] for value in values}
+
+
+def sizes_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """The net's symbolic sizes as the shapes of prepared samples (without batch axis) give them.
+
+    `shapes` has every input and may have targets. Raises DataError (E0806) where a shape does not fit the net.
+    """
+    values = list(graph.inputs)
+    if graph.training is not None:
+        values += [target.value for target in graph.training.targets if target.value.name in shapes]
+    sizes: dict[str, int] = {}
+    for value in values:
+        shape = shapes[value.name]
+        if len(shape) != len(value.shape):
+            _misfit(value, shape, graph)
+        for dim, found in zip(value.shape, shape, strict=True):
+            for symbol in graph.symbols:
+                if isinstance(dim, Size) and dim == Size.symbol(symbol, graph.symbols[symbol]):
+                    sizes.setdefault(symbol, found)
+    for value in values:
+        if any(_at(dim, sizes) != found for dim, found in zip(value.shape, shapes[value.name], strict=True)):
+            _misfit(value, shapes[value.name], graph)
+    for constraint in graph.constraints:
+        left, right = _at(constraint.left, sizes), _at(constraint.right, sizes)
+        if left != right:
+            given = ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the default sizes"
+            message = f"the net does not take samples of this size ({given}): {left} is not {right}"
+            raise DataError(Diagnostic("E0806", message, (Label(constraint.span, constraint.reason),)))
+    return sizes
+
+
+def _at(dim: int | Size, sizes: Mapping[str, int]) -> int:
+    return dim if isinstance(dim, int) else dim.at(sizes)
+
+
+def _misfit(value: Value, shape: tuple[int, ...], graph: Graph) -> None:
+    """Raise DataError for samples of another shape than declared, with the way out where one is known."""
+    wanted, helps = value.shape, []
+    if len(wanted) == len(shape) == 3 and shape[0] == int(wanted[0]):
+        high, wide = (int(dim) - found for dim, found in zip(wanted[1:], shape[1:], strict=True))
+        if high == wide and high > 0 and high % 2 == 0:
+            helps.append(f"pad the samples: prepare = [pad({high // 2}), ...]")
+        helps.append(f"resize the samples: prepare = [resize({int(wanted[1])}, {int(wanted[2])}), ...]")
+    message = f"`{value.name}` is {show(wanted)} in the net, but the samples are {list(shape)}"
+    raise DataError(Diagnostic("E0806", message, (Label(graph.span, "this net"),), helps=tuple(helps)))
+
+
+def _classes(training: Training, target: Target) -> int | None:
+    """How many classes a class target may name: the channels of the logits that it is compared with."""
+    if target.kind != "class":
+        return None
+    counts = [
+        int(node.inputs[0].shape[0])
+        for node in training.nodes
+        if node.op.name in ("cross_entropy", "accuracy") and node.inputs[1] is target.value
+    ]
+    return min(counts, default=None)

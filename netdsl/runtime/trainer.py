@@ -1,0 +1,311 @@
+"""Trains a net: epochs, validation, checkpoints, a clean stop, and a resume that leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import onnxruntime as ort
+
+from netdsl.diagnostics import CheckpointError, Diagnostic, Label, TrainingError
+from netdsl.ir import Graph
+from netdsl.lower import initial_parameters
+from netdsl.runtime import checkpoint as checkpoints
+from netdsl.runtime.checkpoint import Checkpoint
+from netdsl.runtime.data.dataset import Data
+from netdsl.runtime.evaluation import Evaluator
+from netdsl.runtime.feeding import Feed
+from netdsl.runtime.history import EpochRecord, History
+from netdsl.runtime.loop import Interrupt, interruptible, order
+from netdsl.runtime.progress import Progress, Silence
+from netdsl.runtime.session import Device, choose_device
+from netdsl.runtime.stepper import Stepper
+from netdsl.runtime.transforms import Pipeline
+from netdsl.training.schedules import rate_at
+from netdsl.training.step import build_evaluation, build_step, training_of
+from netdsl.version import __version__
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+_TENSORS = ("parameters", "statistics", "fixed")
+_CHECK_EVERY = 64  # steps between two looks at the loss where reading it means waiting for the device
+
+
+def default_directory(graph: Graph) -> Path:
+    """Where a run of the net keeps its checkpoints unless told otherwise."""
+    return Path("runs") / graph.name
+
+
+class Trainer:
+    """A run of training. `run` trains until the last epoch; `tensors` gives parameters and buffers as they are now.
+
+    Every epoch sees the samples in an order of its own, in whole batches: the samples that do not fill one are left
+    out of this epoch, and others will be in the next. Validation sees every sample. The state after a number of steps is
+    a function of the file, the data and `seed`, on the same machine, versions and number of threads, no matter
+    how often the run was stopped and resumed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        data: Data,
+        *,
+        directory: str | os.PathLike[str] | None,
+        device: str = "auto",
+        threads: int | None = None,
+        seed: int = 0,
+        epochs: int | None = None,
+        weights: Mapping[str, np.ndarray] | None = None,
+        progress: Progress | None = None,
+    ):
+        """`directory` keeps `last.safetensors` and `best.safetensors`; None keeps nothing. `epochs`: else the file's.
+
+        `weights` replace initial values by name. Raises TrainingError, DataError, DeviceError, CheckpointError.
+        """
+        training = training_of(graph)
+        self.graph, self.data, self.training = graph, data, training
+        self.seed = seed
+        self.epochs = training.epochs if epochs is None else epochs
+        self.directory = None if directory is None else Path(directory)
+        self.history = History(directory=None if directory is None else str(directory))
+        self.progress = progress or Silence()
+        self.device: Device = choose_device(device, threads)
+        self.pipeline = Pipeline((*training.prepare, *training.augment))
+        self._train = Feed(graph, data.train, self.pipeline, where="training samples")
+        self._validation = Feed(graph, data.validation, self.pipeline, where="validation samples")
+        self.batch = min(training.batch, len(self._train))
+        self.steps_per_epoch = len(self._train) // self.batch
+
+        model = build_step(graph, batch=self.batch, sizes=self._train.sizes, provider=self.device.provider)
+        evaluation = build_evaluation(graph, model, provider=self.device.provider)
+        self._stepper = Stepper(model, self.device, seed=seed)
+        self._evaluator = Evaluator(evaluation, self.device)
+        self._load_tensors(initial_parameters(graph, seed) | dict(weights or {}))
+        self._epoch = 0  # finished epochs
+        self._done = 0  # steps of the running epoch
+
+    def run(self) -> History:
+        """Train to the last epoch, or until Ctrl-C: then `history.stopped` is set, and `resume` goes on from there.
+
+        Raises TrainingError (E0802) if the loss is not finite; the checkpoints of before stay.
+        """
+        self._make_directory()
+        self.history.stopped = False
+        try:
+            with interruptible() as interrupt:
+                while self._epoch < self.epochs and not self.history.stopped:
+                    self._run_epoch(interrupt)
+        finally:
+            self.progress.close()
+        return self.history
+
+    def resume(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Go on where a checkpoint was written, by default the directory's last.
+
+        Raises CheckpointError where it cannot be read or is of another net.
+        """
+        if path is None:
+            assert self.directory is not None, "without a directory, a resume needs a path"
+            path = self.directory / LAST
+        found = checkpoints.load(path)
+        state = self._stepper.model.state
+        expected = {s.name: s.shape for name in _TENSORS if name in state for s in state[name].slots}
+        checkpoints.match(found.tensors, expected).require(path)
+        slots = [name for name in state if name not in _TENSORS]
+        if sorted(found.optimizer) != sorted(slots):
+            self._refuse(path, "it was trained with another optimizer", "train with the optimizer that it was trained with")
+        for slot in slots:
+            checkpoints.match(found.optimizer[slot], {s.name: s.shape for s in state[slot].slots}).require(path)
+        at = found.progress
+        totals = np.array(at.running.get("totals", []), np.float32)
+        if totals.shape != (self._stepper.model.totals_size,) or at.running.get("batch") != self.batch:
+            self._refuse(path, "it was trained with other metrics or another batch size", "use the file that it was trained with")
+        if at.position % self.batch or at.position // self.batch > self.steps_per_epoch or at.dataset != self.data.name:
+            self._refuse(path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on")
+        self._warn_of_changes(at)
+        self._load_tensors(found.tensors)
+        self._stepper.load({slot: state[slot].pack(found.optimizer[slot]) for slot in slots} | {"totals": totals})
+        self.seed = at.seed
+        self._stepper.seed = at.seed
+        self._epoch, self._done = at.epoch, at.position // self.batch
+        try:
+            self.history.epochs = History.from_dict(at.history).epochs
+        except TypeError as error:
+            raise CheckpointError(Diagnostic("E0702", "the checkpoint's history is damaged", path=str(path))) from error
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Parameters, frozen ones included, and buffers by name, as they are now."""
+        vectors, state = self._stepper.vectors(), self._stepper.model.state
+        return {k: v for name in _TENSORS if name in state for k, v in state[name].unpack(vectors[name]).items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint of this moment. Raises CheckpointError where it cannot be written."""
+        vectors, state = self._stepper.vectors(), self._stepper.model.state
+        if not np.isfinite(vectors["parameters"]).all():
+            self._diverge("a parameter is no longer a finite number")
+        slots = [name for name in state if name not in _TENSORS]
+        checkpoints.save(path, Checkpoint(
+            {k: v for name in _TENSORS if name in state for k, v in state[name].unpack(vectors[name]).items()},
+            {slot: state[slot].unpack(vectors[slot]) for slot in slots},
+            self._progress(vectors["totals"]),
+        ))  # fmt: skip
+
+    def _run_epoch(self, interrupt: Interrupt) -> None:
+        """Train, validate, record and save one epoch, or what is left of it; or save in its midst if interrupted."""
+        began, first = time.perf_counter(), self._done
+        self.progress.begin(self._epoch + 1, self.epochs, self._done, self.steps_per_epoch)
+        self._train_steps(interrupt, began)
+        self._check_loss()
+        speed = _rate((self._done - first) * self.batch, time.perf_counter() - began)
+        result = None
+        if not interrupt.asked:
+            result = self._evaluator.run(
+                self._stepper.current(), self._validation, self.batch, stopped=lambda: interrupt.asked
+            )
+        if result is None:
+            self._stop()
+            return
+        loss, metrics = result
+        if not math.isfinite(loss):
+            self._diverge(f"the validation loss is {loss}")
+        means = self._means()
+        rate = self._rate(self._step - 1)
+        self._epoch, self._done = self._epoch + 1, 0
+        record = EpochRecord(self._epoch, means[0], means[1], loss, metrics, rate, speed)
+        self.history.epochs.append(record)
+        self._stepper.clear_totals()
+        self.progress.end(record)
+        if self.directory is not None:
+            self.save(self.directory / LAST)
+            if _best(self.history) is record:
+                self.save(self.directory / BEST)
+
+    def _train_steps(self, interrupt: Interrupt, began: float) -> None:
+        first, direct = self._done, self.device.provider == "cpu"
+        samples = order(self.seed, self._epoch, len(self._train))[: self.steps_per_epoch * self.batch]
+        names = dict(self._stepper.model.inputs) | dict(self._stepper.model.targets)
+        augment = (self.seed, self._epoch) if self.training.augment else None
+        for arrays in self._train.batches(samples[first * self.batch :], self.batch, augment=augment):
+            if interrupt.asked:
+                return
+            for name, array in arrays.items():
+                np.copyto(self._stepper.feeds[names[name]], array, casting="same_kind")
+            self._stepper.step(self._step, self._rate(self._step))
+            self._done += 1
+            if direct or self._done % _CHECK_EVERY == 0:
+                self._check_loss()
+            if self.progress.due():
+                speed = _rate((self._done - first) * self.batch, time.perf_counter() - began)
+                self.progress.step(self._done, *self._means(), speed)
+
+    @property
+    def _step(self) -> int:
+        """Steps so far, over all epochs."""
+        return self._epoch * self.steps_per_epoch + self._done
+
+    def _rate(self, step: int) -> float:
+        schedule = self.training.optimizer.rate
+        return rate_at(schedule, step=step, steps_per_epoch=self.steps_per_epoch, epochs=self.epochs)
+
+    def _means(self) -> tuple[float, dict[str, float]]:
+        """The means of the loss and of each metric over the steps of this epoch so far."""
+        means = self._stepper.totals()[:-1].astype(np.float64) / max(1, self._done)
+        return float(means[0]), dict(zip(self.training.metrics, means[1:].tolist(), strict=True))
+
+    def _check_loss(self) -> None:
+        totals = self._stepper.totals()
+        if not np.isfinite(totals[0]):
+            self._done = int(totals[-1]) + 1  # the count of finite losses leads to the first that was not
+            self._diverge(f"the loss is {self._stepper.loss()}")
+
+    def _diverge(self, what: str) -> NoReturn:
+        rate = self._rate(max(0, self._step - 1))
+        place = f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"the end of epoch {self._epoch}"
+        kept = "no checkpoint was written yet"
+        if self.directory is not None and (self.directory / LAST).exists() and self.history.epochs:
+            kept = f"{self.directory / LAST} holds the state after epoch {len(self.history.epochs)}"
+        helps = (f"use a lower learning rate, such as lr = {rate / 10:.2g}", "look for samples that are not scaled to a small range")
+        label = Label(self.training.span, "trained here")
+        message = f"{what} at {place}, at a learning rate of {rate:.3g}"
+        raise TrainingError(Diagnostic("E0802", message, (label,), (kept,), helps))
+
+    def _stop(self) -> None:
+        self.history.stopped = True
+        where = f"stopped after step {self._done} of {self.steps_per_epoch} in epoch {self._epoch + 1}"
+        if self.directory is None:
+            self.progress.message(where)
+            return
+        self.save(self.directory / LAST)
+        self.progress.message(f"{where}; saved as {self.directory / LAST}: --resume continues from there")
+
+    def _progress(self, totals: np.ndarray) -> checkpoints.Progress:
+        return checkpoints.Progress(
+            net=self.graph.name,
+            source_sha256=hashlib.sha256(self.graph.span.source.text.encode()).hexdigest(),
+            hyperparameters={k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.graph.hyperparameters.items()},
+            seed=self.seed,
+            step=self._step,
+            epoch=self._epoch,
+            position=self._done * self.batch,
+            learning_rate=self._rate(self._step),
+            history=self.history.to_dict(),
+            running={"totals": totals.tolist(), "batch": self.batch},
+            prepare=self.pipeline.to_json(),
+            dataset=self.data.name,
+            classes=None if self.data.classes is None else list(self.data.classes),
+            environment=self._environment(),
+        )  # fmt: skip
+
+    def _environment(self) -> dict[str, object]:
+        """What a resume must share with the run it continues, to be the same bit for bit."""
+        return {
+            "netdsl": __version__,
+            "onnxruntime": ort.__version__,
+            "numpy": np.__version__,
+            "provider": self.device.provider,
+            "threads": self.device.threads or os.cpu_count(),
+        }
+
+    def _warn_of_changes(self, at: checkpoints.Progress) -> None:
+        now = self._environment()
+        changed = [f"{key} was {at.environment.get(key)}, is {now[key]}" for key in now if at.environment.get(key) != now[key]]
+        if at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
+            changed.append("the file was edited")
+        if changed:
+            self.progress.message(f"note: this will not continue bit for bit: {'; '.join(changed)}")
+
+    def _load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        state = self._stepper.model.state
+        self._stepper.load({name: state[name].pack(tensors) for name in _TENSORS if name in state})
+
+    def _make_directory(self) -> None:
+        if self.directory is None:
+            return
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the folder of the run cannot be made: {error.strerror or error}"
+            raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
+
+    def _refuse(self, path: str | os.PathLike[str], why: str, help: str) -> NoReturn:
+        message = "this checkpoint cannot be resumed here"
+        raise CheckpointError(Diagnostic("E0706", message, notes=(why,), helps=(help,), path=str(os.fspath(path))))
+
+
+def _best(history: History) -> EpochRecord:
+    """The epoch with the highest validation accuracy where it is measured, else with the lowest validation loss."""
+
+    def merit(record: EpochRecord) -> float:
+        return record.validation_metrics.get("accuracy", -record.validation_loss)
+
+    return max(history.epochs, key=merit)
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0
