@@ -10,7 +10,7 @@ from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import AXES
-from netdsl.elaborate.values import BlockLayer, Builtin, Family, InitFunction, OpLayer, Recipe, Scope, describe
+from netdsl.elaborate.values import BlockLayer, Builtin, Count, Fact, Family, InitFunction, OpLayer, Recipe, Scope, describe
 from netdsl.ir import Init, Size, Value
 from netdsl.ops import OPERATORS, REQUIRED
 from netdsl.syntax import tree as t
@@ -48,6 +48,8 @@ class Calls:
             return self._builtin(function.name, positional, named, node, scope)
         if isinstance(function, Recipe) and self.recipe is not None:
             return self.recipe(function, positional, named, node.span)
+        if isinstance(function, (Fact, Count)):
+            return self._fact(function.of if isinstance(function, Count) else function, positional, named, node, scope)
         if isinstance(function, InitFunction):
             return self._init(function, positional, named, node, scope)
         again = " (it has its arguments already)" if isinstance(function, (OpLayer, BlockLayer)) else ""
@@ -152,6 +154,18 @@ class Calls:
             raise self.context.error("E0203", f"`{function.name}` takes {', '.join(known)}", node.span, scope.place,
                                      helps=did_you_mean(wrong, known))  # fmt: skip
         return Init(function.name, tuple(values))
+
+    def _fact(self, fact: Fact, values: list[Any], named: Any, node: t.Call, scope: Scope) -> Any:
+        if named or len(values) != 1 or not fact.accepts(values[0]):
+            given = ", ".join(describe(v) for v in values) or "nothing"
+            raise self.context.error("E0212", f"`{fact.name}` takes {fact.wants}, and is given {given}", node.span,
+                                     scope.place)  # fmt: skip
+        result = fact.compute(values[0])
+        if result is None:
+            text = " ".join(node.span.text.split())
+            raise self.context.error("E0402", f"`{text}` has no value", node.span, scope.place,
+                                     notes=(f"`{fact.name}` takes {fact.wants}",))  # fmt: skip
+        return result
 
     def _builtin(self, name: str, values: list[Any], named: Any, node: t.Call, scope: Scope) -> Any:
         if named:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,9 @@ class Context:
     fixed: dict[str, Constraint] = field(default_factory=dict)
     pins: dict[str, Value] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    symbols: dict[str, int] = field(default_factory=dict)
+    #: what `expect` may ask, once the net is known
+    facts: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
     _names: dict[tuple[str, str], int] = field(default_factory=dict)
     _reported: set[tuple[str, int, int]] = field(default_factory=set)
@@ -117,8 +121,6 @@ class Context:
                 symbol = self.symbol(name)
                 self.fixed.setdefault(name, Constraint(symbol, int(symbol), why, span))
         return int(size)
-
-    symbols: dict[str, int] = field(default_factory=dict)
 
     def symbol(self, name: str) -> Size:
         return Size.symbol(name, self.symbols[name])

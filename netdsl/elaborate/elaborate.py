@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -265,15 +265,11 @@ class _Driver:
         context = self.context
 
         def holds(facts: Mapping[str, Any]) -> None:
-            inner = replace(scope, names={**facts, **scope.names})
-            try:
-                with _deep_recursion():
-                    fulfilled = context.expressions.truth(statement.condition, inner)
-            except Poisoned:  # pragma: no cover - a poisoned net has raised before
-                return
-            if not fulfilled:
-                raise context.error("E0401", f"expected {' '.join(statement.condition.span.text.split())}",
-                                    statement.condition.span, scope.place, notes=self._sides(statement, inner))  # fmt: skip
+            context.facts = facts
+            with _deep_recursion():
+                if not context.expressions.truth(statement.condition, scope):
+                    raise context.error("E0401", f"expected {' '.join(statement.condition.span.text.split())}",
+                                        statement.condition.span, scope.place, notes=self._sides(statement, scope))  # fmt: skip
 
         return Expectation(holds, statement.span)
 

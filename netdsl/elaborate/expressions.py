@@ -47,6 +47,8 @@ class Expressions:
             value = self.context.constants[name]
         elif name in self.context.functions:
             return BlockLayer(self.context.functions[name], node.span)
+        elif name in self.context.facts:
+            value = self.context.facts[name]
         else:
             value = lookup_global(name, node.span)
             if value is None:

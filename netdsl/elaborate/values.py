@@ -5,7 +5,7 @@ Tensors are `ir.Value`, symbolic sizes `ir.Size`, initialisations `ir.Init`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -78,6 +78,22 @@ class Builtin:
     """A function on numbers and lists: `range`, `len`, ..."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A function that `expect` may call: `receptive_field(x)`. `accepts` tells a good argument, `wants` says it."""
+
+    name: str
+    wants: str
+    accepts: Callable[[Any], bool]
+    compute: Callable[[Any], Any]
+
+
+class Count(int):
+    """A number that `expect` may also ask of a part of the net: `params` and `params("c1")`."""
+
+    of: Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +199,7 @@ def describe(value: Any) -> str:
     for kind, words in (
         (float, f"the number {value}"), (str, f'the string "{value}"'), (type(None), "none"), (list, "a list"),
         (tuple, "a tuple"), (range, "a range"), (Family, "a family"), (Size, f"the size {value}"),
-        (Init, "an initialisation"), (InitFunction, "an initialisation"), (Builtin, "a function"), (Recipe, "a part of a train block"),
+        (Init, "an initialisation"), (InitFunction, "an initialisation"), (Builtin, "a function"), (Fact, "a function"), (Recipe, "a part of a train block"),
         (Schedule, "a schedule"),
     ):  # fmt: skip
         if isinstance(value, kind):

@@ -1,0 +1,54 @@
+"""Holding a file's `expect` lines against what the analysis finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from netdsl.analysis.facts import Facts
+from netdsl.diagnostics import SourceError
+from netdsl.elaborate import Elaboration
+from netdsl.elaborate.values import Count, Fact
+from netdsl.ir import Value
+
+_NUMBERS = ("params", "trainable_params", "buffers", "macs", "flops", "depth", "activation_memory", "peak_memory")
+
+
+def check_expectations(elaboration: Elaboration) -> None:
+    """Raise SourceError with a diagnostic for every `expect` that does not hold."""
+    facts = _Names(Facts(elaboration.graph))
+    failures = []
+    for expectation in elaboration.expectations:
+        try:
+            expectation.holds(facts)
+        except SourceError as error:
+            failures += error.diagnostics
+    if failures:
+        raise SourceError(*failures)
+
+
+class _Names(Mapping[str, Any]):
+    """The names that `expect` knows besides those of the file; each figure is computed when it is asked for."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "receptive_field":
+            return Fact(name, "a tensor that does not see the whole input", lambda v: isinstance(v, Value),
+                        self.facts.receptive_field)  # fmt: skip
+        if name not in _NUMBERS:
+            raise KeyError(name)
+        value = getattr(self.facts, name)
+        if name != "params":
+            return value
+        count = Count(value)
+        count.of = Fact(name, 'the name of a layer or block, as `analyze` prints it: params("c1")',
+                        lambda v: isinstance(v, str), self.facts.params_of)  # fmt: skip
+        return count
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*_NUMBERS, "receptive_field"))
+
+    def __len__(self) -> int:
+        return len(_NUMBERS) + 1
