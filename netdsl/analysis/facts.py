@@ -1,0 +1,119 @@
+"""The figures of a graph, each computed when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from netdsl.analysis.receptive import Fields, fields_of, summary
+from netdsl.ir import Graph, Parameter, Value
+from netdsl.report.record import ReceptiveField
+
+_BYTES = {"float32": 4, "int64": 8, "bool": 1}
+
+
+class Facts:
+    """What `expect` may ask about a graph, and what a report is made of. Counts are per sample, at the default sizes."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        return self.graph.parameters()
+
+    @cached_property
+    def params(self) -> int:
+        """Weights, frozen ones included, a shared one once."""
+        return sum(p.count for p in self.parameters if not p.buffer)
+
+    @cached_property
+    def trainable_params(self) -> int:
+        return sum(p.count for p in self.parameters if p.trainable and not p.buffer)
+
+    @cached_property
+    def buffers(self) -> int:
+        """Numbers in running statistics and fixed tensors."""
+        return sum(p.count for p in self.parameters if p.buffer)
+
+    @cached_property
+    def macs_per_node(self) -> list[int]:
+        return [node.op.macs(node) for node in self.graph.nodes]
+
+    @cached_property
+    def flops_per_node(self) -> list[int]:
+        return [2 * m + n.op.flops(n) for n, m in zip(self.graph.nodes, self.macs_per_node, strict=True)]
+
+    @cached_property
+    def macs(self) -> int:
+        return sum(self.macs_per_node)
+
+    @cached_property
+    def flops(self) -> int:
+        return sum(self.flops_per_node)
+
+    @cached_property
+    def depth(self) -> int:
+        """Operators that multiply and accumulate on the longest path from an input to an output."""
+        reached: dict[Value, int] = {}
+        for node, macs in zip(self.graph.nodes, self.macs_per_node, strict=True):
+            before = max((reached.get(value, 0) for value in node.inputs), default=0)
+            for value in node.outputs:
+                reached[value] = before + (macs > 0)
+        return max((reached.get(value, 0) for value in self.graph.outputs.values()), default=0)
+
+    @cached_property
+    def activation_memory(self) -> int:
+        """Bytes of the outputs of all operators."""
+        return sum(_bytes(value) for node in self.graph.nodes for value in node.outputs)
+
+    @cached_property
+    def peak_memory(self) -> int:
+        """The most bytes alive at once when the nodes run in order: a tensor lives from the node that makes it to the
+        last that reads it, an input from the start, an output to the end.
+        """
+        last: dict[Value, int] = {}
+        for i, node in enumerate(self.graph.nodes):
+            last.update(dict.fromkeys((*node.outputs, *node.inputs), i))
+        last.update(dict.fromkeys(self.graph.outputs.values(), len(self.graph.nodes)))
+        peak = alive = sum(_bytes(value) for value in self.graph.inputs)
+        for i, node in enumerate(self.graph.nodes):
+            alive += sum(_bytes(value) for value in node.outputs)
+            peak = max(peak, alive)
+            alive -= sum(_bytes(value) for value in {*node.inputs, *node.outputs} if last[value] == i)
+        return peak
+
+    @cached_property
+    def fields(self) -> dict[Value, Fields]:
+        """For every tensor, the train block's included, what it sees of each network input."""
+        training = self.graph.training
+        return fields_of(self.graph.inputs, self.graph.nodes + (training.nodes if training else ()))
+
+    def receptive_fields(self, value: Value) -> dict[str, ReceptiveField | None]:
+        """For each network input that the tensor depends on, its receptive field; None is the whole input."""
+        return {source.name: summary(field) for source, field in self.fields.get(value, {}).items()}
+
+    def receptive_field(self, value: Value) -> int | list[int] | None:
+        """The extent in pixels: a number where the axes (and network inputs) agree, else the list per axis of the
+        largest; None is the whole input, or no input at all.
+        """
+        fields = list(self.receptive_fields(value).values())
+        sizes = [field.size for field in fields if field is not None]
+        if not sizes or len(sizes) < len(fields) or len({len(size) for size in sizes}) > 1:
+            return None
+        largest = [max(axis) for axis in zip(*sizes, strict=True)]
+        return largest[0] if len(set(largest)) == 1 else largest
+
+    def params_of(self, name: str) -> int | None:
+        """The weights of the layer or block of that name, repetitions `name[i]` included; None: there is none."""
+        heads = (f"{name}/", f"{name}[")
+        nodes = [node for node in self.graph.nodes if node.name == name or node.name.startswith(heads)]
+        if not nodes:
+            return None
+        return sum(p.count for p in {p for node in nodes for p in node.parameters.values()} if not p.buffer)
+
+
+def _bytes(value: Value) -> int:
+    total = _BYTES[value.type.dtype]
+    for dim in value.shape:
+        total *= int(dim)
+    return total

@@ -1,0 +1,66 @@
+"""Layers to the rows of the table: blocks below a level become one row, repeated rows one with a count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from netdsl.report.record import Layer, ReceptiveField, Tensor
+
+#: rows that the table shows unasked; about a screen
+SCREEN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One or more layers; `last` is where they end, `count` how many like units stand in a row."""
+
+    name: str
+    last: Tensor
+    fields: tuple[ReceptiveField | None, ...]
+    params: int
+    macs: int
+    flops: int
+    count: int = 1
+    unit: tuple[object, ...] = ()
+
+
+def rows(layers: Sequence[Layer], depth: int | None) -> list[Row]:
+    """The layers folded to so many levels of blocks; with None to two where they fit a screen, else to one."""
+    if depth is not None:
+        return _folded(layers, max(1, depth))
+    for levels in (2, 1):
+        result = _folded(layers, levels)
+        if len(result) <= SCREEN:
+            break
+    return result
+
+
+def _folded(layers: Sequence[Layer], levels: int) -> list[Row]:
+    grouped = groupby(layers, key=lambda layer: "/".join(layer.name.split("/", levels)[:levels]))
+    return _counted(_row(name, list(members)) for name, members in grouped)
+
+
+def _row(name: str, members: list[Layer]) -> Row:
+    last = members[-1]
+    # what makes two neighbours alike: the same operators on the same shapes at the same cost
+    unit = tuple((layer.op, layer.output.shape, layer.params, layer.flops) for layer in members)
+    return Row(
+        name, last.output, tuple(last.fields.values()), sum(layer.params for layer in members),
+        sum(layer.macs for layer in members), sum(layer.flops for layer in members), unit=unit,
+    )  # fmt: skip
+
+
+def _counted(rows: Iterable[Row]) -> list[Row]:
+    result: list[Row] = []
+    for row in rows:
+        if result and result[-1].unit == row.unit:
+            before = result[-1]
+            result[-1] = replace(
+                row, name=before.name, params=before.params + row.params, macs=before.macs + row.macs,
+                flops=before.flops + row.flops, count=before.count + 1,
+            )  # fmt: skip
+        else:
+            result.append(row)
+    return result
