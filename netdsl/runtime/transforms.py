@@ -12,7 +12,7 @@ import numpy as np
 from netdsl.diagnostics import DataError, Diagnostic, did_you_mean
 from netdsl.ops.arguments import REQUIRED, is_int
 from netdsl.runtime.philox import below, philox
-from netdsl.runtime.transform_signatures import TRANSFORMS, Transform
+from netdsl.ops.transforms import TRANSFORMS, Transform
 
 __all__ = ["TRANSFORMS", "Pipeline", "Prepared", "Transform"]
 
@@ -65,6 +65,7 @@ class Pipeline:
         What happens to a sample is a pure function of (seed, epoch, its index in the data set, the step's place),
         whatever batch it stands in; so a resumed run repeats it, and label maps `[n, 1, H, W]` given with the same
         numbers move with their images. `fill` is what moves in at the borders (for label maps, the ignored label).
+        Given prepared images, as He et al. (2016) do it, the zeros that move in are the mean.
         """
         for place, (name, arguments) in enumerate(self._stage("augment")):
             self._shape_after(name, arguments, batch.shape[1:])

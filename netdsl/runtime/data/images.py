@@ -45,9 +45,16 @@ def read_images(
 
     `channels` 1, 3 or 4 is grey, RGB or RGBA, None what the first file has (grey or RGB). A photograph's EXIF
     orientation is applied; 16-bit greys are divided by 257.
-    Raises DataError: unreadable (E0601), damaged (E0603), larger than the budget or than Pillow's `MAX_IMAGE_PIXELS` (E0604), of several sizes (E0608).
+    Raises DataError: unreadable (E0601), damaged (E0603), larger than the budget or than Pillow's `MAX_IMAGE_PIXELS`
+    (E0604), of several sizes (E0608).
     """
-    channels = channels if channels in _MODES else _channels_of(paths[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, on metadata; its bomb warning is an error in `_open`
+        channels = channels if channels in _MODES else _channels_of(paths[0])
+        return _stacked(paths, channels, budget, resize)
+
+
+def _stacked(paths: Sequence[Path], channels: int, budget: Budget, resize: tuple[int, int] | None) -> np.ndarray:
     images: np.ndarray | None = None
     for index, image in enumerate(_decoded(paths, channels, resize)):
         if images is None:
@@ -70,8 +77,7 @@ def read_images(
 def _decoded(paths: Sequence[Path], channels: int, resize: tuple[int, int] | None) -> Iterator[np.ndarray]:
     """The images in order, decoded on a few threads, no more than some hundred ahead."""
     remaining = iter(paths)
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("ignore")  # of Pillow, on metadata; its bomb warning is an error in `_open`
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             while batch := list(islice(remaining, _AHEAD)):
                 yield from pool.map(lambda path: _decode(path, channels, resize), batch)

@@ -90,7 +90,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the .npy format")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)  # type: ignore[arg-type]
+    try:
+        shape, _, dtype = read(file)  # type: ignore[arg-type]
+    except Exception as error:  # NumPy parses Python text, by a tokenizer too, which may raise nearly anything
+        raise ValueError(f"the header of the .npy format: {error}") from error
     if any(extent < 0 for extent in shape):
         raise ValueError(f"a negative size in {shape}")
     return shape, dtype

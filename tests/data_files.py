@@ -1,0 +1,44 @@
+"""Data files for the tests, built byte by byte from the formats' descriptions."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from netdsl.diagnostics import NetError
+
+_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    header = bytes((0, 0, _CODES[array.dtype.str[1:]], array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_idx(path: Path, array: np.ndarray) -> Path:
+    data = idx_bytes(array)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_mnist(folder: Path, train: int = 20, test: int = 10, suffix: str = ".gz") -> tuple[np.ndarray, np.ndarray]:
+    """A small data set in MNIST's layout; returns all images `[n, 5, 4]` and labels, training first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(7)
+    images = random.integers(0, 256, (train + test, 5, 4)).astype(np.uint8)
+    labels = random.integers(0, 10, train + test).astype(np.uint8)
+    write_idx(folder / f"train-images-idx3-ubyte{suffix}", images[:train])
+    write_idx(folder / f"train-labels-idx1-ubyte{suffix}", labels[:train])
+    if test:
+        write_idx(folder / f"t10k-images-idx3-ubyte{suffix}", images[train:])
+        write_idx(folder / f"t10k-labels-idx1-ubyte{suffix}", labels[train:])
+    return images, labels
+
+
+def code(error: NetError) -> str:
+    """The code of the first diagnostic; the text must render and be short enough to read."""
+    assert "Traceback" not in str(error) and len(str(error)) < 2000
+    return error.diagnostics[0].code
