@@ -16,11 +16,12 @@ from .rule import STOPS, Backward, rule_for
 from .target import Target
 from .tensor_types import TensorType, infer_types, tensor_types
 
+_CPU = Target()
 _SMALLEST_OPSET = 18  # reductions take their axes as an input, Split its num_outputs, from here on
 
 
 def extend_with_gradients(
-    graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str], *, target: Target = Target()
+    graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str], *, target: Target = _CPU
 ) -> dict[str, str]:
     """Appends the backward pass of the scalar `of` to `graph`, in place, and names the gradients.
 
@@ -55,7 +56,7 @@ def problems(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) ->
 
 
 def gradient(
-    model: onnx.ModelProto, of: str, with_respect_to: Sequence[str], *, target: Target = Target()
+    model: onnx.ModelProto, of: str, with_respect_to: Sequence[str], *, target: Target = _CPU
 ) -> onnx.ModelProto:
     """A copy of `model` with the gradients of `of` as additional outputs `grad/<name>`.
 
@@ -124,9 +125,7 @@ class _Sweep:
         else:
             needs = [name in active for name in node.input]
             output_gradients = [gradients.get(output) for output in node.output]
-            context = Backward(
-                node, output_gradients, needs, self.builder, self.types, self._constants, self.target
-            )
+            context = Backward(node, output_gradients, needs, self.builder, self.types, self._constants, self.target)
             try:
                 found = function(context)
             except Unsupported as reason:
@@ -173,20 +172,18 @@ class _Sweep:
                 raise GradientError(f"the graph has no tensor '{name}'")
             if not self.types[name].is_float:
                 raise GradientError(f"'{name}' is not a float32 or float64 tensor")
-        if self.types[self.of].size != 1:
+        static = self.types[self.of].static
+        if static is None or prod(static) != 1:
             raise GradientError(f"'{self.of}' is not a scalar, so it has no gradient")
 
     def _seed(self) -> str:
         kind = self.types[self.of]
         dtype = helper.tensor_dtype_to_np_dtype(kind.element)
-        return self.builder.constant(np.ones([d for d in kind.dims or () if isinstance(d, int)], dtype))
+        return self.builder.constant(np.ones(kind.static or (), dtype))
 
     def _zeros(self, name: str) -> str:
         kind = self.types.get(name, TensorType(TensorProto.FLOAT, None))
-        if kind.is_static and kind.dims is not None:
-            shape = self.builder.ints([dim for dim in kind.dims if isinstance(dim, int)])
-        else:
-            shape = self.builder.op("Shape", name)
+        shape = self.builder.op("Shape", name) if kind.static is None else self.builder.ints(kind.static)
         return self.builder.op("ConstantOfShape", shape, value=helper.make_tensor("value", kind.element, [1], [0]))
 
 
@@ -201,7 +198,8 @@ def _small_constants(graph: onnx.GraphProto, largest: int = 4096) -> dict[str, n
     constants = {name: value for name, value in constants.items() if name not in fed}
     for node in graph.node:
         if node.op_type == "Constant":
-            constants |= {node.output[0]: value for a in node.attribute if (value := _constant(a)) is not None}
+            values = [value for a in node.attribute if (value := _constant(a)) is not None]
+            constants |= dict(zip(node.output, values, strict=False))
     return constants
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import onnx
@@ -106,7 +106,8 @@ class Backward:
     def attribute(self, name: str, default: T) -> T:
         """An attribute's value; text as str, lists as list."""
         value: Any = self._attributes.get(name, default)
-        return value.decode() if isinstance(value, bytes) else value
+        text: Any = value.decode() if isinstance(value, bytes) else value
+        return cast(T, text)
 
     def attributes(self) -> dict[str, Any]:
         """All attributes, to build a node of the same kind."""
@@ -138,9 +139,7 @@ class Backward:
 
     def static_dims(self, name: str) -> tuple[int, ...] | None:
         """Dimensions of a tensor where all are known, else None."""
-        dims = self.dims(name)
-        static = tuple(dim for dim in dims if isinstance(dim, int))
-        return static if len(static) == len(dims) else None
+        return TensorType(self.element(name), self.dims(name)).static
 
     def rank(self, name: str) -> int:
         return len(self.dims(name))
@@ -203,4 +202,6 @@ class Backward:
         return self.op("Where", condition, value, self.scalar(0))
 
     def transpose(self, value: str, permutation: Sequence[int]) -> str:
-        return value if list(permutation) == list(range(len(permutation))) else self.op("Transpose", value, perm=list(permutation))
+        if list(permutation) == sorted(permutation):
+            return value
+        return self.op("Transpose", value, perm=list(permutation))

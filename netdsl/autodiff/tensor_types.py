@@ -23,7 +23,7 @@ _SMALL = 1024
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """Element type (`onnx.TensorProto.DataType`) and dimensions of one tensor; `dims` is None if the rank is unknown."""
+    """Element type (`onnx.TensorProto.DataType`) and dimensions of a tensor; `dims` is None if the rank is unknown."""
 
     element: int
     dims: tuple[Dim, ...] | None
@@ -33,13 +33,12 @@ class TensorType:
         return self.element in FLOATS
 
     @property
-    def is_static(self) -> bool:
-        return self.dims is not None and all(isinstance(dim, int) for dim in self.dims)
-
-    @property
-    def size(self) -> int | None:
-        """Number of elements, where every dimension is known."""
-        return prod(dim for dim in self.dims if isinstance(dim, int)) if self.is_static and self.dims is not None else None
+    def static(self) -> tuple[int, ...] | None:
+        """The dimensions, where all of them are known."""
+        if self.dims is None:
+            return None
+        known = tuple(dim for dim in self.dims if isinstance(dim, int))
+        return known if len(known) == len(self.dims) else None
 
 
 def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
@@ -86,9 +85,8 @@ def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
     kept = {tensor.name for tensor in small}
     inputs = list(graph.input)
     known = kept | {value.name for value in inputs}
-    inputs += [
-        helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in graph.initializer if t.name not in known
-    ]
+    weights = [tensor for tensor in graph.initializer if tensor.name not in known]
+    inputs += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in weights]
     return helper.make_graph(
         list(graph.node), graph.name or "graph", inputs, list(graph.output), small, value_info=list(graph.value_info)
     )

@@ -72,10 +72,7 @@ def _product(bw: Backward, layer: Layer, columns: str, dy: str) -> str:
     outputs, inputs = layer.weight[0] // group, layer.weight[1] * layer.taps
     batch = layer.x[0] if isinstance(layer.x[0], int) else -1
     positions = [size for size in layer.y[2:] if isinstance(size, int)]
-    if batch == -1 and len(positions) == layer.window.rank:
-        p = prod(positions)
-    else:
-        p = -1
+    p = prod(positions) if batch == -1 and len(positions) == layer.window.rank else -1
     lead = [batch, group] if group > 1 else [batch]
     if batch == p == -1:
         n = bw.op("Shape", dy, start=0, end=1)

@@ -80,7 +80,14 @@ def space_shape(bw: Backward, name: str, lead: Sequence[int], space: Sequence[Di
 
 
 def spread(
-    bw: Backward, value: str, sizes: Sequence[Dim], kernel: str, window: Window, group: int, like: str, onto: Sequence[Dim]
+    bw: Backward,
+    value: str,
+    sizes: Sequence[Dim],
+    kernel: str,
+    window: Window,
+    group: int,
+    like: str,
+    onto: Sequence[Dim],
 ) -> str:
     """ConvTranspose: the adjoint of sliding `window` over a tensor of spatial sizes `onto`, which `like` has.
 
@@ -96,19 +103,24 @@ def spread(
         elif window.strides[axis] > 1:
             after[axis] = 0
             unknown.append(axis)
-    attributes = {"strides": window.strides, "dilations": window.dilations, "kernel_shape": window.kernel, "group": group}
+    attributes = dict(
+        strides=window.strides, dilations=window.dilations, kernel_shape=window.kernel, output_padding=extra, group=group
+    )
     if bw.target.provider == "cuda" and before != after:
         # The CUDA kernel takes symmetric pads only, so what is uneven is cut off afterwards.
         even = [min(pair) for pair in zip(before, after, strict=True)]
-        full = bw.op("ConvTranspose", value, kernel, pads=even * 2, output_padding=extra, **attributes)
+        full = bw.op("ConvTranspose", value, kernel, pads=even * 2, **attributes)
         starts = [b - e for b, e in zip(before, even, strict=True)]
         return _cut(bw, full, starts, window, unknown, like)
-    full = bw.op("ConvTranspose", value, kernel, pads=before + after, output_padding=extra, **attributes)
+    full = bw.op("ConvTranspose", value, kernel, pads=before + after, **attributes)
     return _cut(bw, full, [0] * window.rank, window, unknown, like) if unknown else full
 
 
 def _cut(bw: Backward, full: str, starts: list[int], window: Window, unknown: list[int], like: str) -> str:
-    """The block of `full` that begins at `starts` and has the spatial sizes of `like`; first lengthens `unknown` axes."""
+    """The block of `full` that begins at `starts` and has the spatial sizes of `like`.
+
+    Axes in `unknown` may be up to a stride too short, and are lengthened first.
+    """
     rank = window.rank
     if unknown:
         more = [window.strides[axis] - 1 if axis in unknown else 0 for axis in range(rank)]

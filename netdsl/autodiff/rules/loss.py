@@ -39,7 +39,7 @@ def negative_log_likelihood(bw: Backward) -> Gradients:
 def _one_hot(bw: Backward) -> str:
     """1 at the label along axis 1, [N, C, d...]."""
     classes = bw.dims(bw.x)[1]
-    depth = bw.ints([classes]) if isinstance(classes, int) else bw.op("Shape", bw.x, start=1, end=2)
+    depth = _int(bw, classes) if isinstance(classes, int) else bw.op("Gather", bw.op("Shape", bw.x), _int(bw, 1))
     off_on = bw.constant(np.array([0, 1]))
     return bw.op("OneHot", _counted_labels(bw), depth, off_on, axis=1)
 

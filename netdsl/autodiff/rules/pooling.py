@@ -22,10 +22,16 @@ def max_pool(bw: Backward) -> Gradients:
     indices = _indices(bw)
     shape = _window(bw)
     apart = all(stride >= span for stride, span in zip(shape.strides, shape.spans, strict=True))
-    if apart and bw.target.provider == "cpu" and bw.element(bw.x) == TensorProto.FLOAT:
-        # Windows that do not overlap never meet: plain writes do, for which there is a kernel on the CPU only.
-        return [bw.op("MaxUnpool", bw.dy, indices, bw.shape(bw.x), kernel_shape=shape.kernel, strides=shape.strides)]
+    if apart and _has_unpool(bw):
+        # Windows that do not overlap never meet, so that plain writes do.
+        attributes = {"kernel_shape": shape.kernel, "strides": shape.strides, "pads": shape.pads}
+        return [bw.op("MaxUnpool", bw.dy, indices, bw.shape(bw.x), **attributes)]
     return [_scattered(bw, indices)]
+
+
+def _has_unpool(bw: Backward) -> bool:
+    """MaxUnpool has a kernel on the CPU only, in float32, and refuses to end inside the last window."""
+    return bw.target.provider == "cpu" and bw.element(bw.x) == TensorProto.FLOAT and not bw.attribute("ceil_mode", 0)
 
 
 def _indices(bw: Backward) -> str:

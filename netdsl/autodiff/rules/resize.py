@@ -17,7 +17,7 @@ def resize(bw: Backward) -> Gradients:
     value = bw.dy
     for axis, (size, output) in enumerate(zip(sizes, outputs, strict=True)):
         scale = _scale(bw, axis)
-        if size == output and scale in (None, 1):
+        if scale == 1 or (scale is None and size == output):
             continue
         if not isinstance(size, int) or not isinstance(output, int):
             raise Unsupported("resized axes need static sizes")

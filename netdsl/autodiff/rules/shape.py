@@ -114,7 +114,7 @@ def pad(bw: Backward) -> Gradients:
         raise Unsupported("the fill value of a Pad has no gradient")
     before, after = _pads_per_axis(bw, [int(p) for p in pads])
     if mode == "constant":
-        return [bw.op("Pad", bw.dy, bw.ints([-p for p in (*before, *after)]))]
+        return [_cropped(bw, before, after)]
     return [_pad_by_scatter(bw, mode, before, after)]
 
 
@@ -126,6 +126,19 @@ def _pads_per_axis(bw: Backward, pads: list[int]) -> tuple[list[int], list[int]]
     for position, axis in enumerate(axes):
         before[axis], after[axis] = pads[position], pads[position + len(axes)]
     return before, after
+
+
+def _cropped(bw: Backward, before: list[int], after: list[int]) -> str:
+    """dy without what was padded, and with zeros where negative pads had cut."""
+    dx = bw.dy
+    axes = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if max(pair) > 0]
+    if axes:
+        starts = [max(before[axis], 0) for axis in axes]
+        ends = [-after[axis] if after[axis] > 0 else np.iinfo(np.int64).max for axis in axes]
+        dx = bw.op("Slice", dx, bw.ints(starts), bw.ints(ends), bw.ints(axes))
+    if min(*before, *after) < 0:
+        dx = bw.op("Pad", dx, bw.ints([max(-p, 0) for p in (*before, *after)]))
+    return dx
 
 
 def _pad_by_scatter(bw: Backward, mode: str, before: list[int], after: list[int]) -> str:

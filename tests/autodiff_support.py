@@ -1,0 +1,184 @@
+"""Gradients against finite differences: the harness that the tests of netdsl.autodiff share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import helper, numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from netdsl.autodiff import Target, gradient
+
+OPSET, IR_VERSION = 22, 10
+CPU, CUDA = Target("cpu"), Target("cuda")
+
+
+class ConvTranspose(OpRun):
+    """ONNX ConvTranspose by PyTorch: the reference evaluator's own handles neither groups nor output_shape."""
+
+    def _run(self, x, w, b=None, auto_pad=None, dilations=None, group=None, kernel_shape=None,
+             output_padding=None, output_shape=None, pads=None, strides=None):  # fmt: skip
+        rank = x.ndim - 2
+        strides, dilations, extra = strides or [1] * rank, dilations or [1] * rank, output_padding or [0] * rank
+        function = getattr(torch.nn.functional, f"conv_transpose{rank}d")
+        full = function(torch.tensor(x), torch.tensor(w), stride=strides, dilation=dilations, groups=group or 1)
+        full = torch.nn.functional.pad(full, [p for e in reversed(extra) for p in (0, e)]).numpy()
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            output_shape = [size * s for size, s in zip(x.shape[2:], strides, strict=True)]
+        if output_shape:
+            totals = [have - want for have, want in zip(full.shape[2:], output_shape, strict=True)]
+            small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+            pads = small + large if auto_pad == "SAME_UPPER" else large + small
+        pads = pads or [0] * 2 * rank
+        full = full[(..., *[slice(pads[a], full.shape[a + 2] - pads[a + rank]) for a in range(rank)])]
+        return (full if b is None else full + b.reshape(-1, *[1] * rank),)
+
+
+def reference(model: onnx.ModelProto) -> ReferenceEvaluator:
+    return ReferenceEvaluator(model, new_ops=[ConvTranspose])
+
+
+def build(
+    body: str,
+    inputs: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray] | None = None,
+    *,
+    dtype: type = np.float64,
+    symbolic: Mapping[str, Sequence[object]] | None = None,
+    outputs: Sequence[str] = ("of",),
+    opset: int = OPSET,
+) -> onnx.ModelProto:
+    """A model from ONNX text nodes; floats are taken as `dtype`, `symbolic` renames sizes of some inputs."""
+    text = f'<ir_version: {IR_VERSION}, opset_import: ["": {opset}]> g () => () {{ {body} }}'
+    graph = parser.parse_model(text).graph
+    del graph.input[:], graph.output[:]
+    for name, value in inputs.items():
+        dims = (symbolic or {}).get(name, value.shape)
+        graph.input.append(helper.make_tensor_value_info(name, _element(value, dtype), dims))
+    for name, value in (constants or {}).items():
+        graph.initializer.append(numpy_helper.from_array(_cast(value, dtype), name))
+    for name in outputs:
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        graph.output.append(helper.make_tensor_value_info(name, element, () if name == "of" else None))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def check(
+    body: str,
+    inputs: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray] | None = None,
+    *,
+    symbolic: Mapping[str, Sequence[object]] | None = None,
+    with_respect_to: Sequence[str] | None = None,
+    run_float32: bool = True,
+    opset: int = OPSET,
+) -> dict[str, np.ndarray]:
+    """Holds the gradients of Σ y·r, r random, against central differences; returns them (float64).
+
+    Both the forms for the CPU and those for CUDA run in float64 in the reference evaluator; those for the CPU also
+    in float32 in ONNX Runtime. With `symbolic`, that declaration of the inputs must give the same.
+    """
+    rng = np.random.default_rng(7)
+    inputs = {name: _cast(value, np.float64) for name, value in inputs.items()}
+    names = with_respect_to or [name for name, value in inputs.items() if value.dtype.kind == "f"]
+    plain = build(body, inputs, constants, outputs=["y"], opset=opset)
+    y = reference(plain).run(["y"], inputs)[0]
+    body += " weighted = Mul(y, r) of = ReduceSum<keepdims = 0>(weighted)"
+    constants = {**(constants or {}), "r": rng.standard_normal(np.shape(y))}
+
+    model = build(body, inputs, constants, opset=opset)
+    found = run_gradient(model, inputs, names, CPU)
+    _against_differences(model, inputs, dict(zip(names, found, strict=True)), rng)
+    _close(found, run_gradient(model, inputs, names, CUDA), names, 1e-9)
+    if run_float32:
+        _close(found, run_float32_gradient(body, inputs, constants, names, None, opset), names, 2e-5)
+    if symbolic:
+        constants = {**constants, "r": constants["r"]}
+        model = build(body, inputs, constants, symbolic=symbolic, opset=opset)
+        _close(found, run_gradient(model, inputs, names, CPU), names, 1e-9)
+        if run_float32:
+            _close(found, run_float32_gradient(body, inputs, constants, names, symbolic, opset), names, 2e-5)
+    return dict(zip(names, found, strict=True))
+
+
+def run_gradient(
+    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], names: Sequence[str], target: Target
+) -> list[np.ndarray]:
+    """Gradients by the reference evaluator."""
+    extended = gradient(model, "of", names, target=target)
+    onnx.checker.check_model(extended)
+    return reference(extended).run([f"grad/{name}" for name in names], dict(inputs))
+
+
+def run_float32_gradient(
+    body: str,
+    inputs: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    symbolic: Mapping[str, Sequence[object]] | None,
+    opset: int = OPSET,
+) -> list[np.ndarray]:
+    """Gradients by ONNX Runtime on the CPU."""
+    model = gradient(build(body, inputs, constants, dtype=np.float32, symbolic=symbolic, opset=opset), "of", names)
+    feeds = {name: _cast(value, np.float32) for name, value in inputs.items()}
+    used = {name for node in model.graph.node for name in node.input}
+    feeds = {name: value for name, value in feeds.items() if name in used or name in names}
+    return session(model).run([f"grad/{name}" for name in names], feeds)
+
+
+def _against_differences(
+    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> None:
+    """Along random directions, which no wrong gradient survives: ⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε."""
+    evaluator = reference(model)
+    for name, value in found.items():
+        assert value.shape == inputs[name].shape, f"the gradient of {name} has shape {value.shape}"
+        for _ in range(2):
+            direction = rng.standard_normal(value.shape)
+            step = 1e-6 * direction
+            above, below = (
+                evaluator.run(["of"], {**inputs, name: inputs[name] + sign * step})[0] for sign in (1, -1)
+            )
+            difference = (above - below) / 2e-6
+            scale = np.linalg.norm(value) + 1e-3
+            assert abs(difference - np.vdot(value, direction)) < 1e-6 * scale + 1e-7, (
+                f"{name}: {np.vdot(value, direction)} but finite differences {difference}"
+            )
+
+
+def _close(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], names: Sequence[str], tolerance: float) -> None:
+    for a, b, name in zip(expected, found, names, strict=True):
+        assert a.shape == b.shape, f"{name}: {b.shape}, not {a.shape}"
+        np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance * max(1.0, np.abs(a).max(initial=0)), err_msg=name)
+
+
+def _cast(value: np.ndarray, dtype: type) -> np.ndarray:
+    return value.astype(dtype) if value.dtype.kind == "f" else value
+
+
+def _element(value: np.ndarray, dtype: type) -> int:
+    return helper.np_dtype_to_tensor_dtype(_cast(value, dtype).dtype)
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def positive(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.5, 2, shape)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)

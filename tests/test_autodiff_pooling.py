@@ -1,0 +1,92 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from autodiff_support import build, check, normal, session
+
+from netdsl.autodiff import gradient
+
+SPACES = {1: (9,), 2: (7, 8), 3: (4, 5, 4)}
+POOLS = [
+    (2, "kernel_shape=[2,2],strides=[2,2]"),
+    (2, "kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1]"),
+    (2, "kernel_shape=[3,3]"),
+    (2, "kernel_shape=[2,3],strides=[3,3]"),
+    (2, "kernel_shape=[3,2],strides=[2,3],pads=[1,0,0,1]"),
+    (2, "kernel_shape=[2,2],strides=[2,2],ceil_mode=1"),
+    (2, "kernel_shape=[3,3],strides=[2,2],dilations=[2,2]"),
+    (2, 'kernel_shape=[3,3],strides=[2,2],auto_pad="SAME_UPPER"'),
+    (1, "kernel_shape=[3],strides=[2]"),
+    (1, "kernel_shape=[2],strides=[2],pads=[1,1]"),
+    (3, "kernel_shape=[2,2,2],strides=[2,2,2]"),
+    (3, "kernel_shape=[2,3,2],strides=[1,2,1],pads=[0,1,0,1,1,0]"),
+]
+
+
+@pytest.mark.parametrize(("rank", "attributes"), POOLS)
+def test_average_pool(rank: int, attributes: str) -> None:
+    x = {"x": normal(2, 3, *SPACES[rank])}
+    static = "ceil_mode" in attributes or "auto_pad" in attributes
+    space = SPACES[rank] if static else ["H", "W", "D"][:rank]
+    check(f"y = AveragePool<{attributes}>(x)", x, symbolic={"x": ("N", 3, *space)})
+    if "ceil_mode" not in attributes:
+        check(f"y = AveragePool<{attributes},count_include_pad=1>(x)", x, symbolic={"x": ("N", 3, *SPACES[rank])})
+
+
+@pytest.mark.parametrize(("rank", "attributes"), POOLS)
+def test_max_pool(rank: int, attributes: str) -> None:
+    """All elements differ, so a maximum tells by its value where it came from."""
+    x = normal(2, 3, *SPACES[rank]).astype(np.float32)
+    body = f"y = MaxPool<{attributes}>(x) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
+    for symbolic in (None, {"x": ("N", 3, *SPACES[rank])}):
+        model = build(body, {"x": x}, dtype=np.float32, symbolic=symbolic)
+        found = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0]
+        y = session(build(body, {"x": x}, dtype=np.float32, outputs=["y"])).run(["y"], {"x": x})[0]
+        expected = np.zeros_like(x)
+        for entry in y.ravel():
+            expected[x == entry] += 2 * entry
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_max_pool_with_its_indices_in_column_order() -> None:
+    x = normal(1, 2, 4, 4).astype(np.float32)
+    body = "y, i = MaxPool<kernel_shape=[2,2],strides=[2,2],storage_order=1>(x) of = ReduceSum<keepdims=0>(y)"
+    found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
+    t = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.max_pool2d(t, 2).sum().backward()
+    np.testing.assert_array_equal(found, t.grad)
+
+
+def test_ties_go_to_the_first_maximum() -> None:
+    x = np.zeros((1, 1, 4, 4), np.float32)
+    body = "y = MaxPool<kernel_shape=[3,3],strides=[1,1]>(x) of = ReduceSum<keepdims=0>(y)"
+    found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
+    t = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.max_pool2d(t, 3, 1).sum().backward()
+    np.testing.assert_array_equal(found, t.grad)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize("size", [7, 8])
+def test_average_pool_equals_pytorch(kernel: int, include: int, size: int) -> None:
+    """Rounded up, with and without the padding counted."""
+    x = normal(2, 3, size, size).astype(np.float32)
+    body = (
+        f"y = AveragePool<kernel_shape=[{kernel},{kernel}],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad={include}>(x)"
+        " z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
+    )
+    t = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.avg_pool2d(t, kernel, 2, 1, ceil_mode=True, count_include_pad=bool(include)).square().sum().backward()
+    found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
+    np.testing.assert_allclose(found, t.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_global_pools(op: str, rank: int) -> None:
+    symbolic = {"x": ("N", 3, *["H", "W", "D"][:rank])}
+    check(f"y = {op}(x)", {"x": normal(2, 3, *SPACES[rank])}, symbolic=symbolic)

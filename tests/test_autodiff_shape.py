@@ -1,0 +1,139 @@
+"""Operators that move or pick elements, and Resize."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from autodiff_support import CPU, build, check, ints, normal, session
+
+from netdsl.autodiff import GradientError, gradient
+
+
+def test_reshapes() -> None:
+    x = {"x": normal(2, 3, 4)}
+    n = {"x": ("N", 3, 4)}
+    check("y = Reshape(x, s)", x, {"s": ints(0, -1)}, symbolic=n)
+    check("y = Flatten<axis=2>(x)", x, symbolic=n)
+    check("a = Unsqueeze(x, i) y = Squeeze(a, j)", x, {"i": ints(0, 2), "j": ints(0)}, symbolic=n)
+    check("y = Squeeze(x)", {"x": normal(1, 3, 1)})
+    check("s = Shape(x) y = Reshape(z, s)", {"x": normal(2, 3), "z": normal(6)}, symbolic={"x": ("N", "M"), "z": ("K",)})
+
+
+def test_transpose() -> None:
+    check("y = Transpose(x)", {"x": normal(2, 3, 4)})
+    check("y = Transpose<perm=[1,2,0]>(x)", {"x": normal(2, 3, 4)}, symbolic={"x": ("N", 3, 4)})
+
+
+def test_expand_and_tile() -> None:
+    check("y = Expand(x, s)", {"x": normal(3, 1)}, {"s": ints(2, 1, 4)})
+    check("y = Tile(x, n)", {"x": normal(2, 3)}, {"n": ints(2, 3)})
+
+
+def test_concat_and_split() -> None:
+    two = {"a": normal(2, 3), "b": normal(2, 1, seed=1)}
+    check("y = Concat<axis=-1>(a, b)", two, symbolic={"a": ("N", 3), "b": ("N", 1)})
+    check("y = Concat<axis=0>(a, b)", {"a": normal(2, 3), "b": normal(4, 3)}, symbolic={"a": ("N", 3), "b": ("M", 3)})
+    check("y, z = Split<axis=1>(x, s)", {"x": normal(2, 5)}, {"s": ints(2, 3)}, symbolic={"x": ("N", 5)})
+    check("a, b, c = Split<axis=0,num_outputs=3>(x) y = Mul(a, c)", {"x": normal(6, 2)})
+
+
+SLICES = [
+    ([1], [3], [0], [1]), ([0, 1], [2, -1], [0, 2], [1, 1]), ([-3], [1000], [1], [1]), ([0], [1000], [2], [2]),
+    ([1], [5], [2], [3]), ([-1], [-1000], [2], [-1]), ([4, 0], [0, 3], [2, 1], [-2, 2]), ([2], [2], [1], [1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("starts", "ends", "axes", "steps"), SLICES)
+@pytest.mark.parametrize("computed", [False, True])
+def test_slice(starts: list[int], ends: list[int], axes: list[int], steps: list[int], computed: bool) -> None:
+    constants = {"s": ints(*starts), "e": ints(*ends), "a": ints(*axes), "t": ints(*steps), "z": ints(0)}
+    body = "y = Slice(x, u, e, a, t)" if computed else "y = Slice(x, s, e, a, t)"
+    body = "u = Add(s, z) " + body if computed else body
+    check(body, {"x": normal(4, 4, 5)}, constants, symbolic={"x": ("N", 4, 5)})
+
+
+def test_slice_without_axes() -> None:
+    check("y = Slice(x, s, e)", {"x": normal(4, 5)}, {"s": ints(1, 0), "e": ints(3, 4)})
+
+
+@pytest.mark.parametrize("pads", [(0, 1, 0, 2), (1, 0, 2, 0)])
+def test_pad(pads: tuple[int, ...]) -> None:
+    check("y = Pad(x, p)", {"x": normal(4, 5)}, {"p": ints(*pads)}, symbolic={"x": ("N", 5)})
+
+
+@pytest.mark.parametrize("pads", [(0, -1, 0, 2), (-1, -1, -1, 0), (-2, 3, 1, -1)])
+def test_negative_pads_equal_pytorch(pads: tuple[int, ...]) -> None:
+    """The reference evaluator has no negative pads."""
+    x = normal(4, 5).astype(np.float32)
+    body = "y = Pad(x, p) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
+    found = session(gradient(build(body, {"x": x}, {"p": ints(*pads)}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})
+    t = torch.tensor(x, requires_grad=True)
+    torch.nn.functional.pad(t, (pads[1], pads[3], pads[0], pads[2])).square().sum().backward()
+    np.testing.assert_array_equal(found[0], t.grad)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+def test_pad_by_repetition(mode: str) -> None:
+    check(f'y = Pad<mode="{mode}">(x, p)', {"x": normal(2, 4, 5)}, {"p": ints(0, 1, 2, 0, 2, 3)})
+    check(f'y = Pad<mode="{mode}">(x, p, , a)', {"x": normal(2, 4)}, {"p": ints(2, 1), "a": ints(-1)})
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("indices", [[0, 2, 2, -1], [[1, 0], [1, 1]], 2])
+def test_gather(axis: int, indices: object) -> None:
+    rows = np.array(indices, np.int64)
+    check(f"y = Gather<axis={axis}>(x, i)", {"x": normal(3, 4, 5)}, {"i": rows})
+    if axis:
+        check(f"y = Gather<axis={axis}>(x, i)", {"x": normal(3, 4, 5)}, {"i": rows}, symbolic={"x": ("N", 4, 5)})
+
+
+def test_gather_elements_and_nd() -> None:
+    check("y = GatherElements<axis=1>(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0, 3], [1, 2, 1]])})
+    check("y = GatherND(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0], [1, 2], [0, 0]])})
+
+
+def test_integers_stop_the_gradient() -> None:
+    body = "s = Shape(x) f = Cast<to=11>(s) i = ArgMax<axis=1>(x) j = Cast<to=11>(i) a = Mul(x, j) g = ReduceSum(f) y = Mul(a, g)"
+    check(body, {"x": normal(2, 4)}, run_float32=False)
+
+
+NEAREST = [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"), ("align_corners", "ceil")]
+
+
+@pytest.mark.parametrize(("transformation", "rounding"), NEAREST)
+@pytest.mark.parametrize("scale", [(2.0, 3.0), (1.0, 2.0), (0.5, 1.5)])
+def test_resize_nearest(transformation: str, rounding: str, scale: tuple[float, float]) -> None:
+    attributes = f'coordinate_transformation_mode="{transformation}",nearest_mode="{rounding}"'
+    scales = {"s": np.array([1, 1, *scale], np.float32)}
+    _check_resize(attributes, normal(2, 3, 4, 4), scales)
+
+
+def _check_resize(attributes: str, x: np.ndarray, scales: dict[str, np.ndarray]) -> None:
+    """The scales stay float32 whatever the type of the data."""
+    text = ", ".join(str(float(s)) for s in scales["s"])
+    check(f"s = Constant<value_floats=[{text}]>() y = Resize<{attributes}>(x, , s)", {"x": x}, symbolic={"x": ("N", *x.shape[1:])})
+
+
+@pytest.mark.parametrize("transformation", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
+@pytest.mark.parametrize("scale", [(2.0, 2.0), (3.0, 1.0), (0.5, 0.5)])
+def test_resize_linear(transformation: str, scale: tuple[float, float]) -> None:
+    attributes = f'mode="linear",coordinate_transformation_mode="{transformation}"'
+    _check_resize(attributes, normal(2, 3, 4, 6), {"s": np.array([1, 1, *scale])})
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_resize_other_ranks(rank: int) -> None:
+    x = normal(2, 2, *[3, 4, 2][:rank])
+    _check_resize('mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"', x, {"s": np.array([1, 1] + [2] * rank)})
+    _check_resize('mode="linear"', x, {"s": np.array([1, 1] + [2] * rank)})
+
+
+def test_resize_to_sizes() -> None:
+    check('y = Resize<mode="linear">(x, , , s)', {"x": normal(2, 3, 4, 4)}, {"s": ints(2, 3, 7, 5)})
+
+
+def test_resize_of_symbolic_sizes_is_refused() -> None:
+    body = 's = Constant<value_floats=[1.0, 1.0, 2.0, 2.0]>() y = Resize<mode="linear">(x, , s) of = ReduceSum<keepdims=0>(y)'
+    with pytest.raises(GradientError, match="static sizes"):
+        gradient(build(body, {"x": normal(1, 1, 2, 2)}, symbolic={"x": (1, 1, "H", "W")}), "of", ["x"], target=CPU)
