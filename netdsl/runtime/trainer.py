@@ -309,3 +309,11 @@ def _best(history: History) -> EpochRecord:
 
 def _rate(count: int, seconds: float) -> float:
     return count / seconds if seconds > 0 else 0.0
+
+
+def guard_directory(directory: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> None:
+    """Refuse to write over a run that is not to be resumed (CheckpointError, E0707)."""
+    last = Path(directory) / LAST
+    if last.exists() and not resume and not overwrite:
+        helps = ("--resume goes on with it, --out names another folder, --overwrite starts anew",)
+        raise CheckpointError(Diagnostic("E0707", "the folder has a run already", helps=helps, path=str(directory)))

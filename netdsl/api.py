@@ -1,0 +1,142 @@
+"""netdsl from Python: `netdsl.load(...)` and what a loaded net can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from netdsl.analysis import Report, analyze, check_expectations
+from netdsl.diagnostics import Source
+from netdsl.elaborate import Elaboration, elaborate, read_source
+from netdsl.ir import Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+    from netdsl.runtime.data import Data
+    from netdsl.runtime.history import History
+    from netdsl.runtime.progress import Progress
+    from netdsl.runtime.trainer import Trainer
+
+
+def load(path: str | PathLike[str], **hyperparameters: Any) -> Net:
+    """Read, elaborate and check a net.
+
+    `path` is `FILE` or, where a file has several nets, `FILE:NET`. Hyperparameters are given by name. Raises NetError
+    with every independent diagnostic: of syntax, names, shapes, and `expect` lines that do not hold.
+    """
+    file, net = split_path(str(path))
+    return Net(elaborate(read_source(file), net, hyperparameters))
+
+
+def loads(text: str, net: str | None = None, **hyperparameters: Any) -> Net:
+    """`load` for a text."""
+    return Net(elaborate(Source("<text>", text), net, hyperparameters))
+
+
+def split_path(path: str) -> tuple[str, str | None]:
+    """`FILE:NET` as file and net; the net None where none is named."""
+    file, colon, net = path.rpartition(":")
+    return (file, net) if colon and net.isidentifier() and file else (path, None)
+
+
+class Net:
+    """A checked network, with its weights once it has been trained."""
+
+    def __init__(self, elaboration: Elaboration) -> None:
+        check_expectations(elaboration)
+        self.graph: Graph = elaboration.graph
+        self._parameters: dict[str, np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{v.name}{[str(d) if not isinstance(d, int) else d for d in v.shape]}" for v in self.graph.inputs)
+        return f"<net {self.graph.name}: {inputs} -> {', '.join(self.graph.outputs)}>"
+
+    def analyze(self) -> Report:
+        """Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields. Prints as a table."""
+        return analyze(self.graph)
+
+    def parameters(self, seed: int = 0) -> dict[str, np.ndarray]:
+        """The weights and buffers by name: the trained ones, else initial ones drawn from the seed."""
+        from netdsl.lower import initial_parameters
+
+        return self._parameters if self._parameters is not None else initial_parameters(self.graph, seed)
+
+    def compile(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        seed: int = 0,
+        fold_bn: bool = False,
+    ) -> onnx.ModelProto:
+        """The net for inference as an ONNX model with a dynamic batch axis; written to `path` where one is given.
+
+        The weights are those of a checkpoint file or a mapping by name, else the net's own (see `parameters`).
+        `fold_bn` folds batch normalisations into the layers before them. Raises NetError where weights do not fit or
+        the file cannot be written; an existing file is then as it was.
+        """
+        from netdsl import lower
+        from netdsl.passes import fold_bn as folded
+
+        graph, parameters = self.graph, self._weights(weights, seed)
+        if fold_bn:
+            graph, parameters = folded(graph, parameters)
+        model = lower.compile_model(graph, parameters)
+        if path is not None:
+            lower.write_model(model, path)
+        return model
+
+    def trainer(
+        self,
+        data: str | PathLike[str] | Data,
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        out: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        device: str = "auto",
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Trainer:
+        """A trainer, ready to `run()`; see `train`."""
+        from netdsl.runtime.data.of_net import data_of_net
+        from netdsl.runtime.trainer import Trainer, default_directory, guard_directory
+
+        directory = default_directory(self.graph) if out is None else out
+        guard_directory(directory, resume=resume, overwrite=overwrite)
+        trainer = Trainer(
+            self.graph, data_of_net(self.graph, data), directory=directory, device=device, threads=threads, seed=seed,
+            epochs=epochs, weights=None if weights is None else self._weights(weights, seed), progress=progress,
+        )  # fmt: skip
+        if resume:
+            trainer.resume()
+        return trainer
+
+    def train(self, data: str | PathLike[str] | Data, **options: Any) -> History:
+        """Train the net as its `train` block says; afterwards it has the trained weights.
+
+        `data` is what `netdsl train --data` takes, or a `Data`. Options: `epochs`, `seed`, `out` (the folder for
+        checkpoints, `runs/NET` unless given), `weights`, `resume`, `overwrite`, `device` (auto, cpu or cuda), `threads`.
+        Raises NetError: no train block, an operator without a gradient, data that do not fit, a loss that is not finite.
+        """
+        trainer = self.trainer(data, **options)
+        history = trainer.run()
+        self._parameters = trainer.tensors()
+        self._pipeline, self._classes = trainer.pipeline, trainer.data.classes
+        return history
+
+    def _weights(self, weights: Any, seed: int) -> dict[str, np.ndarray]:
+        if weights is None:
+            return self.parameters(seed)
+        from netdsl.lower import fit_weights
+
+        if isinstance(weights, Mapping):
+            return fit_weights(self.graph, weights, "<weights>")
+        from netdsl.runtime import checkpoint
+
+        return fit_weights(self.graph, checkpoint.load(weights).tensors, str(weights))

@@ -1,0 +1,25 @@
+"""The command line: `netdsl COMMAND FILE[:NET] ...`. One file per command; this one joins them."""
+
+from __future__ import annotations
+
+import click
+
+from netdsl.cli.analyze import analyze
+from netdsl.cli.check import check
+from netdsl.cli.compile import compile_
+from netdsl.cli.run import run
+from netdsl.cli.train import train
+from netdsl.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="netdsl")
+def main() -> None:
+    """Networks described in a file: checked and analyzed, compiled to ONNX, trained on ONNX Runtime.
+
+    Exit status: 0 fine, 1 the input is wrong (diagnostics on stderr), 2 the command line is wrong.
+    """
+
+
+for _command in (check, analyze, compile_, train, run):
+    main.add_command(_command)

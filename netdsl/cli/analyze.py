@@ -1,0 +1,36 @@
+"""`netdsl analyze`"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from netdsl.analysis import analyze as analyze_graph
+from netdsl.analysis import check_expectations
+from netdsl.cli.common import colour, elaborated, net_argument, print_json, reports_errors
+from netdsl.report.conventions import CONVENTIONS
+
+_HELP = "Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields, from the text alone.\n\n" + "\n\n".join(
+    f"{term}: {text}." for term, text in CONVENTIONS.items()
+)
+
+
+@click.command(help=_HELP)
+@net_argument
+@click.option("--depth", type=click.IntRange(min=0), help="Levels of blocks to unfold in the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@reports_errors
+def analyze(net: str, settings: dict[str, Any], depth: int | None, as_json: bool) -> None:
+    elaboration = elaborated(net, settings)
+    check_expectations(elaboration)
+    report = analyze_graph(elaboration.graph)
+    if as_json:
+        print_json(report.to_dict())
+        return
+    from netdsl.report import table
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    click.echo(table(report, depth, width, colour(sys.stdout)), color=True)

@@ -1,0 +1,86 @@
+"""What commands share: FILE[:NET] and --set, and how errors leave the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from netdsl.diagnostics import Diagnostic, NetError, Source, render, to_dict
+from netdsl.elaborate import Elaboration, elaborate, read_source
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def net_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`FILE[:NET]` and `--set name=value`, given to the command as `net` (a path) and `settings`."""
+    function = click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_settings,
+        help="A hyperparameter, as it is written in a file: --set n=9, --set widths='[16, 32]'.",
+    )(function)  # fmt: skip
+    return click.argument("net", metavar="FILE[:NET]")(function)
+
+
+def _settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Source]:
+    settings = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier() or not value.strip():
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        settings[name.strip()] = Source(f"--set {name.strip()}", value)
+    return settings
+
+
+def elaborated(net: str, settings: dict[str, Source]) -> Elaboration:
+    """The net that the command line names."""
+    from netdsl.api import split_path
+
+    file, name = split_path(net)
+    return elaborate(read_source(file), name, settings)
+
+
+def colour(stream: Any) -> bool:
+    """Whether to write colours to a stream: a terminal, and NO_COLOR (https://no-color.org) is not set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def reports_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Print diagnostics to stderr and exit with 1 where the input is wrong; never a traceback for bad input."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except NetError as error:
+            tell(error.diagnostics)
+        except MemoryError:
+            tell([Diagnostic("E0902", "out of memory", helps=("use a smaller batch or a smaller network",))])
+        except BrokenPipeError:
+            # the reader of our output is gone (`| head`): leave quietly, also at the interpreter's last flush
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1)
+
+    return wrapped
+
+
+def tell(diagnostics: list[Diagnostic]) -> None:
+    """Print diagnostics for the user."""
+    for diagnostic in diagnostics:
+        click.echo(render(diagnostic, colour(sys.stderr)) + "\n", err=True, color=True)
+    errors = sum(d.severity == "error" for d in diagnostics)
+    if errors > 1:
+        click.echo(f"{errors} errors", err=True)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def diagnostics_json(diagnostics: list[Diagnostic]) -> list[dict[str, Any]]:
+    return [to_dict(d) for d in diagnostics]

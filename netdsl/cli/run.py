@@ -1,0 +1,36 @@
+"""`netdsl run`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from netdsl.cli.common import elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.train import device_options
+
+
+@click.command()
+@net_argument
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--weights", type=click.Path(), metavar="CHECKPOINT",
+              help="The trained checkpoint; runs/NET/best.safetensors if not given.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the predictions as JSON.")
+@device_options
+@reports_errors
+def run(
+    net: str, settings: dict[str, Any], inputs: tuple[str, ...], weights: str | None, as_json: bool, device: str,
+    threads: int | None,
+) -> None:  # fmt: skip
+    """Predict with a trained checkpoint on images, folders of images, IDX or .npz files."""
+    from netdsl.runtime.predict import describe_predictions
+
+    from netdsl.api import Net
+
+    loaded = Net(elaborated(net, settings))
+    predictor = loaded.predictor(weights, device=device, threads=threads)
+    predictions = predictor.predict_files(inputs)
+    if as_json:
+        print_json(predictions.to_dict())
+    else:
+        click.echo(describe_predictions(predictions))

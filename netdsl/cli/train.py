@@ -1,0 +1,57 @@
+"""`netdsl train`"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from netdsl.cli.common import elaborated, net_argument, reports_errors
+
+
+def device_options(function: Any) -> Any:
+    """`--device` and `--threads`."""
+    function = click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU; one per core if not given.")(
+        function
+    )
+    return click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+        help="Where to run: auto is CUDA where it works, else the CPU.",
+    )(function)  # fmt: skip
+
+
+@click.command()
+@net_argument
+@click.option("--data", required=True, metavar="DATA", help="digits (built in), fashion-mnist, mnist, a folder (IDX, "
+              "CIFAR's binary files, or images by class), or an .npz file.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs in all; the file's if not given.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+              help="Seed of the weights, the order of the samples, dropout and augmentation.")  # fmt: skip
+@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="The run's folder; runs/NET if not given.")
+@click.option("--weights", type=click.Path(), help="A checkpoint to take initial weights from, by name.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder, bit for bit as if it had not stopped.")
+@click.option("--overwrite", is_flag=True, help="Start anew in a folder that has a run.")
+@device_options
+@reports_errors
+def train(net: str, settings: dict[str, Any], **options: Any) -> None:
+    """Train a net as its `train` block says. Ctrl-C stops after the step and saves; --resume goes on."""
+    from netdsl.api import Net
+    from netdsl.runtime.progress import progress_on
+
+    if options["resume"] and options["weights"]:
+        raise click.UsageError("--resume takes its weights from the run's folder: leave out --weights")
+    loaded = Net(elaborated(net, settings))
+    trainer = loaded.trainer(progress=progress_on(sys.stderr), **options)
+    data, say = trainer.data, trainer.progress.message
+    say(f"{loaded.graph.name} on {data.name}: {len(data.train):,} training and {len(data.validation):,} validation samples, "
+        f"{data.split}")  # fmt: skip
+    say(f"batches of {trainer.batch}, {trainer.epochs} epochs, seed {trainer.seed}, on {trainer.device.provider}, "
+        f"checkpoints in {trainer.directory}")  # fmt: skip
+    history = trainer.run()
+    if history.stopped:
+        raise SystemExit(130)
+    if history.epochs:
+        last = history.epochs[-1]
+        figures = [f"loss {last.validation_loss:.4f}", *(f"{k} {v:.2%}" for k, v in last.validation_metrics.items())]
+        say(f"after epoch {last.epoch}, on the validation samples: {', '.join(figures)}")
