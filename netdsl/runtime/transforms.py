@@ -11,8 +11,8 @@ import numpy as np
 
 from netdsl.diagnostics import DataError, Diagnostic, did_you_mean
 from netdsl.ops.arguments import REQUIRED, is_int
-from netdsl.runtime.philox import below, philox
 from netdsl.ops.transforms import TRANSFORMS, Transform
+from netdsl.runtime.philox import below, philox
 
 __all__ = ["TRANSFORMS", "Pipeline", "Prepared", "Transform"]
 
@@ -139,7 +139,7 @@ class Prepared:
     def batch(self, indices: np.ndarray) -> np.ndarray:
         """The prepared samples of these indices, float32 `[len(indices), ...]`, a copy."""
         if self._whole is not None:
-            return self._whole[indices]
+            return np.take(self._whole, indices, axis=0)
         return self._pipeline.apply(self._inputs[indices])
 
 
@@ -196,7 +196,8 @@ def _bilinear(old: int, new: int) -> np.ndarray:
     centres = (np.arange(new) + 0.5) * step
     distance = np.abs(np.arange(old) + 0.5 - centres[:, None]) / max(step, 1.0)
     weights = np.maximum(0.0, 1.0 - distance)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    matrix: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+    return matrix.astype(np.float32)
 
 
 def _scale(batch: np.ndarray, factor: float) -> np.ndarray:
@@ -207,7 +208,8 @@ def _normalize(batch: np.ndarray, mean: float | list[float], std: float | list[f
     def per_channel(value: float | list[float]) -> np.ndarray:
         return np.asarray(value, np.float32).reshape(-1, *(1,) * (batch.ndim - 2))
 
-    return (batch.astype(np.float32, copy=False) - per_channel(mean)) / per_channel(std)
+    centred: np.ndarray = batch.astype(np.float32, copy=False) - per_channel(mean)
+    return centred / per_channel(std)
 
 
 def _shift(batch: np.ndarray, draws: np.ndarray, fill: float, pixels: int | list[int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from netdsl.runtime.data.dataset import VALIDATION_SHARE, Data, Samples, fail
 from netdsl.runtime.data.limits import Budget
@@ -94,7 +94,7 @@ def _open(path: Path) -> Image.Image:
     """Open a file and look at its header alone; too many pixels are refused before they are decoded."""
     try:
         image = Image.open(path, formats=_FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         fail("E0603", "not an image that can be read", str(path), note=f"read are {', '.join(_FORMATS)}")
     except Image.DecompressionBombError as error:
         fail("E0604", "the image is too large", str(path), note=str(error))

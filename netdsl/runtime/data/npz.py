@@ -86,12 +86,12 @@ def _most_bytes(info: zipfile.ZipInfo) -> int:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = npy.read_magic(file)  # type: ignore[arg-type]
+    version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the .npy format")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
-        shape, _, dtype = read(file)  # type: ignore[arg-type]
+        shape, _, dtype = read(file)
     except Exception as error:  # NumPy parses Python text, by a tokenizer too, which may raise nearly anything
         raise ValueError(f"the header of the .npy format: {error}") from error
     if any(extent < 0 for extent in shape):
