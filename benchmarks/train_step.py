@@ -1,0 +1,302 @@
+"""One training step: the compiled ONNX model against PyTorch eager, channels_last and torch.compile, side by side.
+
+    python benchmarks/train_step.py --threads 1                      # all networks, results into benchmarks/results/
+    python benchmarks/train_step.py --threads 2 --only resnet20-b64
+    python benchmarks/train_step.py --device cuda
+    python benchmarks/train_step.py --profile resnet20-b64           # where the ONNX step spends its time
+
+All contenders start from the same weights, see the same batch, and use SGD with momentum and weight decay; their losses
+over the first steps must agree to 1e-4. Then they take turns, round by round; a round's figure is its mean time per
+step, a contender's the median of its rounds, printed with the least and the greatest. On CUDA a round ends with a
+synchronisation, and TF32 is used by all contenders, or by none with --no-tf32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+CASES = {
+    "lenet5-b1": ("lenet5", 1),
+    "lenet5-b8": ("lenet5", 8),
+    "lenet5-b64": ("lenet5", 64),
+    "resnet20-b64": ("resnet20", 64),
+    "unet-b8": ("unet", 8),
+}
+#: ratios to the best of PyTorch that a prototype reached, by threads
+TARGETS = {
+    1: {"lenet5-b1": 0.22, "lenet5-b8": 0.57, "lenet5-b64": 1.24, "resnet20-b64": 1.44, "unet-b8": 1.36},
+    2: {"lenet5-b1": 0.22, "lenet5-b8": 0.57, "lenet5-b64": 1.24, "resnet20-b64": 1.7, "unet-b8": 1.36},
+}
+RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
+CHECKED_STEPS = 5
+TOLERANCE = 1e-4  # of the losses, relative
+
+
+@dataclass
+class Contender:
+    """`step` runs one training step; `loss` reads the last one's loss; `wait` lets the device finish."""
+
+    name: str
+    step: Callable[[], None]
+    loss: Callable[[], float]
+    wait: Callable[[], None]
+
+
+def compiled(case: str, device: str, threads: int, profile: str | None = None) -> tuple[Contender, Any]:
+    """The ONNX step, fed anew with its batch in every step."""
+    import numpy as np
+
+    from benchmarks.twins import TWINS
+    from netdsl.lower import initial_parameters
+    from netdsl.runtime.session import choose_device
+    from netdsl.runtime.stepper import Stepper
+    from netdsl.training.step import build_step
+
+    name, batch = CASES[case]
+    twin = TWINS[name]
+    graph = twin.graph(f"sgd(lr = {RATE}, momentum = {MOMENTUM}, weight_decay = {DECAY})", batch=batch)
+    model = build_step(graph, batch=batch, provider=device)
+    stepper = Stepper(model, choose_device(device, threads), seed=0, profile=profile)
+    weights = initial_parameters(graph, 0)
+    stepper.load({name: model.state[name].pack(weights) for name in ("parameters", "statistics") if name in model.state})
+    images, labels = twin.batch(graph, batch)
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        np.copyto(stepper.feeds["image"], images)
+        np.copyto(stepper.feeds["label"], labels)
+        stepper.step(count, RATE)
+        count += 1
+
+    return Contender("netdsl", step, stepper.loss, lambda: None), stepper
+
+
+def pytorch(case: str, device: str, form: str) -> Contender:
+    """PyTorch `eager`, `channels_last` or `compile`, with its fused optimizer."""
+    import torch
+    from torch.nn import functional
+
+    from benchmarks.twins import TWINS, load
+    from netdsl.lower import initial_parameters
+
+    name, batch = CASES[case]
+    twin = TWINS[name]
+    graph = twin.graph(f"sgd(lr = {RATE})", batch=batch)
+    module = twin.module()
+    load(module, graph, initial_parameters(graph, 0))
+    images, labels = (torch.from_numpy(array).to(device) for array in twin.batch(graph, batch))
+    module = module.to(device).train()
+    if form == "channels_last":
+        module, images = module.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(module.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, fused=True)
+    last = torch.zeros(())
+
+    def compute() -> torch.Tensor:
+        return functional.cross_entropy(module(images), labels)
+
+    if form == "compile":
+        compute = torch.compile(compute)
+
+    def step() -> None:
+        nonlocal last
+        optimizer.zero_grad(set_to_none=True)
+        last = compute()
+        last.backward()
+        optimizer.step()
+
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    return Contender(f"pytorch {form}", step, lambda: float(last.detach()), wait)
+
+
+def check_losses(contenders: list[Contender]) -> list[list[float]]:
+    """The first losses of each contender; raises SystemExit where they differ by more than TOLERANCE."""
+    losses = []
+    for contender in contenders:
+        losses.append([])
+        for _ in range(CHECKED_STEPS):
+            contender.step()
+            losses[-1].append(contender.loss())
+    for contender, found in zip(contenders, losses, strict=True):
+        worst = max(abs(a - b) / max(abs(b), 1e-6) for a, b in zip(found, losses[-1], strict=True))
+        if not worst <= TOLERANCE:
+            raise SystemExit(f"{contender.name}: the losses {found} are not {losses[-1]}")
+    return losses
+
+
+def measure(contenders: list[Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Milliseconds per step of every round, by contender; the contenders take turns."""
+    steps = {}
+    for contender in contenders:  # warm-up, and how many steps fill a round
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds / 2 or count < 2:
+            contender.step()
+            count += 1
+        contender.wait()
+        steps[contender.name] = max(1, round(count * seconds / (time.perf_counter() - began)))
+    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds):
+        for contender in contenders[number % len(contenders) :] + contenders[: number % len(contenders)]:
+            time.sleep(0.05)  # threads of the one before stop spinning
+            contender.step()
+            contender.wait()
+            began = time.perf_counter()
+            for _ in range(steps[contender.name]):
+                contender.step()
+            contender.wait()
+            contender.loss()
+            times[contender.name].append(1000 * (time.perf_counter() - began) / steps[contender.name])
+    return times
+
+
+def run_case(case: str, device: str, threads: int, rounds: int, seconds: float, forms: list[str]) -> dict[str, Any]:
+    ours, _ = compiled(case, device, threads)
+    contenders = [ours, *(pytorch(case, device, form) for form in forms)]
+    losses = check_losses([*contenders[1:], contenders[0]] if len(contenders) > 1 else contenders)
+    times = measure(contenders, rounds, seconds)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    best = min((value for name, value in medians.items() if name != ours.name), default=float("nan"))
+    return {
+        "case": case,
+        "milliseconds": {name: [medians[name], min(values), max(values)] for name, values in times.items()},
+        "ratio_to_best": medians[ours.name] / best,
+        "target": TARGETS.get(threads, {}).get(case) if device == "cpu" else None,
+        "losses": losses[-1],
+    }
+
+
+def profile_case(case: str, device: str, threads: int, runs: int = 10, top: int = 25) -> dict[str, Any]:
+    """Milliseconds per step by operator, the slowest nodes, and the nodes that did not run on the device asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours, stepper = compiled(case, device, threads, profile=str(Path(folder) / "step"))
+        for _ in range(runs):
+            ours.step()
+        events = json.loads(Path(stepper.session.end_profiling()).read_text())
+    nodes: Counter[str] = Counter()
+    operators: Counter[str] = Counter()
+    elsewhere: Counter[str] = Counter()
+    for event in events:
+        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
+            continue
+        arguments = event["args"]
+        label = f"{arguments['op_name']} {event['name'].removesuffix('_kernel_time')}"
+        shapes = json.dumps(arguments.get("input_type_shape", ""))
+        nodes[f"{label} {shapes[:150]}"] += event["dur"]
+        operators[arguments["op_name"]] += event["dur"]
+        if device == "cuda" and arguments.get("provider") != "CUDAExecutionProvider":
+            elsewhere[label] += 1
+    return {
+        "operators": {name: micros / runs / 1000 for name, micros in operators.most_common()},
+        "nodes": {name: micros / runs / 1000 for name, micros in nodes.most_common(top)},
+        "not_on_device": sorted(elsewhere),
+    }
+
+
+def machine(device: str, threads: int, tf32: bool) -> dict[str, Any]:
+    import onnxruntime
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        models = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+        cpu = models[0] if models else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "tf32": tf32 if device == "cuda" else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report for readers."""
+    m = report["machine"]
+    where = m["device"] if m["device"] != "cpu" else f"{m['cpu']}, {m['threads']} thread(s)"
+    lines = [
+        f"Training step, ms: median [min-max] of {report['rounds']} interleaved rounds. {where};"
+        f" torch {m['torch']}, onnxruntime {m['onnxruntime']}" + ("" if m["tf32"] is None else f", TF32 {m['tf32']}"),
+        "",
+    ]
+    columns = list(dict.fromkeys(name for case in report["cases"] for name in case["milliseconds"]))
+    rows = [["case", *columns, "ratio to best", "target"]]
+    for case in report["cases"]:
+        cells = [
+            "{:.3g} [{:.3g}-{:.3g}]".format(*case["milliseconds"][name]) if name in case["milliseconds"] else "-"
+            for name in columns
+        ]
+        target = "-" if case["target"] is None else f"{case['target']:.2f}"
+        rows.append([case["case"], *cells, f"{case['ratio_to_best']:.2f}", target])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for case, names in report.get("not_on_device", {}).items():
+        lines.append(f"{case}: {len(names)} nodes did not run on the device" + (": " + ", ".join(names) if names else ""))
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", action="append", choices=sorted(CASES), help="run this case (may be repeated)")
+    parser.add_argument("--forms", default="eager,channels_last,compile", help="what of PyTorch to compare with")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="about how long a round of a contender takes")
+    parser.add_argument("--no-tf32", action="store_true", help="float32 products on CUDA in full precision")
+    parser.add_argument("--profile", choices=sorted(CASES), help="print where this case's step spends its time, and stop")
+    parser.add_argument("--output", type=Path, help="folder for the results (default: benchmarks/results)")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+    if options.no_tf32:
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # read by cuBLAS and cuDNN, for both sides
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not options.no_tf32
+    if options.profile:
+        found = profile_case(options.profile, options.device, options.threads)
+        for part in ("operators", "nodes"):
+            print(*(f"{milliseconds:9.3f} ms  {name}" for name, milliseconds in found[part].items()), "", sep="\n")
+        print("not on the device:", ", ".join(found["not_on_device"]) or "none")
+        return
+    forms = [form for form in options.forms.split(",") if form]
+    report: dict[str, Any] = {
+        "machine": machine(options.device, options.threads, not options.no_tf32), "rounds": options.rounds, "cases": [],
+    }  # fmt: skip
+    for case in options.only or CASES:
+        report["cases"].append(run_case(case, options.device, options.threads, options.rounds, options.seconds, forms))
+        print(table(report).splitlines()[-1], file=sys.stderr, flush=True)
+    if options.device == "cuda":
+        report["not_on_device"] = {
+            case: profile_case(case, "cuda", options.threads)["not_on_device"] for case in options.only or CASES
+        }
+    text = table(report)
+    print(text, end="")
+    folder = options.output or Path(__file__).parent / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"train_step-{options.device}" + (f"-{options.threads}" if options.device == "cpu" else "")
+    stem += "-no-tf32" if options.no_tf32 else ""
+    (folder / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / f"{stem}.txt").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
