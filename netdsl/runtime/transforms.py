@@ -208,8 +208,8 @@ def _normalize(batch: np.ndarray, mean: float | list[float], std: float | list[f
     def per_channel(value: float | list[float]) -> np.ndarray:
         return np.asarray(value, np.float32).reshape(-1, *(1,) * (batch.ndim - 2))
 
-    centred: np.ndarray = batch.astype(np.float32, copy=False) - per_channel(mean)
-    return centred / per_channel(std)
+    result: np.ndarray = (batch.astype(np.float32, copy=False) - per_channel(mean)) / per_channel(std)
+    return result
 
 
 def _shift(batch: np.ndarray, draws: np.ndarray, fill: float, pixels: int | list[int]) -> np.ndarray:
