@@ -19,8 +19,8 @@ _CHUNK = 256  # samples that are fetched at a time: small batches would pay more
 class Feed:
     """The samples of one part of a data set as batches for a net: `{name: array [n, ...]}` of its inputs and targets.
 
-    Inputs of float type go through the pipeline: the augmentation, where it is asked for, sees them as they came, then
-    the preparation runs. Label maps move with their images. Raises DataError where the samples do not fit the net
+    Inputs of float type go through the pipeline: they are prepared, then augmented where that is asked for, so that a
+    shift counts in pixels of the net's input; what moves in is black. Label maps move with their images. Raises DataError where the samples do not fit the net
     (E0806) or a label is out of range (E0607).
     """
 
@@ -29,10 +29,10 @@ class Feed:
         self._pipeline = pipeline
         if samples.targets is None:
             raise DataError(Diagnostic("E0806", f"the {where} have no targets to train with"))
-        self._raw = by_name(samples.inputs, graph.inputs, where, "input")
+        raw = by_name(samples.inputs, graph.inputs, where, "input")
         self._targets = by_name(samples.targets, tuple(t.value for t in graph.training.targets), where, "target")
         self._declared = {target.value.name: target for target in graph.training.targets}
-        self._prepared = prepared_inputs(graph, self._raw, pipeline)
+        self._prepared = prepared_inputs(graph, raw, pipeline)
         shapes = {name: array.shape for name, array in self._prepared.items()}
         shapes |= {name: array.shape[1:] for name, array in self._targets.items()}
         self.sizes = sizes_of(graph, shapes)
@@ -56,11 +56,10 @@ class Feed:
         seed, epoch = augment
         inputs = {}
         for name, prepared in self._prepared.items():
+            inputs[name] = prepared.batch(indices)
             if isinstance(prepared, Prepared):
-                moved = self._pipeline.augment(self._raw[name][indices], indices, seed=seed, epoch=epoch)
-                inputs[name] = self._pipeline.apply(moved)
-            else:
-                inputs[name] = prepared.batch(indices)
+                black = self._pipeline.black(prepared.shape[0])
+                inputs[name] = self._pipeline.augment(inputs[name], indices, seed=seed, epoch=epoch, fill=black)
         for name, array in targets.items():
             target = self._declared[name]
             if target.kind == "class" and array.ndim == 3:

@@ -59,19 +59,26 @@ class Pipeline:
             batch = _PREPARE[name](batch, **arguments)
         return np.ascontiguousarray(batch, dtype=np.float32)
 
-    def augment(self, batch: np.ndarray, indices: np.ndarray, *, seed: int, epoch: int, fill: float = 0) -> np.ndarray:
+    def augment(
+        self, batch: np.ndarray, indices: np.ndarray, *, seed: int, epoch: int, fill: float | np.ndarray = 0
+    ) -> np.ndarray:
         """Run the `augment` steps on `[n, C, H, W]`, keeping its type.
 
         What happens to a sample is a pure function of (seed, epoch, its index in the data set, the step's place),
         whatever batch it stands in; so a resumed run repeats it, and label maps `[n, 1, H, W]` given with the same
-        numbers move with their images. `fill` is what moves in at the borders (for label maps, the ignored label).
-        Given prepared images, as He et al. (2016) do it, the zeros that move in are the mean.
+        numbers move with their images. `fill` is what moves in at the borders, a number or one per channel: for
+        prepared images `black(C)`, for label maps the ignored label.
         """
         for place, (name, arguments) in enumerate(self._stage("augment")):
             self._shape_after(name, arguments, batch.shape[1:])
             draws = philox(seed, np.asarray(indices), epoch, place)
             batch = _AUGMENT[name](batch, draws, fill, **arguments)
         return batch
+
+    def black(self, channels: int) -> np.ndarray:
+        """What the `prepare` steps make of the value 0, `[C, 1, 1]`: the border of a prepared image."""
+        values = [step for step in self._stage("prepare") if step[0] not in ("pad", "resize")]
+        return Pipeline(values).apply(np.zeros((1, channels, 1, 1), np.float32))[0]
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of a sample after all steps. Raises DataError (E0610) where a step does not fit the sample."""
@@ -212,16 +219,18 @@ def _normalize(batch: np.ndarray, mean: float | list[float], std: float | list[f
     return result
 
 
-def _shift(batch: np.ndarray, draws: np.ndarray, fill: float, pixels: int | list[int]) -> np.ndarray:
+def _shift(batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray, pixels: int | list[int]) -> np.ndarray:
     vertical, horizontal = _both(pixels)
-    borders = ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))
-    padded = np.pad(batch, borders, constant_values=fill)
+    count, channels, height, width = batch.shape
+    padded = np.empty((count, channels, height + 2 * vertical, width + 2 * horizontal), batch.dtype)
+    padded[:] = fill
+    padded[:, :, vertical : vertical + height, horizontal : horizontal + width] = batch
     crops = np.lib.stride_tricks.sliding_window_view(padded, batch.shape[2:], axis=(2, 3))
     top, left = below(draws[0], 2 * vertical + 1), below(draws[1], 2 * horizontal + 1)
     return crops[np.arange(len(batch)), :, top, left]
 
 
-def _flip(batch: np.ndarray, draws: np.ndarray, fill: float) -> np.ndarray:
+def _flip(batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray) -> np.ndarray:
     mirrored = (draws[0] >> 31).astype(bool)
     batch = batch.copy()
     batch[mirrored] = batch[mirrored][..., ::-1]

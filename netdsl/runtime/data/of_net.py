@@ -7,21 +7,16 @@ from os import PathLike
 from netdsl.ir import Graph, Value
 from netdsl.runtime.data.dataset import Data
 from netdsl.runtime.data.source import load
+from netdsl.runtime.transforms import Pipeline
 
 
 def data_of_net(graph: Graph, spec: str | PathLike[str] | Data) -> Data:
-    """`load` with what the net says of its inputs and targets: their names, shapes, and a `resize` in `prepare`."""
+    """`load` with what the net says of its inputs and targets: their names, shapes, and the size that `prepare` starts by resizing to."""
     if isinstance(spec, Data):
         return spec
     training = graph.training
     targets = () if training is None else tuple(target.value for target in training.targets)
-    resize = None
-    for name, arguments in () if training is None else training.prepare:
-        if name == "resize":
-            height, width = arguments["height"], arguments["width"]
-            resize = (
-                (height[0], height[1]) if isinstance(height, list) else (height, height if width is None else width)
-            )
+    resize = None if training is None else Pipeline(training.prepare).leading_resize
     return load(spec, inputs=_shapes(graph.inputs), targets=_shapes(targets), resize=resize)
 
 
