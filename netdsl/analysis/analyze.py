@@ -5,7 +5,7 @@ from __future__ import annotations
 from netdsl.analysis.facts import Facts
 from netdsl.analysis.receptive import Field, summary
 from netdsl.analysis.sizes import statements
-from netdsl.ir import Graph, Node, Parameter, Size, Value
+from netdsl.ir import Graph, Parameter, Size, Value
 from netdsl.report.record import Layer, ReceptiveField, Report, Tensor, Totals, TrainingOnly
 
 
@@ -51,18 +51,15 @@ def _layers(graph: Graph, facts: Facts) -> tuple[Layer, ...]:
 
 def _tensor(value: Value, name: str) -> Tensor:
     shape = value.shape
-    symbolic = tuple(str(d) if isinstance(d, Size) else d for d in shape) if any(isinstance(d, Size) for d in shape) else None
-    return Tensor(name, tuple(map(int, shape)), value.type.dtype, symbolic)
+    written = tuple(str(dim) if isinstance(dim, Size) else dim for dim in shape)
+    return Tensor(name, tuple(map(int, shape)), value.type.dtype, None if written == shape else written)
 
 
 def _training_only(graph: Graph) -> TrainingOnly | None:
     if graph.training is None:
         return None
     nodes = graph.training.nodes
-    mine = {p for node in nodes for p in node.parameters.values() if not p.buffer} - set(graph.parameters())
+    own = {p for node in nodes for p in node.parameters.values() if not p.buffer} - set(graph.parameters())
     macs = sum(node.op.macs(node) for node in nodes)
-    return TrainingOnly(sum(p.count for p in mine), macs, 2 * macs + sum(_flops(node) for node in nodes))
-
-
-def _flops(node: Node) -> int:
-    return node.op.flops(node)
+    flops = 2 * macs + sum(node.op.flops(node) for node in nodes)
+    return TrainingOnly(sum(p.count for p in own), macs, flops)

@@ -12,7 +12,7 @@ _BYTES = {"float32": 4, "int64": 8, "bool": 1}
 
 
 class Facts:
-    """What `expect` may ask about a graph, and what a report is made of. Counts are per sample, at the default sizes."""
+    """What `expect` may ask, and what a report is made of. Counts are per sample, at the default sizes."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -88,9 +88,17 @@ class Facts:
         training = self.graph.training
         return fields_of(self.graph.inputs, self.graph.nodes + (training.nodes if training else ()))
 
+    @cached_property
+    def _by_name(self) -> dict[str, Value]:
+        return {value.name: value for value in self.fields}
+
     def receptive_fields(self, value: Value) -> dict[str, ReceptiveField | None]:
-        """For each network input that the tensor depends on, its receptive field; None is the whole input."""
-        return {source.name: summary(field) for source, field in self.fields.get(value, {}).items()}
+        """For each network input that the tensor depends on, its receptive field; None is the whole input.
+
+        The tensor may be one from before sizes were fixed or a pass ran: then the one of its name counts.
+        """
+        current = value if value in self.fields else self._by_name.get(value.name, value)
+        return {source.name: summary(field) for source, field in self.fields.get(current, {}).items()}
 
     def receptive_field(self, value: Value) -> int | list[int] | None:
         """The extent in pixels: a number where the axes (and network inputs) agree, else the list per axis of the

@@ -24,7 +24,8 @@ MOST_PHASES = 4096
 @dataclass(frozen=True, slots=True)
 class Track:
     """What the outputs see along one axis: `lo` and `hi` for the outputs of one period, `shift` (> 0) from one period
-    to the next. An output that sees nothing (between the taps of a sparse upsampling) has hi < lo.
+    to the next. An output that sees nothing (between the taps of a transposed convolution whose kernel is shorter than
+    its stride) has the `lo` of the next output and the `hi` of the one before, which is never the largest extent.
     """
 
     shift: int
@@ -128,8 +129,8 @@ def _moved(field: Field, reach: tuple[Reach, ...]) -> Field | None:
 def _behind(track: Track, reach: Reach) -> Track | None:
     """lo'(u) = lo(ceil(stride u + first)), hi'(u) = hi(floor(stride u + last)): both are monotone.
 
-    Where no integer lies between, lo' takes the next position and hi' the one before, so hi' < lo' marks the gap and
-    windows over it still come out right. None stands for the whole axis: behind a stretched one (stride 0) every
+    Where no integer lies between, lo' is that of the next position and hi' that of the one before, so that windows over
+    the gap come out right. None stands for the whole axis: behind a stretched one (stride 0) every
     position sees the same pixels.
     """
     if _is_identity(reach):

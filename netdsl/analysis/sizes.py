@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import lcm
 
 from netdsl.ir import Constraint, Dim, Graph, Size, Symbol
@@ -15,7 +15,8 @@ _LONGEST_PERIOD = 1 << 14
 def statements(graph: Graph) -> tuple[str, ...]:
     """One sentence for each symbol that is not free, and one for each equation between symbols."""
     fixed: dict[str, Constraint] = {}
-    joins: dict[str, list[tuple[Size, Constraint]]] = {}
+    joins: dict[str, dict[Size, Constraint]] = {}
+    periods: dict[str, int] = {}
     equations: dict[Dim, Constraint] = {}
     for c in graph.constraints:
         symbol = _lone_symbol(c.left)
@@ -26,17 +27,21 @@ def statements(graph: Graph) -> tuple[str, ...]:
         if isinstance(difference, int) or difference.symbols() <= fixed.keys():
             continue
         names = sorted(difference.symbols())
-        if len(names) == 1 and _period(difference) <= _LONGEST_PERIOD:
-            joins.setdefault(names[0], []).append((difference, c))
+        period = lcm(periods.get(names[0], 1), _period(difference))
+        if len(names) == 1 and period <= _LONGEST_PERIOD:
+            joins.setdefault(names[0], {}).setdefault(difference, c)
+            periods[names[0]] = period
         else:
             equations.setdefault(difference, c)
     least = _least_sizes(graph, fixed)
     result = [f"{name} is fixed at {c.right} ({_where([c])})" for name, c in fixed.items()]
     for name, default in graph.symbols.items():
-        if name in joins:
-            result.append(_joined(name, default, joins[name], least.get(name, (1, ""))[0]))
-        elif name in least:
-            result.append(f"{name} must be at least {least[name][0]} ({least[name][1]})")
+        smallest, place = least.get(name, (1, ""))
+        legal = _legal(name, default, joins[name], periods[name], smallest) if name in joins else None
+        if legal is not None:
+            result.append(f"{name} must be {legal} ({_where(joins[name].values())})")
+        elif smallest > 1:
+            result.append(f"{name} must be at least {smallest} ({place})")
     result += [f"{c.left} must equal {c.right} ({_where([c])})" for c in equations.values()]
     return tuple(result)
 
@@ -50,10 +55,9 @@ def _lone_symbol(dim: Dim) -> Symbol | None:
 
 
 def _where(constraints: Iterable[Constraint]) -> str:
-    """The places and reasons, at most three in full."""
+    """The first place and reason, and how many more there are."""
     places = list(dict.fromkeys(f"line {c.span.line}: {c.reason}" for c in constraints))
-    shown = "; ".join(places[:3])
-    return shown if len(places) <= 3 else f"{shown}; and {len(places) - 3} more"
+    return places[0] if len(places) == 1 else f"{places[0]}; and {len(places) - 1} more"
 
 
 def _period(size: Size) -> int:
@@ -69,34 +73,24 @@ def _period(size: Size) -> int:
     return period
 
 
-def _joined(name: str, default: int, joins: list[tuple[Size, Constraint]], least: int) -> str:
-    """The sizes at which all the joins over one symbol fit."""
-    differences = list(dict.fromkeys(difference for difference, _ in joins))
-    where = _where(c for _, c in joins)
-    period = lcm(*(_period(difference) for difference in differences))
-    if period > _LONGEST_PERIOD:
-        return f"{name}: {' and '.join(f'{c.left} must equal {c.right}' for _, c in joins)} ({where})"
-    sloped = next((d for d in differences if d.at({name: 1 + period}) != d.at({name: 1})), None)
-    if sloped is None:
-        candidates: Iterable[int] = range(1, period + 1)
-    else:  # its sides grow apart: each residue fits once at most
+def _legal(name: str, default: int, joins: Collection[Size], period: int, least: int) -> str | None:
+    """The sizes at which all the joins over one symbol fit: where all the differences are 0. None: all sizes."""
+    sloped = next((d for d in joins if d.at({name: 1 + period}) != d.at({name: 1})), None)
+    if sloped is not None:  # its sides grow apart: each residue fits once at most
         slope = sloped.at({name: 1 + period}) - sloped.at({name: 1})
-        candidates = sorted(
-            h for r in range(1, period + 1) for h in (r - sloped.at({name: r}) * period // slope,)
-            if h > 0 and sloped.at({name: h}) == 0
-        )  # fmt: skip
-    legal = [h for h in candidates if all(d.at({name: h}) == 0 for d in differences)]
-    if sloped is not None:
-        return f"{name} must be {_listed([h for h in legal if h >= least])} ({where})"
-    return f"{name} must be {_pattern(legal, period, least)}; near {default}: {_near(legal, period, least, default)} ({where})"
+        crossings = sorted(r - sloped.at({name: r}) * period // slope for r in range(1, period + 1))
+        return _listed([h for h in crossings if h >= least and all(d.at({name: h}) == 0 for d in joins)])
+    legal = [h for h in range(1, period + 1) if all(d.at({name: h}) == 0 for d in joins)]
+    if len(legal) == period:
+        return None
+    return f"{_pattern(legal, period, least)}, such as {_near(legal, period, least, default)}"
 
 
 def _pattern(legal: list[int], period: int, least: int) -> str:
     """Legal residues (1 to period) as a condition, with the shortest period that describes them."""
-    members = set(legal)
-    for shorter in (p for p in range(1, period + 1) if period % p == 0):
-        if all(((h + shorter - 1) % period + 1) in members for h in members):
-            break
+    members = {h % period for h in legal}
+    divisors = (p for p in range(1, period + 1) if period % p == 0)
+    shorter = next(p for p in divisors if all((h + p) % period in members for h in members))
     residues = sorted({h % shorter for h in legal})
     if residues == [0]:
         text = f"a multiple of {shorter}"
@@ -106,8 +100,8 @@ def _pattern(legal: list[int], period: int, least: int) -> str:
         text = f"{residues[0]} to {residues[-1]} more than a multiple of {shorter}"
     else:
         text = f"{_listed(residues)} more than a multiple of {shorter}"
-    smallest = next(h for h in range(1, shorter + 1) if h % shorter in residues)
-    return text if least <= smallest else f"{text}, at least {least}"
+    smallest, allowed = (next(h for h in range(at, at + shorter) if h % shorter in residues) for at in (1, least))
+    return text if allowed == smallest else f"{text}, at least {allowed}"
 
 
 def _near(legal: list[int], period: int, least: int, default: int) -> str:

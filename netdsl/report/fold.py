@@ -27,17 +27,15 @@ class Row:
 
 
 def rows(layers: Sequence[Layer], depth: int | None) -> list[Row]:
-    """The layers folded to so many levels of blocks; with None to two where they fit a screen, else to one."""
+    """The layers with so many levels of blocks unfolded; with None one where that fits a screen, else none."""
     if depth is not None:
-        return _folded(layers, max(1, depth))
-    for levels in (2, 1):
-        result = _folded(layers, levels)
-        if len(result) <= SCREEN:
-            break
-    return result
+        return _folded(layers, depth)
+    unfolded = _folded(layers, 1)
+    return unfolded if len(unfolded) <= SCREEN else _folded(layers, 0)
 
 
-def _folded(layers: Sequence[Layer], levels: int) -> list[Row]:
+def _folded(layers: Sequence[Layer], depth: int) -> list[Row]:
+    levels = depth + 1
     grouped = groupby(layers, key=lambda layer: "/".join(layer.name.split("/", levels)[:levels]))
     return _counted(_row(name, list(members)) for name, members in grouped)
 

@@ -11,27 +11,27 @@ from netdsl.report.record import ReceptiveField, Report, Tensor
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 #: in the order of the table
 _COLUMNS = ("layer", "output", "params", "MACs", "FLOPs", "receptive field")
-#: what is left out first where the terminal is narrow
-_EXPENDABLE = ("FLOPs", "receptive field", "MACs", "output")
+#: what gets a place first where the terminal is narrow
+_BY_WORTH = ("params", "output", "MACs", "receptive field", "FLOPs")
 _LEAST_NAME = 16
+_PER_SAMPLE = "Counts are per sample, at the default sizes."
 
 
 def table(report: Report, depth: int | None = None, width: int = 100, colour: bool = False) -> str:
-    """The report as text: layers folded to `depth` levels of blocks, totals, constraints, and what the figures count.
+    """The report as text: layers with `depth` levels of blocks unfolded, totals, constraints, what the figures count.
 
     Unless a depth is given the middle of a table that is longer than a screen is left out.
     """
     shown = rows(report.layers, depth)
-    lines = [_heading(report), ""]
+    lines = [*wrap(_heading(report), width, subsequent_indent="  "), ""]
     lines += _grid([_cells(row) for row in shown], width, colour, None if depth is not None else SCREEN)
     lines += ["", *_totals(report)]
     if report.constraints:
         lines += ["", *(line for text in report.constraints for line in wrap(text, width, subsequent_indent="  "))]
     lines.append("")
-    for term, text in CONVENTIONS.items():
-        sentence = " ".join(f"{term}: {text}.".split())
-        lines += [_styled(line, _DIM, colour) for line in wrap(sentence, width, subsequent_indent="  ")]
-    lines.append(_styled("Counts are per sample, at the default sizes.", _DIM, colour))
+    for sentence in (*(f"{term}: {text}." for term, text in CONVENTIONS.items()), _PER_SAMPLE):
+        wrapped = wrap(" ".join(sentence.split()), width, subsequent_indent="  ")
+        lines += [_styled(line, _DIM, colour) for line in wrapped]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -78,16 +78,18 @@ def _field(fields: tuple[ReceptiveField | None, ...]) -> str:
 
 def _grid(cells: list[tuple[str, ...]], width: int, colour: bool, most: int | None) -> list[str]:
     """Aligned columns within the width. The layer's name is cut, and columns are left out, where they do not fit."""
-    kept = list(range(len(_COLUMNS)))
-    widths = [max(len(_COLUMNS[i]), *(len(row[i]) for row in cells)) if cells else len(_COLUMNS[i]) for i in kept]
-    for column in _EXPENDABLE:
-        if min(widths[0], _LEAST_NAME) + sum(widths[i] + 2 for i in kept[1:]) <= width:
-            break
-        kept.remove(_COLUMNS.index(column))
-    widths[0] = min(widths[0], max(_LEAST_NAME, width - sum(widths[i] + 2 for i in kept[1:])))
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
+    kept = [0]
+    rest = width - min(widths[0], _LEAST_NAME)
+    for column in map(_COLUMNS.index, _BY_WORTH):
+        if widths[column] + 2 <= rest:
+            kept.append(column)
+            rest -= widths[column] + 2
+    kept.sort()
+    widths[0] = min(widths[0], _LEAST_NAME + rest)
     lines = [_line(row, kept, widths) for row in cells]
     if most is not None and len(lines) > most:
-        hidden = f"... {len(lines) - most:,} more rows: --depth 1 prints them all"
+        hidden = f"... {len(lines) - most:,} more rows: --depth 0 prints them all"
         lines[most - most // 3 : len(lines) - most // 3] = [hidden]
     header = _line(_COLUMNS, kept, widths)
     return [_styled(header, _BOLD, colour), "-" * len(header), *lines]
@@ -106,8 +108,9 @@ def _cut(name: str, width: int) -> str:
 
 def _totals(report: Report) -> list[str]:
     t = report.totals
+    frozen = "" if t.trainable_params == t.params else f", {t.trainable_params:,} trainable"
     entries = [
-        ("params", _count(t.params) + ("" if t.trainable_params == t.params else f", {t.trainable_params:,} trainable")),
+        ("params", _count(t.params) + frozen),
         ("MACs", _count(t.macs)),
         ("FLOPs", _count(t.flops)),
         ("activations", _bytes(t.activation_bytes)),

@@ -1,0 +1,190 @@
+"""Totals on nets whose figures are computed by hand, or were measured on the authors' models."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from netdsl import NetError, load, loads
+from netdsl.analysis import Facts, analyze
+from netdsl.elaborate import load_text
+
+
+def facts(text, **hyperparameters):
+    return Facts(load_text(text, **hyperparameters))
+
+
+def totals(text, **hyperparameters):
+    return analyze(load_text(text, **hyperparameters)).totals
+
+
+def test_counts_of_a_small_net_by_hand():
+    found = totals("net n : image[3, 8, 8] -> y { y = image -> conv(4, 3) -> bn -> relu -> flatten -> dense(10) }")
+    assert found.params == (4 * 3 * 9 + 4) + 8 + (256 * 10 + 10)
+    assert found.trainable_params == found.params
+    assert found.buffers == 8  # running mean and variance of 4 channels
+    assert found.macs == 64 * 4 * 27 + 2560
+    # bias 256, scale and shift 2 x 256, relu 256, flatten nothing, bias 10
+    assert found.flops == 2 * found.macs + 256 + 512 + 256 + 10
+    assert found.activation_bytes == 4 * (4 * 256 + 10)
+    assert found.depth == 2
+
+
+def test_a_shared_parameter_counts_once_and_its_layer_says_so():
+    report = analyze(load_text("""net n : left[1, 8, 8], right[1, 8, 8] -> a, b {
+        share tower = conv(4, 3) -> relu
+        a = left -> tower
+        b = right -> tower
+    }"""))  # fmt: skip
+    assert report.totals.params == 40
+    assert report.totals.macs == 2 * 64 * 36
+    found = [(layer.params, layer.shared) for layer in report.layers]
+    assert found == [(40, None), (0, None), (0, "tower/conv"), (0, None)]
+
+
+def test_a_frozen_layer_counts_but_is_not_trainable():
+    found = totals("net n : image[1, 8, 8] -> y { y = image -> conv(1, 3, trainable = false) -> conv(1, 1) }")
+    assert (found.params, found.trainable_params) == (12, 2)
+
+
+def test_transposed_convolution_counts_input_positions():
+    assert totals("net n : image[2, 4, 4] -> y { y = image -> deconv(3, 2, stride = 2) }").macs == 16 * 2 * 3 * 4
+
+
+def test_only_what_the_outputs_need_counts():
+    assert totals("net n : image[1, 8, 8] -> y { y = image -> conv(1, 3)\n aux = y -> conv(9, 3) }").params == 10
+
+
+AUXILIARY = """
+net n : image[1, 4, 4] -> y {
+    x = image -> conv(2, 3) -> relu
+    aux = x -> flatten -> dense(3)
+    y = x -> global_avg_pool -> dense(3)
+}
+train n {
+    target = class(label)
+    loss = cross_entropy(y, label) + 0.3 * cross_entropy(aux, label)
+    optimizer = sgd(lr = 0.1)
+    batch = 8
+    epochs = 1
+}"""
+
+
+def test_auxiliary_heads_are_reported_apart():
+    report = analyze(load_text(AUXILIARY))
+    assert report.totals.params == 20 + 9
+    assert report.training_only is not None
+    assert (report.training_only.params, report.training_only.macs) == (32 * 3 + 3, 32 * 3)
+    assert report.to_dict()["training_only"]["params"] == 99
+
+
+def test_peak_memory_of_a_chain():
+    # 4-byte numbers: image 64, conv 256, relu 256: conv and relu are alive together when image is gone
+    found = facts("net n : image[1, 8, 8] -> y { y = image -> conv(4, 3) -> relu }")
+    assert found.peak_memory == 4 * (256 + 256)
+
+
+def test_peak_memory_holds_a_skip_until_its_last_reader():
+    found = facts("""net n : image[1, 8, 8] -> y {
+        a = image -> conv(4, 3)
+        b = a -> conv(4, 3) -> conv(4, 3)
+        y = a + b
+    }""")  # fmt: skip
+    # a, b's first half and second half at once
+    assert found.peak_memory == 4 * 3 * 256
+
+
+def test_peak_memory_counts_inputs_and_outputs():
+    found = facts("net n : a[1, 8, 8], b[1, 8, 8] -> y, z { y = a -> conv(2, 1)\n z = b -> conv(1, 1) }")
+    # a, b, y; then b, y, z
+    assert found.peak_memory == 4 * (64 + 64 + 128)
+
+
+def test_an_input_of_whole_numbers_takes_eight_bytes_each():
+    found = facts("net n : int tokens[16] -> y { y = concat(tokens, tokens) }")
+    assert (found.activation_memory, found.peak_memory) == (8 * 32, 8 * 48)
+
+
+@pytest.mark.parametrize(("text", "depth"), [
+    ("y = x -> relu", 0),
+    ("y = x -> 3 * conv(1, 3)", 3),
+    ("y = (x -> conv(1, 3)) + (x -> 4 * (conv(1, 3) -> relu))", 4),
+    ("y = x -> deconv(1, 2, stride = 2) -> flatten -> dense(3)", 2),
+])  # fmt: skip
+def test_depth_is_the_longest_path_through_what_multiplies(text, depth):
+    assert facts(f"net n : x[1, 8, 8] -> y {{ {text} }}").depth == depth
+
+
+def test_params_of_a_block_a_layer_and_repetitions():
+    found = facts("""
+    block unit(width) : x -> y { y = x -> conv(width, 3) -> bn }
+    net n : image[1, 8, 8] -> y {
+        y = image -> unit(2) @stem -> 3 * (conv(2, 1) @body) -> conv(5, 1) @bodyguard
+    }""")  # fmt: skip
+    assert found.params_of("stem") == 20 + 4
+    assert found.params_of("stem/bn") == 4
+    assert found.params_of("body") == 3 * 6
+    assert found.params_of("body[1]") == 6
+    assert found.params_of("nobody") is None
+
+
+def test_expect_asks_for_every_figure():
+    loads("""net n : image[1, H = 8, W = 8] -> y {
+        x = image -> conv(4, 3)
+        y = x -> flatten -> dense(10)
+        expect params == 40 + 2570 and trainable_params == params and buffers == 0
+        expect macs == 64 * 36 + 2560 and flops == 2 * macs + 266 and depth == 2
+        expect activation_memory == 4 * (512 + 10) and peak_memory == 4 * 512
+        expect receptive_field(x) == 3 and params("dense") == 2570
+    }""")
+    with pytest.raises(NetError) as error:
+        loads("net n : image[1, 8, 8] -> y { y = image -> conv(4, 3)\n expect depth == 2 }")
+    assert "depth is 1" in str(error.value)
+
+
+@pytest.mark.parametrize(("repeats", "params", "macs", "depth"), [
+    ([3, 4, 6, 3], 25_557_032, 4_089_184_256, 50),
+    ([3, 8, 36, 3], 60_192_808, 11_513_626_624, 152),
+])  # fmt: skip
+def test_resnets_have_the_measured_figures(repeats, params, macs, depth):
+    report = load("examples/imagenet_resnet.net", repeats=repeats).analyze()
+    assert (report.totals.params, report.totals.macs, report.totals.depth) == (params, macs, depth)
+    assert sum(layer.params for layer in report.layers) == params
+
+
+def test_the_original_unet_has_the_measured_figures():
+    text = """net n(width = 64) : image[1, H = 572, W = 572] -> y {
+        x = image
+        for d in range(4) {
+            skip[d] = x -> 2 * (conv(width * 2 ** d, 3, pad = 0) -> relu)
+            x = skip[d] -> max_pool(2)
+        }
+        x = x -> 2 * (conv(16 * width, 3, pad = 0) -> relu)
+        for d in reversed(range(4)) {
+            up = x -> deconv(width * 2 ** d, 2, stride = 2)
+            x = concat((skip[d], up) -> crop_like, up) -> 2 * (conv(width * 2 ** d, 3, pad = 0) -> relu)
+        }
+        y = x -> conv(2, 1)
+    }"""
+    report = analyze(load_text(text))
+    assert (report.totals.params, report.totals.macs) == (31_030_658, 150_428_424_448)
+    assert report.outputs[0].shape == (2, 388, 388)
+
+
+def test_the_work_grows_with_the_net_and_no_faster():
+    text = """net n(layers = 100) : image[1, 16, 16] -> y {
+        y = image -> conv(2, 3)
+        for i in range(layers) { y = y + (y -> conv(2, 3) -> bn -> relu) }
+    }"""
+
+    def seconds(layers):
+        graph = load_text(text, layers=layers)
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            analyze(graph)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    assert seconds(1600) < 5 * seconds(400)

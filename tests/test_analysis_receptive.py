@@ -1,0 +1,301 @@
+"""Receptive fields against gradients of random networks in PyTorch, and against measured figures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from netdsl.analysis import Facts, analyze
+from netdsl.analysis.receptive import MOST_PHASES, fields_of
+from netdsl.elaborate import load, load_text
+
+LENGTH = 1296  # divides by what two levels of resampling ask for
+
+# A step is a tuple; ("around", factor, how, steps) is a skip around a pool, inner steps, and the way back up.
+kernels = st.integers(1, 5)
+keeping = st.one_of(
+    st.tuples(st.just("conv"), kernels, st.just(1), st.integers(1, 3)),
+    st.tuples(st.just("deconv"), kernels, st.just(1)),
+)
+ways_up = st.sampled_from(["nearest", "linear", "deconv"])
+inside = st.recursive(
+    st.lists(keeping, max_size=2),
+    lambda steps: st.lists(
+        st.one_of(
+            keeping,
+            st.tuples(st.just("around"), st.sampled_from([2, 3]), ways_up, steps),
+        ),
+        max_size=3,
+    ),
+    max_leaves=4,
+)
+resampling = st.one_of(
+    st.tuples(st.just("conv"), kernels, st.integers(2, 3), st.integers(1, 2)),
+    st.tuples(st.just("pool"), st.integers(2, 4), st.integers(1, 3)),
+    st.tuples(st.just("up"), st.integers(2, 3), st.sampled_from(["nearest", "linear"])),
+    st.tuples(st.just("deconv"), kernels, st.integers(2, 3)),
+)
+
+
+def written(steps, x="x"):
+    """The steps as lines of a net body that move `x` on."""
+    lines = []
+    for step in steps:
+        match step:
+            case "conv", k, s, d:
+                lines.append(f"{x} = {x} -> conv(1, {k}, stride = {s}, dilation = {d})")
+            case "deconv", k, s:
+                lines.append(f"{x} = {x} -> deconv(1, {k}, stride = {s})")
+            case "pool", k, s:
+                lines.append(f"{x} = {x} -> avg_pool({k}, stride = {s})")
+            case "up", f, mode:
+                lines.append(f'{x} = {x} -> upsample({f}, mode = "{mode}")')
+            case "around", f, how, inner:
+                up = f"deconv(1, {f}, stride = {f})" if how == "deconv" else f'upsample({f}, mode = "{how}")'
+                lines += [f"{x}y = {x} -> avg_pool({f})", *written(inner, x + "y"), f"{x} = {x} + ({x}y -> {up})"]
+    return lines
+
+
+def computed(steps, x):
+    """The steps in PyTorch with all weights 1."""
+    for step in steps:
+        match step:
+            case "conv", k, s, d:
+                pad = d * (k - 1)
+                x = F.conv1d(F.pad(x, (pad // 2, pad - pad // 2)), x.new_ones(1, 1, k), stride=s, dilation=d)
+            case "deconv", k, s:
+                crop = k - s
+                x = F.conv_transpose1d(x, x.new_ones(1, 1, k), stride=s)
+                x = x[..., crop // 2 : x.shape[-1] - (crop - crop // 2)] if crop >= 0 else F.pad(x, (0, -crop))
+            case "pool", k, s:
+                x = F.avg_pool1d(x, k, s)
+            case "up", f, mode:
+                x = F.interpolate(x, scale_factor=f, mode=mode)
+            case "around", f, how, inner:
+                y = computed(inner, F.avg_pool1d(x, f))
+                up = ("deconv", f, f) if how == "deconv" else ("up", f, how)
+                x = x + computed([up], y)
+    return x
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(resampling, max_size=2), inside, st.lists(st.one_of(resampling, keeping), max_size=3))
+def test_random_networks_see_what_the_gradient_says(before, middle, after):
+    # only whole strides before a skip, so that its sizes divide
+    before = [step for step in before if step[0] == "conv"]
+    steps = [*before, *middle, *after]
+    body = "\n".join(["x = signal", *written(steps), "y = x -> conv(1, 1)"])
+    graph = load_text(f"net n : signal[1, {LENGTH}] -> y {{\n{body}\n}}")
+    signal = torch.ones(1, 1, LENGTH, dtype=torch.float64, requires_grad=True)
+    y = computed(steps, signal)[0, 0]
+    assert y.shape[0] == graph.outputs["y"].shape[1]
+
+    (field,) = fields_of(graph.inputs, graph.nodes)[graph.outputs["y"]].values()
+    track = field.axes[0]
+    middle_of_output = y.shape[0] // 2
+    for u in range(middle_of_output, middle_of_output + min(len(track.lo), 12)):
+        seen = torch.autograd.grad(y[u], signal, retain_graph=True)[0][0, 0].nonzero() if y.requires_grad else []
+        if len(seen):  # else u lies in a gap between the taps of a sparse deconvolution
+            assert (track.first(u), track.last(u)) == (int(seen[0]), int(seen[-1]))
+
+
+def field(text, **hyperparameters):
+    """The receptive field of output `y`, whose axes are alike: size, stride, start, and whether it is aligned."""
+    graph = load_text(text, **hyperparameters)
+    (found,) = Facts(graph).receptive_fields(graph.outputs["y"]).values()
+    assert len(set(found.size)) == len(set(found.stride)) == len(set(found.start)) == 1
+    return found.size[0], found.stride[0], found.start[0], found.aligned
+
+
+VGG = [[64, 2], [128, 2], [256, 3], [512, 3], [512, 3]]
+STAGES = """
+net n(stages, pool = true) : image[3, 224, 224] -> y {
+    y = image
+    for width, repeats in stages {
+        for i in range(repeats) { y = y -> conv(1, 3) -> relu }
+        y = y -> max_pool(2)
+    }
+}"""
+
+
+@pytest.mark.parametrize(("stages", "size", "stride", "pad"), [
+    (2, 16, 4, 6), (3, 44, 8, 18), (4, 100, 16, 42), (5, 212, 32, 90),
+])  # fmt: skip
+def test_vgg16_has_the_measured_fields(stages, size, stride, pad):
+    assert field(STAGES, stages=VGG[:stages]) == (size, stride, -pad, True)
+
+
+@pytest.mark.parametrize(("count", "size", "stride", "pad"), [
+    (1, 11, 4, 2), (2, 19, 8, 2), (3, 51, 8, 18), (4, 67, 16, 18), (5, 99, 16, 34), (6, 131, 16, 50), (7, 163, 16, 66),
+    (8, 195, 32, 66),
+])  # fmt: skip
+def test_alexnet_has_the_measured_fields(count, size, stride, pad):
+    layers = ["conv(1, 11, 4, pad = 2)", "max_pool(3, stride = 2)", "conv(1, 5)", "max_pool(3, stride = 2)",
+              "conv(1, 3)", "conv(1, 3)", "conv(1, 3)", "max_pool(3, stride = 2)"]  # fmt: skip
+    found = field(f"net n : image[3, 224, 224] -> y {{ y = image -> {' -> '.join(layers[:count])} }}")
+    assert found == (size, stride, -pad, True)
+
+
+DENSENET = """
+net n(blocks) : image[3, 224, 224] -> y {
+    y = image -> conv(4, 7, stride = 2) -> max_pool(3, stride = 2, pad = 1)
+    for b, count in enumerate(blocks) {
+        if b > 0 { y = y -> conv(4, 1) -> avg_pool(2) }
+        for i in range(count) { y = concat(y, y -> conv(4, 1) -> conv(4, 3)) }
+    }
+}"""
+
+
+@pytest.mark.parametrize(("blocks", "size", "stride", "pad"), [
+    ([6], 59, 4, 29), ([6, 12], 255, 8, 125), ([6, 12, 24], 1031, 16, 509), ([6, 12, 24, 16], 2071, 32, 1021),
+])  # fmt: skip
+def test_densenet121_has_the_measured_fields(blocks, size, stride, pad):
+    assert field(DENSENET, blocks=blocks) == (size, stride, -pad, True)
+
+
+@pytest.mark.parametrize(("repeats", "size"), [([3], 35), ([3, 8], 155), ([3, 8, 36], 1291), ([3, 8, 36, 3], 1451)])
+def test_resnet152_has_the_measured_fields(repeats, size):
+    graph = load("examples/imagenet_resnet.net", repeats=repeats)
+    found = Facts(graph).receptive_fields(graph.named["features"])["image"]
+    assert (found.size, found.start) == ((size, size), (-(size - 1) // 2,) * 2)
+    assert found.aligned
+
+
+def test_googlenet_inception_takes_the_widest_branch():
+    text = """net n : image[3, 224, 224] -> y {
+        x = image -> conv(1, 7, 2) -> max_pool(3, stride = 2, ceil = true) -> conv(1, 1) -> conv(1, 3)
+                  -> max_pool(3, stride = 2, ceil = true)
+        y = concat(x -> conv(1, 1), x -> conv(1, 1) -> conv(1, 3), x -> conv(1, 1) -> conv(1, 3),
+                   x -> max_pool(3, stride = 1, pad = 1) -> conv(1, 1))
+    }"""
+    assert field(text) == (43, 8, -15, True)
+
+
+def test_dilated_context_module():
+    layers = " -> ".join(f"conv(4, 3, dilation = {d})" for d in (1, 1, 2, 4, 8, 16, 1))
+    found = field(f"net n : image[4, 64, 64] -> y {{ y = image -> {layers} -> conv(4, 1) }}")
+    assert found == (67, 1, -33, True)
+
+
+UNET = """
+net n(pad = "same", size = 256) : image[1, 572, 572] -> y {
+    x = image
+    for d in range(4) {
+        skip[d] = x -> 2 * conv(1, 3, pad = pad)
+        x = skip[d] -> max_pool(2)
+    }
+    x = x -> 2 * conv(1, 3, pad = pad)
+    for d in reversed(range(4)) {
+        up = x -> deconv(1, 2, stride = 2)
+        x = concat((skip[d], up) -> crop_like, up) -> 2 * conv(1, 3, pad = pad)
+    }
+    y = x -> conv(2, 1)
+}"""
+
+
+def test_unet_2015_sees_204_pixels_at_most():
+    graph = load_text(UNET, pad=0)
+    assert Facts(graph).receptive_field(graph.outputs["y"]) == 204
+    (found,) = fields_of(graph.inputs, graph.nodes)[graph.outputs["y"]].values()
+    # measured: output 402 sees 400 to 587
+    assert (found.axes[0].first(402), found.axes[0].last(402)) == (400, 587)
+    sizes = {hi - lo + 1 for lo, hi in zip(found.axes[0].lo, found.axes[0].hi, strict=True)}
+    assert (min(sizes), max(sizes)) == (188, 204)
+    assert analyze(graph).layers[-1].fields["image"].stride == (1, 1)
+
+
+def test_fc_densenet56_sees_826_pixels_at_most():
+    text = """net n : image[3, 224, 224] -> y {
+        x = image -> conv(1, 3)
+        for l in range(5) {
+            for i in range(4) { x = concat(x, x -> conv(1, 3)) }
+            skip[l] = x
+            x = x -> conv(1, 1) -> max_pool(2)
+        }
+        for i in range(4) {
+            piece[5, i] = x -> conv(1, 3)
+            x = concat(x, piece[5, i])
+        }
+        for l in reversed(range(5)) {
+            up = concat(piece[l + 1, :]) -> deconv(1, 3, stride = 2)
+            x = concat(up, skip[l])
+            for i in range(4) {
+                piece[l, i] = x -> conv(1, 3)
+                x = concat(x, piece[l, i])
+            }
+        }
+        y = x -> conv(12, 1)
+    }"""
+    graph = load_text(text)
+    assert Facts(graph).receptive_field(graph.outputs["y"]) == 826
+
+
+def test_fabric_corner_node():
+    graph = load("examples/fabric.net", layers=8)
+    assert Facts(graph).receptive_field(graph.nodes[-3].output) == 513
+
+
+def test_strides_are_fractions_behind_upsampling():
+    assert field("net n : image[1, 8, 8] -> y { y = image -> upsample(2) }") == (1, Fraction(1, 2), 0, True)
+    report = analyze(load_text("net n : image[1, 8, 8] -> y { y = image -> conv(1, 3) -> upsample(2) }"))
+    layer = report.to_dict()["layers"][-1]
+    assert layer["receptive_field"] == {"size": [3, 3], "stride": [0.5, 0.5], "start": [-1, -1], "aligned": True}
+
+
+def test_the_whole_input_is_null():
+    graph = load_text("net n : image[1, 8, 8] -> y { y = image -> conv(1, 3) -> flatten -> dense(3) -> relu }")
+    report = analyze(graph)
+    assert [layer["receptive_field"] is None for layer in report.to_dict()["layers"]] == [False, True, True, True]
+
+
+def test_a_gate_from_a_global_pool_makes_the_whole_input_seen():
+    text = "net n : image[4, 8, 8] -> y { y = image * (image -> global_avg_pool -> dense(4) -> sigmoid) }"
+    assert analyze(load_text(text)).to_dict()["layers"][-1]["receptive_field"] is None
+
+
+def test_paths_whose_centres_differ_are_named():
+    text = "net n : image[1, 8, 8] -> y { a = image -> conv(1, 3)\n b = image -> conv(1, 2)\n y = a + b -> relu }"
+    for layer in analyze(load_text(text)).to_dict()["layers"][-2:]:
+        assert layer["receptive_field"] == {
+            "size": [3, 3], "stride": [1, 1], "start": [-1, -1], "aligned": False, "paths": ["conv", "conv.1"]
+        }  # fmt: skip
+
+
+def test_paths_whose_strides_differ_are_named_and_held_by_the_hull():
+    text = """net n : image[1, 16, 16] -> y {
+        a = image -> conv(1, 1, stride = 2)
+        b = image -> conv(1, 9, pad = 0)
+        y = a + b
+    }"""
+    graph = load_text(text)
+    found = Facts(graph).receptive_fields(graph.outputs["y"])["image"]
+    assert not found.aligned
+    assert found.paths == ("conv", "conv.1")
+    # output u sees 2u through a, and u to u + 8 through b: the hull around 2u at u = 0 .. 7
+    assert (found.stride, found.start, found.size) == ((2, 2), (-7, -7), (16, 16))
+
+
+def test_a_field_for_each_network_input():
+    text = "net n : left[1, 8, 8], right[1, 8, 8] -> y { y = (left -> conv(1, 3)) + (right -> flatten -> dense(1)) }"
+    layers = analyze(load_text(text)).to_dict()["layers"]
+    left = {"size": [3, 3], "stride": [1, 1], "start": [-1, -1], "aligned": True}
+    assert layers[0]["receptive_field"] == {"left": left}
+    assert layers[-1]["receptive_field"] == {"left": left, "right": None}
+
+
+def test_three_dimensions_and_unequal_axes():
+    text = "net n : clip[3, 16, 112, 112] -> y { y = clip -> conv(8, [3, 5, 7], stride = [1, 2, 2]) }"
+    graph = load_text(text)
+    assert Facts(graph).receptive_field(graph.outputs["y"]) == [3, 5, 7]
+
+
+def test_more_phases_than_any_network_has_are_given_up_on():
+    # up by 2 and down by 3 at a size of 1 doubles the phases each time
+    steps = f"{MOST_PHASES.bit_length() + 3} * (upsample(2) -> conv(1, 3, stride = 3))"
+    text = f"net n : image[1, 1, 1] -> y {{ y = image -> {steps} }}"
+    assert analyze(load_text(text)).layers[-1].fields["image"] is None
