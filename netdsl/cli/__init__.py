@@ -7,6 +7,7 @@ import click
 from netdsl.cli.analyze import analyze
 from netdsl.cli.check import check
 from netdsl.cli.compile import compile_
+from netdsl.cli.ops import ops
 from netdsl.cli.run import run
 from netdsl.cli.train import train
 from netdsl.version import __version__
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for _command in (check, analyze, compile_, train, run):
+for _command in (check, analyze, compile_, train, run, ops):
     main.add_command(_command)

@@ -1,0 +1,43 @@
+"""`netdsl ops`"""
+
+from __future__ import annotations
+
+import click
+
+from netdsl.cli.common import reports_errors, tell
+from netdsl.diagnostics import Diagnostic, did_you_mean
+from netdsl.elaborate.apply import literal, signature
+from netdsl.ops import OPERATORS, REQUIRED, Operator
+
+
+@click.command()
+@click.argument("name", required=False)
+@reports_errors
+def ops(name: str | None) -> None:
+    """List the operators and functions, or describe one: its arguments, cost, and an example."""
+    if name is None:
+        width = max(map(len, OPERATORS))
+        for style, title in (("layer", "layers, applied with ->"), ("function", "functions of tensors"), ("loss", "in train blocks")):
+            click.echo(f"{title}:")
+            for op in OPERATORS.values():
+                if op.style == style:
+                    click.echo(f"  {op.name:<{width}}  {op.summary}")
+        return
+    if name not in OPERATORS:
+        tell([Diagnostic("E0201", f"there is no operator `{name}`", helps=did_you_mean(name, OPERATORS))])
+        raise SystemExit(1)
+    click.echo(describe(OPERATORS[name]))
+
+
+def describe(op: Operator) -> str:
+    """An operator's signature, arguments, cost and example, from its declaration."""
+    lines = [signature(op), "", f"    {op.summary}"]
+    lines += ["", *((op.__doc__ or "").strip().split("\n"))]
+    if op.arguments:
+        width = max(len(argument.name) for argument in op.arguments)
+        lines += ["", "arguments:"]
+        for argument in op.arguments:
+            default = "required" if argument.default is REQUIRED else f"default {literal(argument.default)}"
+            lines.append(f"  {argument.name:<{width}}  {argument.doc or argument.kind.wants} ({default})")
+    lines += ["", f"FLOPs besides 2 x MACs: {op.cost}", "", "example:", f"  {op.example}"]
+    return "\n".join(lines)
