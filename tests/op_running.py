@@ -11,12 +11,15 @@ from graph_builder import NetBuilder
 from onnx import ModelProto
 
 from netdsl.ir import Node
-from netdsl.lower import compile_model
+from netdsl.lower import compile_model, lower_graph
+from netdsl.lower.lowering import Provider
 
 Dims = Sequence["int | tuple[str, int]"]
 
 
-def applied(op: str, shapes: Sequence[Dims], args: Mapping[str, Any], dtypes: Sequence[str] = ()) -> tuple[NetBuilder, Node]:
+def applied(
+    op: str, shapes: Sequence[Dims], args: Mapping[str, Any], dtypes: Sequence[str] = ()
+) -> tuple[NetBuilder, Node]:
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
     b = NetBuilder()
     kinds = dtypes or ["float32"] * len(shapes)
@@ -24,8 +27,15 @@ def applied(op: str, shapes: Sequence[Dims], args: Mapping[str, Any], dtypes: Se
     return b, b.node(op, *values, **args)
 
 
-def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray]) -> ModelProto:
-    return compile_model(b.graph(y=node.output), {p.name: parameters[role] for role, p in node.parameters.items()})
+def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray], provider: Provider = "cpu") -> ModelProto:
+    """The net as `compile_model` makes it; with the provider "cuda" in the forms for that, which run anywhere."""
+    graph, values = b.graph(y=node.output), {p.name: parameters[role] for role, p in node.parameters.items()}
+    model = compile_model(graph, values)
+    if provider != "cpu":
+        initializers = [i for i in model.graph.initializer if i.name in values]
+        model.graph.CopyFrom(lower_graph(graph, "inference", provider=provider).graph)
+        model.graph.initializer.extend(initializers)
+    return model
 
 
 def session(model: ModelProto) -> onnxruntime.InferenceSession:
@@ -53,7 +63,9 @@ def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
     return values
 
 
-def random_inputs(shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1) -> list[np.ndarray]:
+def random_inputs(
+    shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1
+) -> list[np.ndarray]:
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)
     return [

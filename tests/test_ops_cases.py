@@ -40,10 +40,11 @@ def test_declaration_is_complete(op) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_output_equals_torch(case: Case) -> None:
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+def test_output_equals_torch(case: Case, provider: str) -> None:
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     parameters, inputs = random_parameters(node), random_inputs(case.shapes, case.dtypes)
-    model = compiled(b, node, parameters)
+    model = compiled(b, node, parameters, provider)
     onnx.checker.check_model(model, full_check=True)
     expected, found = truth(case, parameters, inputs), run(model, inputs)
     assert found.dtype == expected.dtype
@@ -152,8 +153,10 @@ def test_upsampling_reaches_exactly() -> None:
 
 def test_lenet5_as_lectured() -> None:
     """The lecture's figures: C1 156, S2 12, C3 1516, S4 32, C5 48,120, F6 10,164 parameters; 840 fixed codes."""
-    table = [*([i % 6, (i + 1) % 6, (i + 2) % 6] for i in range(6)), *([i % 6, (i + 1) % 6, (i + 2) % 6, (i + 3) % 6]
-             for i in range(6)), *([i, (i + 1) % 6, (i + 3) % 6, (i + 4) % 6] for i in range(3)), list(range(6))]  # fmt: skip
+    offsets = (
+        [(0, 1, 2)] * 6 + [(0, 1, 2, 3)] * 6 + [(0, 1, 3, 4)] * 3 + [tuple(range(6))]
+    )  # LeCun et al. 1998, table I
+    table = [sorted((row + offset) % 6 for offset in offsets[row]) for row in range(16)]
     layers = [
         ("conv", (1, 32, 32), {"channels": 6, "kernel": 5, "pad": 0}, 156),
         ("scale_shift", (6, 14, 14), {}, 12),

@@ -1,6 +1,15 @@
 """The operators, one declaration each; importing this package fills `OPERATORS`."""
 
-from netdsl.ops import activation, arithmetic, convolution, dense, losses, normalization, pooling, shape
+from netdsl.ops import (  # noqa: F401 (each fills in its family)
+    activation,
+    arithmetic,
+    convolution,
+    dense,
+    losses,
+    normalization,
+    pooling,
+    shape,
+)
 from netdsl.ops.arguments import REQUIRED, Argument
 from netdsl.ops.initializers import INITIALIZERS, Initializer
 from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Site, elements, show, show_size

@@ -33,7 +33,8 @@ class _Elementwise(Operator):
         rank = len(shapes[widest])
         for i, shape in enumerate(shapes):
             if len(shape) != rank and not (len(shape) == 1 and site.inputs[i].type.batched):
-                self._reject(site, widest, i, f"they have {rank} and {len(shape)} axes",
+                a, b = sorted((widest, i))
+                self._reject(site, a, b, f"they have {len(shapes[a])} and {len(shapes[b])} axes",
                              ("only a vector [C] and maps combine, per channel",))  # fmt: skip
         return tuple(self._size(site, axis, [i for i, s in enumerate(shapes) if axis < len(s)]) for axis in range(rank))
 
@@ -52,7 +53,6 @@ class _Elementwise(Operator):
         return next((sizes[i] for i in wide if isinstance(sizes[i], int)), sizes[first])
 
     def _reject(self, site: Site, i: int, j: int, why: str, helps: tuple[str, ...]) -> None:
-        i, j = sorted((i, j))
         a, b = site.labels[i], site.labels[j]
         shapes = f"{a} is {show(site.inputs[i].shape)}, {b} is {show(site.inputs[j].shape)}"
         site.fail("E0311", f"cannot {self.verb} {a} and {b}: {why}", notes=(shapes,), helps=helps)

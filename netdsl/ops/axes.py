@@ -6,6 +6,7 @@ from netdsl.ir.size import Dim
 from netdsl.ops.operator import Site, show, show_size
 
 _WORDS: dict[int, tuple[str, ...]] = {
+    0: (),
     1: ("channel",),
     2: ("channel", "width"),
     3: ("channel", "height", "width"),
@@ -27,7 +28,7 @@ def axis_index(site: Site, axis: int | str, rank: int) -> int:
 def difference(rank: int, axis: int, a: Dim, b: Dim) -> str:
     """That two sizes differ, in words: `heights 89 and 88 differ`."""
     words = _WORDS.get(rank)
-    if words is None:
+    if not words:
         return f"sizes {show_size(a)} and {show_size(b)} of axis {axis} differ"
     return f"{words[axis]}s {show_size(a)} and {show_size(b)} differ"
 

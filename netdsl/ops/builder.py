@@ -1,4 +1,4 @@
-"""What an operator's lowering may ask for. The lowering passes the object in, so `ops/` imports neither onnx nor numpy."""
+"""What an operator's lowering may ask for. It is passed in, so that `ops/` imports neither onnx nor numpy."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TA
 from netdsl.ops.operator import Operator, ParamSpec, Site, elements
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
+from netdsl.ops.spatial import cut_tensor, half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -72,8 +72,8 @@ class Conv(Operator):
             site.fail("E0305", f"`connect` has {len(a.connect)} rows for {a.channels} output maps", at="connect")
         for row, inputs in enumerate(a.connect):
             if max(inputs) >= channels_in:
-                site.fail("E0305", f"`connect` row {row} names input map {max(inputs)}, and {site.labels[0]} has maps 0 "
-                          f"to {channels_in - 1}", at="connect")  # fmt: skip
+                site.fail("E0305", f"`connect` row {row} names input map {max(inputs)}, and {site.labels[0]} has maps "
+                          f"0 to {channels_in - 1}", at="connect")  # fmt: skip
             if len(set(inputs)) != len(inputs):
                 site.fail("E0305", f"`connect` row {row} names an input map twice", at="connect")
 
@@ -149,10 +149,10 @@ class Deconv(Operator):
         else:
             pads = per_axis(site, "pad", rank)
             a["crops"] = tuple((p, p - extra) for p, extra in zip(pads, a.output_pad, strict=True))
-            for axis, (extra, s, d) in enumerate(zip(a.output_pad, a.stride, a.dilation, strict=True)):
-                if extra >= max(s, d):
-                    site.fail("E0306", f"`output_pad` of {extra} must be below the stride or the dilation (axis "
-                              f"{axis + 1}: {s}, {d})", at="output_pad")  # fmt: skip
+            for axis, (extra, s) in enumerate(zip(a.output_pad, a.stride, strict=True)):
+                if extra >= s:
+                    site.fail("E0306", f"`output_pad` of {extra} must be below the stride, {s} along axis {axis + 1}",
+                              at="output_pad")  # fmt: skip
         _check_groups(site, site.fix(site.inputs[0].shape[0], "channels decide the weights"))
 
     def shape(self, site: Site) -> Shape:
@@ -189,10 +189,17 @@ class Deconv(Operator):
         a = node.args
         begins = [c[0] for c in a.crops]
         ends = [c[1] for c in a.crops]
-        # ONNX wants pads >= 0: what is to be added at the end is output_padding
-        return b.op(
+        pads = [*zip(begins, (max(0, end) for end in ends), strict=True)]
+        cuts = [(0, 0)] * len(pads)
+        if b.provider == "cuda":
+            # its kernel crops evenly: what is uneven is cut off behind it
+            cuts = [(begin - min(begin, end), end - min(begin, end)) for begin, end in pads]
+            pads = [(min(pair), min(pair)) for pair in pads]
+        y = b.op(
             "ConvTranspose",
             [b.value(node.inputs[0]), *(b.parameter(p) for p in node.parameters.values())],
             kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation), group=a.groups,
-            pads=begins + [max(0, end) for end in ends], output_padding=[max(0, -end) for end in ends],
+            # ONNX wants pads >= 0: what is to be added at the end is output_padding
+            pads=onnx_pads(tuple(pads)), output_padding=[max(0, -end) for end in ends],
         )  # fmt: skip
+        return cut_tensor(b, y, tuple(cuts)) if any(map(any, cuts)) else y

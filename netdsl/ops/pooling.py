@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
@@ -62,7 +61,7 @@ class _Pool(Operator):
         return out
 
     def flops(self, node: Node) -> int:
-        return elements(node.output.shape) * prod(node.args.kernel)
+        return elements(node.output.shape) * elements(node.args.kernel)
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
         a = node.args
@@ -82,9 +81,8 @@ class MaxPool(_Pool):
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])
         pads = a.reaching
-        # ONNX Runtime refuses a padding as large as the undilated kernel, and cuDNN knows symmetric ones only
-        uneven = b.provider == "cuda" and any(begin != end for begin, end in pads)
-        if uneven or any(max(p) >= k for p, k in zip(pads, a.kernel, strict=True)):
+        # ONNX Runtime refuses a padding as large as the undilated kernel
+        if any(max(p) >= k for p, k in zip(pads, a.kernel, strict=True)):
             x = pad_tensor(b, x, pads, _LOWEST)
             pads = ((0, 0),) * len(pads)
         return b.op("MaxPool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation),

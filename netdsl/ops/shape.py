@@ -12,14 +12,11 @@ from netdsl.ops.axes import axis_index, difference, reconcile
 from netdsl.ops.operator import Operator, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import pad_tensor, per_axis, spatial_rank
+from netdsl.ops.spatial import cut_tensor, pad_tensor, per_axis, spatial_rank
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
-
-#: past any end, as ONNX's Slice has it
-_END = 2**63 - 1
 
 
 class _Move(Operator):
@@ -103,8 +100,8 @@ class Reshape(_Move):
     def _reject(self, site: Site) -> None:
         shape, count = site.inputs[0].shape, elements(site.inputs[0].shape)
         given = elements(tuple(dim for dim in site.args.shape if dim != -1))
-        verdict = f"{given} do not divide them" if -1 in site.args.shape else f"{show(tuple(site.args.shape))} has {given}"
-        site.fail("E0315", f"cannot reshape {site.labels[0]}: {show(shape)} has {count} elements, and {verdict}",
+        why = f"{given} do not divide them" if -1 in site.args.shape else f"{show(tuple(site.args.shape))} has {given}"
+        site.fail("E0315", f"cannot reshape {site.labels[0]}: {show(shape)} has {count} elements, and {why}",
                   at="shape")  # fmt: skip
 
     def reach(self, node: Node) -> None:
@@ -123,7 +120,7 @@ class Pad(_Move):
     example = "image[3, 32, 32] -> pad(2)"
     dtypes = frozenset({"float32"})
     arguments = (
-        Argument("cells", CROPS, doc="cells on each side; a list has one number, or one pair [before, after], per axis"),
+        Argument("cells", CROPS, doc="cells on each side; or per axis a number or a pair [before, after]"),
         Argument("value", NUMBER, 0, "what the cells hold"),
     )
 
@@ -147,10 +144,9 @@ class Pad(_Move):
         grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
         if any(map(any, grown)):
             x = pad_tensor(b, x, grown, float(node.args.value))
-        if any(min(p) < 0 for p in pads):
-            starts = [max(-before, 0) for before, _ in pads]
-            ends = [after if after < 0 else _END for _, after in pads]
-            x = b.op("Slice", [x, b.ints(starts), b.ints(ends), b.ints(list(range(2, 2 + len(pads))))])
+        cuts = tuple((max(-before, 0), max(-after, 0)) for before, after in pads)
+        if any(map(any, cuts)):
+            x = cut_tensor(b, x, cuts)
         return x if any(map(any, pads)) else b.op("Identity", [x])
 
 
@@ -167,13 +163,14 @@ class CropLike(_Move):
     def resolve(self, site: Site) -> None:
         skip, like = (value.shape for value in site.inputs)
         if len(skip) != len(like) or len(skip) < 2:
-            site.fail("E0301", f"`crop_like` needs two tensors with the same number of spatial axes: {site.labels[0]} is "
-                      f"{show(skip)} and {site.labels[1]} {show(like)}")  # fmt: skip
+            site.fail("E0301", f"`crop_like` needs two tensors with the same number of spatial axes: {site.labels[0]} "
+                      f"is {show(skip)} and {site.labels[1]} {show(like)}")  # fmt: skip
         for axis, (have, want) in enumerate(zip(skip[1:], like[1:], strict=True), start=1):
             if int(have) < int(want):
-                site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, "
-                          + difference(len(skip), axis, have, want),
-                          helps=("`crop_like` cuts the first tensor to the size of the second; `pad` enlarges",))  # fmt: skip
+                words = difference(len(skip), axis, have, want)
+                site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, {words}",
+                          helps=("`crop_like` cuts the first tensor to the second's size; `pad` enlarges it",),
+                          )  # fmt: skip
         site.args["offsets"] = tuple((have - want) // 2 for have, want in zip(skip[1:], like[1:], strict=True))
 
     def shape(self, site: Site) -> Shape:
@@ -198,7 +195,7 @@ class Upsample(Operator):
     name = "upsample"
     summary = "maps enlarged by a whole factor"
     example = "image[3, 32, 32] -> upsample(2)"
-    cost = 'none for "nearest"; else a sum of 2, 4 or 8 weighted neighbours: 3, 7 or 15 FLOPs per output element'
+    cost = 'none for "nearest"; else 3, 7 or 15 FLOPs per output element (a weighted sum of 2, 4 or 8 neighbours)'
     arguments = (
         Argument("factor", COUNTS, doc="how many times as large"),
         Argument("mode", choice("nearest", "linear", "bilinear"), "nearest",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Pads = tuple[tuple[int, int], ...]
 
+#: past any end, as ONNX's Slice has it
+_END = 2**63 - 1
+
 
 def spatial_rank(site: Site, what: str) -> int:
     """The number of spatial axes of the one input (1 to 3), or an error."""
@@ -65,3 +68,10 @@ def pad_tensor(b: Builder, x: str, pads: Pads, value: float) -> str:
     """Emit cells of `value` around the spatial axes of a batched tensor; no padding is negative."""
     begins, ends = zip(*((0, 0), (0, 0), *pads), strict=True)
     return b.op("Pad", [x, b.ints([*begins, *ends]), b.floats(value)], mode="constant")
+
+
+def cut_tensor(b: Builder, x: str, cuts: Pads) -> str:
+    """Emit a crop of the spatial axes of a batched tensor; no cut is negative."""
+    starts = [begin for begin, _ in cuts]
+    ends = [-end if end else _END for _, end in cuts]
+    return b.op("Slice", [x, b.ints(starts), b.ints(ends), b.ints(list(range(2, 2 + len(cuts))))])

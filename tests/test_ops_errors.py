@@ -1,0 +1,134 @@
+"""What a user is told where an operator does not fit: code, words, way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netdsl.ir import Size, TensorType, Value
+from netdsl.ops import OPERATORS, Args, Misfit, Site
+from netdsl.ops.arguments import COUNT, COUNTS, CROPS, NUMBER, PADDING, SHAPE
+
+H = Size.symbol("H", 88)
+
+
+def misfit(op: str, *inputs: Any, labels: tuple[str, ...] = ("`a`", "`b`", "`c`"), **arguments: Any) -> Misfit:
+    """The rejection of the operator applied to inputs of the shapes (or types)."""
+    types = [x if isinstance(x, TensorType) else TensorType(tuple(x)) for x in inputs]
+    operator = OPERATORS[op]
+    args = Args({a.name: a.default for a in operator.arguments}, **arguments)
+    site = Site(args, tuple(Value("x", t) for t in types), labels[: len(types)])
+    with pytest.raises(Misfit) as caught:
+        operator.resolve(site)
+        operator.infer(site)
+    return caught.value
+
+
+def test_concat_as_the_language_says() -> None:
+    found = misfit("concat", (64, 89, 89), (64, 88, 89), labels=("`skip[3]`", "`up`"))
+    assert (found.code, found.message) == ("E0312", "cannot concatenate `skip[3]` and `up`: heights 89 and 88 differ")
+    assert found.notes == ("`skip[3]` is [64, 89, 89], `up` is [64, 88, 89]",)
+    assert "`(skip[3], up) -> crop_like`" in found.helps[0] and "`pad`" in found.helps[0]
+
+
+@pytest.mark.parametrize("shapes, words", [
+    (((3, 4), (3, 5)), "widths 4 and 5 differ"),
+    (((3, 4, 5, 6), (3, 2, 5, 6)), "depths 4 and 2 differ"),
+    (((3, 4, 5), (3, 4)), "they have 3 and 2 axes"),
+    (((3, H, 5), (3, 44, 5)), "heights H=88 and 44 differ"),
+    (((1, 2, 3, 4, 5), (1, 2, 3, 4, 6)), "sizes 5 and 6 of axis 4 differ"),
+])  # fmt: skip
+def test_concat_names_the_axis(shapes: Any, words: str) -> None:
+    assert misfit("concat", *shapes).message.endswith(words)
+
+
+def test_concat_of_different_kinds() -> None:
+    assert "float32 and int64" in misfit("concat", (3, 4), TensorType((3, 4), "int64")).message
+
+
+def test_a_size_that_divides_suggests_upsampling() -> None:
+    assert any("`upsample(2)` brings `b` to 88" in line for line in misfit("add", (3, 88), (3, 44)).helps)
+
+
+@pytest.mark.parametrize("op, verb", [("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("div", "divide"),
+                                      ("sum", "add"), ("mean", "average"), ("max", "compare")])  # fmt: skip
+def test_arithmetic(op: str, verb: str) -> None:
+    found = misfit(op, (64, 8, 8), (32, 8, 8))
+    assert (found.code, found.message) == ("E0311", f"cannot {verb} `a` and `b`: channels 64 and 32 differ")
+    assert found.notes == ("`a` is [64, 8, 8], `b` is [32, 8, 8]",)
+    assert found.helps == ("`-> conv(64, 1)` brings `b` to 64 channels",)
+
+
+def test_arithmetic_of_different_ranks() -> None:
+    assert misfit("add", (3, 8), (3, 8, 8)).message == "cannot add `a` and `b`: they have 2 and 3 axes"
+    assert misfit("mul", (3, 8, 8), (4,)).message == "cannot multiply `a` and `b`: channels 3 and 4 differ"
+
+
+def test_arithmetic_operands() -> None:
+    assert misfit("add", (3,)).code == "E0309"
+    assert misfit("add", (3,), (3,), right=2.0).code == "E0309"
+    assert misfit("div", (3,), right=0).message == "`a` is divided by zero"
+
+
+@pytest.mark.parametrize("op, arguments", [("dense", {"units": 10}), ("rbf", {"classes": 10})])
+def test_dense_needs_a_vector(op: str, arguments: dict[str, Any]) -> None:
+    found = misfit(op, (64, H, 8), **arguments)
+    assert (found.code, found.message) == ("E0310", f"`{op}` needs a vector [D], and `a` is [64, H=88, 8]")
+    assert found.helps == ("put `flatten` or `global_avg_pool` before it", "per position use `conv(n, 1)`")
+
+
+def test_dense_fixes_a_symbolic_length() -> None:
+    site = Site(Args(units=3, bias=True, init=None, trainable=True), (Value("x", TensorType((4 * H,))),), ("`x`",))
+    OPERATORS["dense"].resolve(site)
+    assert site.fixes == [(4 * H, "the vector's length decides the weights")]
+    assert OPERATORS["dense"].parameters(site)["weight"].shape == (3, 352)
+
+
+@pytest.mark.parametrize("op, inputs, arguments, code, words", [
+    ("max_pool", [(3,)], {"kernel": 2}, "E0301", "`max_pool` needs [C, W]"),
+    ("global_avg_pool", [(3,)], {}, "E0301", "`a` is [3]"),
+    ("max_pool", [(3, 8, 8)], {"kernel": [2, 2, 2]}, "E0302", "`kernel` lists 3 values, and `a` has 2 spatial axes"),
+    ("max_pool", [(3, 4, 9)], {"kernel": 5}, "E0303", "the window of 5 does not fit: `a` is [3, 4, 9], 4 along axis 1"),
+    ("avg_pool", [(3, 8)], {"kernel": 2, "pad": 2}, "E0313", "`pad = 2` puts whole windows of 2 into the padding"),
+    ("max_pool", [(3, 2)], {"kernel": 2, "pad": 1, "dilation": 5}, "E0313", "step over all 2 cells of `a`"),
+    ("pad", [(3, 8, 8)], {"cells": [-4, 0]}, "E0303", "the crop leaves nothing of `a`, which is [3, 8, 8]"),
+    ("crop_like", [(3, 8, 8), (3, 9, 8)], {}, "E0314", "cannot crop `a` to `b`: it is smaller, heights 8 and 9 differ"),
+    ("crop_like", [(3, 8, 8), (3, 9)], {}, "E0301", "the same number of spatial axes: `a` is [3, 8, 8] and `b` [3, 9]"),
+    ("reshape", [(3, 8)], {"shape": [5, 5]}, "E0315", "cannot reshape `a`: [3, 8] has 24 elements, and [5, 5] has 25"),
+    ("reshape", [(3, 8)], {"shape": [5, -1]}, "E0315", "[3, 8] has 24 elements, and 5 do not divide them"),
+    ("upsample", [(3, 8)], {"factor": 2, "mode": "bilinear"}, "E0301", "`bilinear` is for two spatial axes"),
+    ("concat", [(3, 8)], {"axis": "height"}, "E0317", "`a` is [3, 8] and has no axis `height`"),
+    ("concat", [(3, 8)], {"axis": 2}, "E0317", "has no axis `2`"),
+    ("bn", [()], {}, "E0301", "`bn` works per channel, and `a` has none"),
+    ("softmax", [()], {}, "E0301", "`softmax` goes over the channels, and `a` has none"),
+    ("relu", [TensorType((3,), "int64")], {}, "E0320", "`relu` computes with float32, and `a` is int64"),
+    ("flatten", [TensorType((3,), "float32", False)], {}, "E0308", "`flatten` needs a tensor with a batch axis"),
+    ("add", [(), TensorType((), "float32", False)], {}, "E0308", "one of `a` and `b` has a batch axis"),
+    ("cross_entropy", [(10,), (10,)], {}, "E0320", "compares logits with class labels: `a` is float32, `b` float32"),
+    ("cross_entropy", [(10, 8, 8), TensorType((8, 7), "int64")], {}, "E0316",
+     "`a` is [10, 8, 8], and its class labels would be [8, 8]: `b` is [8, 7]"),
+    ("accuracy", [(10, 8, 8), TensorType((), "int64")], {}, "E0316", "would be [8, 8]: `b` is []"),
+    ("mean_squared_error", [(4,), (5,)], {}, "E0316", "compares tensors of one shape: `a` is [4], `b` [5]"),
+    ("upsample", [(3, 8, 8)], {"factor": 2**30}, "E0319", "numbers per sample"),
+])  # fmt: skip
+def test_messages(op: str, inputs: Any, arguments: dict[str, Any], code: str, words: str) -> None:
+    found = misfit(op, *inputs, **arguments)
+    assert found.code == code
+    assert words in found.message
+
+
+@pytest.mark.parametrize("kind, good, bad", [
+    (COUNT, [1, 7], [0, -1, True, 1.0, "1", None, 2**31]),
+    (COUNTS, [1, [1, 2, 3]], [[], [1, 2, 3, 4], [0], [[1]]]),
+    (PADDING, [0, "same", [1, 2]], ["valid", -1, [1, "same"]]),
+    (NUMBER, [0, -1.5, 3], [float("inf"), float("nan"), 10**39, True, "1"]),
+    (CROPS, [0, -3, [1, -2], [[1, 2], 3]], [[], [[1]], [[1, 2, 3]], 1.5]),
+    (SHAPE, [[1], [-1, 3], [H, 2]], [[], 3, [0], [-1, -1], [-2], [1.0]]),
+])  # fmt: skip
+def test_kinds(kind: Any, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert kind.check(value) is value
+    for value in bad:
+        with pytest.raises(ValueError):
+            kind.check(value)
