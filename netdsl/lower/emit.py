@@ -86,19 +86,17 @@ class Emitter:
         key = (array.dtype.str, array.shape, array.tobytes())
         if merge and key in self._constants:
             return self._constants[key]
-        tensor = self.graph.initializer.add()
-        tensor.name = self.unique(f"constant.{len(self.graph.initializer)}")
-        tensor.data_type, tensor.raw_data = _DTYPES[key[0]], key[2]
-        tensor.dims.extend(key[1])
+        name = self.unique(f"constant.{len(self.graph.initializer) + 1}")
+        self.graph.initializer.add(name=name, data_type=_DTYPES[key[0]], dims=key[1], raw_data=key[2])
         if merge:
-            self._constants[key] = tensor.name
-        return tensor.name
+            self._constants[key] = name
+        return name
 
     def _add(
         self, name: str, op_type: str, inputs: Sequence[str], outputs: Sequence[str], source: str | None,
         attributes: dict[str, Any],
     ) -> NodeProto:  # fmt: skip
-        node = self.graph.node.add()
+        node: NodeProto = self.graph.node.add()
         node.name, node.op_type = name, op_type
         node.input.extend(inputs)
         node.output.extend(outputs)

@@ -1,4 +1,4 @@
-"""The graph as an ONNX graph: for inference, for evaluation on a data set, or as the forward half of a training step."""
+"""The graph as an ONNX graph: for inference, for evaluation on data, or as the forward half of a training step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from onnx import GraphProto, TensorProto, ValueInfoProto
 
 from netdsl.ir import Graph, Node, Parameter, Value
 from netdsl.lower.builder import GraphBuilder
+from netdsl.lower.cuda import symmetric_transposed_convolutions
 from netdsl.lower.emit import Emitter
 from netdsl.lower.random import Uniform
 from netdsl.lower.sizes import Sizes
@@ -82,6 +83,8 @@ def lower_graph(graph: Graph, mode: Mode, *, batch: int | None = None, provider:
         if builder.value(value) != name:  # an input that is passed through, or a second name of one value
             emitter.alias(name, builder.value(value))
         _declare(proto.output.add(), name, value, batch, symbol)
+    if provider == "cuda":
+        symmetric_transposed_convolutions(proto)
     return Lowered(
         proto,
         {value.name: fed[value] for value in graph.inputs},

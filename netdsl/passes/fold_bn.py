@@ -1,0 +1,108 @@
+"""Fold batch normalisation into the layer before it, as inference knows the statistics beforehand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from netdsl.ir import Graph, Init, Node, Parameter, Value, verify
+from netdsl.ops import Args
+
+_LINEAR = ("conv", "deconv", "dense")
+
+
+def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, np.ndarray]]:
+    """Fold every `bn` that directly follows a convolution, transposed convolution or dense layer into that layer.
+
+    With the running mean m and variance v, bn is x * f + (bias - m * f), f = scale / sqrt(v + eps): f goes into the
+    weights of each output channel, the rest into the bias, which is created where the layer had none (Jacob et al.,
+    "Quantization and training of neural networks", CVPR 2018, section 3.2).
+
+    Before: `parameters` has every parameter of `graph.parameters()` by name. Folded is where nothing but the bn reads
+    the layer's output (no other node, no loss, and it is no output of the net), and where no other node has the
+    layer's weights or bias. Afterwards: the layer, under its own name, makes what the bn made; the outputs of the
+    inference network are equal up to rounding; all other nodes and values are the same objects. The new graph is for
+    inference: training it would train another network. Names of the net's body for values that are gone are gone.
+    """
+    nodes: list[Node | None] = list(graph.nodes)
+    values = dict(parameters)
+    uses, owners = _uses(graph), _owners(graph)
+    producers = {value: index for index, node in enumerate(graph.nodes) for value in node.outputs}
+    for index, bn in enumerate(graph.nodes):
+        if bn.op.name != "bn" or bn.inputs[0] not in producers:
+            continue
+        place = producers[bn.inputs[0]]
+        layer = nodes[place]
+        if layer is None or layer.op.name not in _LINEAR or uses[bn.inputs[0]] != 1:
+            continue
+        if any(owners[parameter] != 1 for parameter in layer.parameters.values()):
+            continue
+        bias = layer.parameters.get("bias") or _new_bias(layer, bn, values)
+        owners[bias] = 1
+        _fold_values(layer, bn, bias, values)
+        nodes[place] = replace(
+            layer, args=Args(layer.args, bias=True), outputs=bn.outputs,
+            parameters={"weight": layer.parameters["weight"], "bias": bias},
+        )  # fmt: skip
+        nodes[index] = None
+        producers[bn.output] = place
+    folded = _rebuilt(graph, tuple(node for node in nodes if node is not None))
+    return folded, {parameter.name: values[parameter.name] for parameter in folded.parameters()}
+
+
+def _uses(graph: Graph) -> Counter[Value]:
+    """How often each value is read, by nodes, as an output, by the loss and the metrics."""
+    uses = Counter(value for node in graph.nodes for value in node.inputs)
+    uses.update(graph.outputs.values())
+    if graph.training is not None:
+        uses.update(value for node in graph.training.nodes for value in node.inputs)
+        uses.update([graph.training.loss, *graph.training.metrics.values()])
+    return uses
+
+
+def _owners(graph: Graph) -> Counter[Parameter]:
+    """How many nodes have each parameter."""
+    training = graph.training.nodes if graph.training is not None else ()
+    return Counter(parameter for node in (*graph.nodes, *training) for parameter in node.parameters.values())
+
+
+def _new_bias(layer: Node, bn: Node, values: dict[str, np.ndarray]) -> Parameter:
+    weight = layer.parameters["weight"]
+    shape = bn.parameters["bias"].shape
+    name = weight.name.rpartition(".")[0] + ".bias"
+    assert name not in values, f"a parameter {name} besides {weight.name}"
+    values[name] = np.zeros(shape, np.float32)
+    return Parameter(name, shape, Init("zeros"), 1, 1, layer.span, weight.trainable)
+
+
+def _fold_values(layer: Node, bn: Node, bias: Parameter, values: dict[str, np.ndarray]) -> None:
+    """Put the bn's affine map into the layer's numbers; computed in float64."""
+    scale, shift, mean, var = (
+        values[bn.parameters[role].name].astype(np.float64) for role in ("scale", "bias", "running_mean", "running_var")
+    )
+    factor = scale / np.sqrt(var + bn.args.eps)
+    weight = layer.parameters["weight"]
+    values[weight.name] = _per_output(layer, values[weight.name], factor).astype(np.float32)
+    values[bias.name] = ((values[bias.name] - mean) * factor + shift).astype(np.float32)
+
+
+def _per_output(layer: Node, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """The weights times a factor `[outputs]` per output channel."""
+    if layer.op.name != "deconv":
+        return np.asarray(weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)))
+    # [inputs, outputs / groups, ...], the inputs in order of their groups
+    grouped = weight.reshape(layer.args.groups, -1, *weight.shape[1:])
+    factors = factor.reshape(layer.args.groups, 1, -1, *(1,) * (weight.ndim - 2))
+    return np.asarray((grouped * factors).reshape(weight.shape))
+
+
+def _rebuilt(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
+    known = set(graph.inputs).union(*(node.outputs for node in nodes))
+    if graph.training is not None:
+        known.update(*(node.outputs for node in graph.training.nodes))
+    folded = replace(graph, nodes=nodes, named={n: v for n, v in graph.named.items() if v in known})
+    verify(folded)
+    return folded
