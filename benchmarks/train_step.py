@@ -72,7 +72,9 @@ def compiled(case: str, device: str, threads: int, profile: str | None = None) -
     model = build_step(graph, batch=batch, provider=device)
     stepper = Stepper(model, choose_device(device, threads), seed=0, profile=profile)
     weights = initial_parameters(graph, 0)
-    stepper.load({name: model.state[name].pack(weights) for name in ("parameters", "statistics") if name in model.state})
+    stepper.load(
+        {name: model.state[name].pack(weights) for name in ("parameters", "statistics") if name in model.state}
+    )
     images, labels = twin.batch(graph, batch)
     count = 0
 
@@ -212,8 +214,8 @@ def machine(device: str, threads: int, tf32: bool) -> dict[str, Any]:
 
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        models = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-        cpu = models[0] if models else cpu
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
@@ -247,7 +249,9 @@ def table(report: dict[str, Any]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for case, names in report.get("not_on_device", {}).items():
-        lines.append(f"{case}: {len(names)} nodes did not run on the device" + (": " + ", ".join(names) if names else ""))
+        lines.append(
+            f"{case}: {len(names)} nodes did not run on the device" + (": " + ", ".join(names) if names else "")
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -260,7 +264,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long a round of a contender takes")
     parser.add_argument("--no-tf32", action="store_true", help="float32 products on CUDA in full precision")
-    parser.add_argument("--profile", choices=sorted(CASES), help="print where this case's step spends its time, and stop")
+    parser.add_argument(
+        "--profile", choices=sorted(CASES), help="print where this case's step spends its time, and stop"
+    )
     parser.add_argument("--output", type=Path, help="folder for the results (default: benchmarks/results)")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))

@@ -132,7 +132,8 @@ class Twin:
         return load_text(
             self.text
             + f"train {{\n target = {self.target}\n loss = cross_entropy(logits, label)\n"
-            + f" metrics = accuracy(logits, label)\n optimizer = {optimizer}\n batch = {batch}\n epochs = {epochs}\n}}\n"
+            + f" metrics = accuracy(logits, label)\n optimizer = {optimizer}\n"
+            + f" batch = {batch}\n epochs = {epochs}\n}}\n"
         )
 
     def batch(self, graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +163,9 @@ def names(graph: Graph, module: nn.Module) -> dict[str, str]:
 def load(module: nn.Module, graph: Graph, tensors: Mapping[str, np.ndarray]) -> None:
     """Give the module the weights."""
     pairs = names(graph, module)
-    module.load_state_dict({theirs: torch.from_numpy(tensors[ours].copy()) for ours, theirs in pairs.items()}, strict=False)
+    module.load_state_dict(
+        {theirs: torch.from_numpy(tensors[ours].copy()) for ours, theirs in pairs.items()}, strict=False
+    )
 
 
 def tensors_of(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:

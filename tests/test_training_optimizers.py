@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from netdsl.ir import Optimizer, Schedule
+from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
 from netdsl.training.optimizers import Tensors, append_update, slots_of
 from netdsl.training.schedules import rate_at
-from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
 from netdsl.training.writer import Writer
 
 _SIZE, _STEPS = 17, 6
@@ -53,7 +53,8 @@ def _run(optimizer: Optimizer, start: np.ndarray, gradients: np.ndarray, rates: 
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         feeds = {**state, "gradient": gradient, "lr": np.float32(rate), "step": np.int64(step)}
         wanted = {k: v for k, v in feeds.items() if k in {i.name for i in evaluator.proto_.graph.input}}
-        state = dict(zip(state, evaluator.run([f"next/{name}" for name in state], wanted), strict=True))
+        results: Any = evaluator.run([f"next/{name}" for name in state], wanted)
+        state = dict(zip(state, results, strict=True))
     return state["parameters"]
 
 
@@ -73,7 +74,9 @@ def _torch_steps(optimizer: torch.optim.Optimizer, weight: torch.Tensor, gradien
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("decay", [0.0, 1e-2])
-def test_sgd_at_a_constant_rate_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], momentum: float, decay: float) -> None:
+def test_sgd_at_a_constant_rate_is_pytorch_s(
+    problem: tuple[np.ndarray, np.ndarray], momentum: float, decay: float
+) -> None:
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     expected = _torch_steps(torch.optim.SGD([weight], lr=0.1, momentum=momentum, weight_decay=decay), weight, gradients)
@@ -94,7 +97,9 @@ def test_sgd_with_a_falling_rate_is_the_lecture_s_form(problem: tuple[np.ndarray
 
 @pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adam", 1e-2), ("adamw", 0.0), ("adamw", 1e-1)])
 @pytest.mark.parametrize("beta2", [0.999, 0.95])
-def test_adam_and_adamw_are_pytorch_s(problem: tuple[np.ndarray, np.ndarray], kind: str, decay: float, beta2: float) -> None:
+def test_adam_and_adamw_are_pytorch_s(
+    problem: tuple[np.ndarray, np.ndarray], kind: str, decay: float, beta2: float
+) -> None:
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     cls = torch.optim.Adam if kind == "adam" else torch.optim.AdamW

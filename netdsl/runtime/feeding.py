@@ -20,8 +20,8 @@ class Feed:
     """The samples of one part of a data set as batches for a net: `{name: array [n, ...]}` of its inputs and targets.
 
     Inputs of float type go through the pipeline: they are prepared, then augmented where that is asked for, so that a
-    shift counts in pixels of the net's input; what moves in is black. Label maps move with their images. Raises DataError where the samples do not fit the net
-    (E0806) or a label is out of range (E0607).
+    shift counts in pixels of the net's input; what moves in is black. Label maps move with their images. Raises
+    DataError where the samples do not fit the net (E0806) or a label is out of range (E0607).
     """
 
     def __init__(self, graph: Graph, samples: Samples, pipeline: Pipeline, *, where: str):
@@ -71,7 +71,7 @@ class Feed:
     def batches(
         self, order: np.ndarray, size: int, *, augment: tuple[int, int] | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The samples in the given order, `size` at a time (the last batch may be smaller), fetched ahead by a thread."""
+        """The samples in the given order, `size` at a time (the last batch may be smaller); a thread fetches ahead."""
         chunk = max(1, _CHUNK // size) * size
         starts = range(0, len(order), chunk)
         with ThreadPoolExecutor(1) as pool:
@@ -92,19 +92,22 @@ class _Plain:
         self.shape, self._array = array.shape[1:], array
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
-        return self._array[indices]
+        rows: np.ndarray = self._array[indices]
+        return rows
 
 
 def prepared_inputs(graph: Graph, arrays: Mapping[str, np.ndarray], pipeline: Pipeline) -> dict[str, Prepared | _Plain]:
     """The net's inputs behind the pipeline, by name."""
     return {
-        value.name: Prepared(arrays[value.name], pipeline) if value.type.dtype == "float32" else _Plain(arrays[value.name])
+        value.name: Prepared(arrays[value.name], pipeline)
+        if value.type.dtype == "float32"
+        else _Plain(arrays[value.name])
         for value in graph.inputs
     }
 
 
 def by_name(arrays: Arrays, values: tuple[Value, ...], where: str, role: str) -> dict[str, np.ndarray]:
-    """The arrays for the net's inputs (or targets). A single array is that of the only one. Raises DataError (E0806)."""
+    """The arrays for the net's inputs (or targets); a single array is for the only one. Raises DataError (E0806)."""
     if not isinstance(arrays, Mapping):
         if len(values) == 1:
             return {values[0].name: arrays}

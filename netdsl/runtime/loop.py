@@ -17,7 +17,7 @@ _SHUFFLE = 0x5348
 
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch sees the samples: a permutation, int64 `[count]`, a function of the arguments alone."""
+    """The order in which an epoch sees the samples: a permutation, int64 `[count]`, a function of the arguments."""
     high, low = philox(seed, np.arange(count), epoch, 0, _SHUFFLE)[:2].astype(np.uint64)
     return np.argsort(high << np.uint64(32) | low, kind="stable")
 

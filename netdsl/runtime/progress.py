@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Told by the trainer what happens. `due` is asked before every `step`, so that losses are read only to be shown."""
+    """Told by the trainer what happens. `due` is asked before every `step`: losses are read only to be shown."""
 
     def begin(self, epoch: int, epochs: int, step: int, steps: int) -> None:
         """An epoch (counted from 1) goes on from its `step`-th of `steps` steps."""
@@ -70,7 +70,9 @@ class Lines(Silence):
 
     def step(self, step: int, loss: float, metrics: Mapping[str, float], images_per_second: float) -> None:
         self._last = time.monotonic()
-        self.message(f"{self._place}, step {step}/{self._steps}, {_numbers(loss, metrics)}, {images_per_second:,.0f} images/s")
+        self.message(
+            f"{self._place}, step {step}/{self._steps}, {_numbers(loss, metrics)}, {images_per_second:,.0f} images/s"
+        )
 
     def end(self, record: EpochRecord) -> None:
         self._last = time.monotonic()
@@ -92,7 +94,8 @@ class Bars:
 
         self._console = Console(file=stream)
         self._bar = RichProgress(
-            TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
             TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self._console, transient=True,
         )  # fmt: skip
         self._task: TaskID | None = None

@@ -65,7 +65,8 @@ class Stepper:
 
     def totals(self) -> np.ndarray:
         """The sums over steps of the loss and of each metric, and the count of steps whose loss was finite."""
-        return self._state[self._turn]["totals"].numpy().copy()
+        totals: np.ndarray = self._state[self._turn]["totals"].numpy().copy()
+        return totals
 
     def loss(self) -> float:
         """The loss of the last batch."""
@@ -92,7 +93,11 @@ class Stepper:
                 continue
             dtype = np.int64 if value.type == "tensor(int64)" else np.float32
             array = np.zeros(value.shape, dtype)
-            if value.name in (self.model.rate, self.model.step, self.model.seed):  # scalars stay with the host, which plans by them
+            if value.name in (
+                self.model.rate,
+                self.model.step,
+                self.model.seed,
+            ):  # scalars stay with the host, which plans by them
                 self._scalars[value.name] = array
                 self._fed[value.name] = ort.OrtValue.ortvalue_from_numpy(array)
                 continue

@@ -42,12 +42,25 @@ def default_directory(graph: Graph) -> Path:
     return Path("runs") / graph.name
 
 
+def guard_directory(directory: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> None:
+    """Raise CheckpointError (E0707) where a new run would replace another, or a resume finds nothing to go on with."""
+    last = Path(directory) / LAST
+    if resume and not last.exists():
+        message, help = "there is no run to resume", "train without --resume, or name the run's folder with --out"
+    elif not resume and not overwrite and last.exists():
+        message = "there is a run in this folder already"
+        help = "go on with it by --resume, start anew by --overwrite, or name another folder with --out"
+    else:
+        return
+    raise CheckpointError(Diagnostic("E0707", message, helps=(help,), path=str(last)))
+
+
 class Trainer:
     """A run of training. `run` trains until the last epoch; `tensors` gives parameters and buffers as they are now.
 
     Every epoch sees the samples in an order of its own, in whole batches: the samples that do not fill one are left
-    out of this epoch, and others will be in the next. Validation sees every sample. The state after a number of steps is
-    a function of the file, the data and `seed`, on the same machine, versions and number of threads, no matter
+    out of this epoch, and others will be in the next. Validation sees every sample. The state after so many steps is a
+    function of the file, the data and `seed`, on the same machine, versions and number of threads, no matter
     how often the run was stopped and resumed.
     """
 
@@ -119,15 +132,21 @@ class Trainer:
         checkpoints.match(found.tensors, expected).require(path)
         slots = [name for name in state if name not in _TENSORS]
         if sorted(found.optimizer) != sorted(slots):
-            self._refuse(path, "it was trained with another optimizer", "train with the optimizer that it was trained with")
+            self._refuse(
+                path, "it was trained with another optimizer", "train with the optimizer that it was trained with"
+            )
         for slot in slots:
             checkpoints.match(found.optimizer[slot], {s.name: s.shape for s in state[slot].slots}).require(path)
         at = found.progress
         totals = np.array(at.running.get("totals", []), np.float32)
         if totals.shape != (self._stepper.model.totals_size,) or at.running.get("batch") != self.batch:
-            self._refuse(path, "it was trained with other metrics or another batch size", "use the file that it was trained with")
+            self._refuse(
+                path, "it was trained with other metrics or another batch size", "use the file that it was trained with"
+            )
         if at.position % self.batch or at.position // self.batch > self.steps_per_epoch or at.dataset != self.data.name:
-            self._refuse(path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on")
+            self._refuse(
+                path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on"
+            )
         self._warn_of_changes(at)
         self._load_tensors(found.tensors)
         self._stepper.load({slot: state[slot].pack(found.optimizer[slot]) for slot in slots} | {"totals": totals})
@@ -230,7 +249,10 @@ class Trainer:
         kept = "no checkpoint was written yet"
         if self.directory is not None and (self.directory / LAST).exists() and self.history.epochs:
             kept = f"{self.directory / LAST} holds the state after epoch {len(self.history.epochs)}"
-        helps = (f"use a lower learning rate, such as lr = {rate / 10:.2g}", "look for samples that are not scaled to a small range")
+        helps = (
+            f"use a lower learning rate, such as lr = {rate / 10:.2g}",
+            "look for samples that are not scaled to a small range",
+        )
         label = Label(self.training.span, "trained here")
         message = f"{what} at {place}, at a learning rate of {rate:.3g}"
         raise TrainingError(Diagnostic("E0802", message, (label,), (kept,), helps))
@@ -248,7 +270,10 @@ class Trainer:
         return checkpoints.Progress(
             net=self.graph.name,
             source_sha256=hashlib.sha256(self.graph.span.source.text.encode()).hexdigest(),
-            hyperparameters={k: v if isinstance(v, (int, float, str)) else str(v) for k, v in self.graph.hyperparameters.items()},
+            hyperparameters={
+                name: value if isinstance(value, (int, float, str)) else str(value)
+                for name, value in self.graph.hyperparameters.items()
+            },
             seed=self.seed,
             step=self._step,
             epoch=self._epoch,
@@ -274,7 +299,9 @@ class Trainer:
 
     def _warn_of_changes(self, at: checkpoints.Progress) -> None:
         now = self._environment()
-        changed = [f"{key} was {at.environment.get(key)}, is {now[key]}" for key in now if at.environment.get(key) != now[key]]
+        changed = [
+            f"{key} was {at.environment.get(key)}, is {now[key]}" for key in now if at.environment.get(key) != now[key]
+        ]
         if at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
             changed.append("the file was edited")
         if changed:
@@ -309,11 +336,3 @@ def _best(history: History) -> EpochRecord:
 
 def _rate(count: int, seconds: float) -> float:
     return count / seconds if seconds > 0 else 0.0
-
-
-def guard_directory(directory: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> None:
-    """Refuse to write over a run that is not to be resumed (CheckpointError, E0707)."""
-    last = Path(directory) / LAST
-    if last.exists() and not resume and not overwrite:
-        helps = ("--resume goes on with it, --out names another folder, --overwrite starts anew",)
-        raise CheckpointError(Diagnostic("E0707", "the folder has a run already", helps=helps, path=str(directory)))

@@ -8,9 +8,9 @@ The state is a few flat float32 vectors, read as `state/<name>` and written as `
     fixed              frozen weights and fixed codes; read only
     totals             sums over steps of the loss and of each metric, and the count of steps whose loss was finite
 
-A vector that would be empty is left out. Besides these the model reads the inputs and targets of the net, `lr` (float32
-scalar), `step` (int64 scalar, the count of steps before this one) and `seed` (int64 scalar), and writes the loss and the
-metrics of this batch. `Layout` says where each tensor lies in its vector.
+A vector that would be empty is left out. Besides these the model reads the inputs and targets of the net and three
+scalars, `lr` (float32), `step` (int64, the count of steps before this one) and `seed` (int64), and writes the loss and
+the metrics of this batch. `Layout` says where each tensor lies in its vector.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Provider = Literal["cpu", "cuda"]
 class StepModel:
     """A training step. `state` maps each vector's name to its layout, `totals` (`totals_size` floats) excepted.
 
-    `written` are the vectors that a step replaces, `totals` excepted. The other fields name the model's inputs (`inputs`
-    and `targets` by their names in the file) and outputs.
+    `written` are the vectors that a step replaces, `totals` excepted. The other fields name the model's inputs
+    (`inputs` and `targets` by their names in the file) and outputs.
     """
 
     model: onnx.ModelProto
@@ -74,10 +74,10 @@ class EvaluationModel:
 def build_step(
     graph: Graph, *, batch: int, sizes: Mapping[str, int] | None = None, provider: Provider = "cpu"
 ) -> StepModel:
-    """The training step of a net for batches of `batch` samples, all its symbolic sizes fixed: `sizes`, else the defaults.
+    """The training step of a net for batches of `batch` samples.
 
-    Raises TrainingError if the net has no `train` block (E0803) or nothing to train (E0805), or naming every operator
-    without a gradient (E0801).
+    All symbolic sizes are fixed, at `sizes` or else at their defaults. Raises TrainingError if the net has no `train`
+    block (E0803) or nothing to train (E0805), or naming every operator without a gradient (E0801).
     """
     training = training_of(graph)
     lowered = lower_graph(graph, "training", batch=batch, provider=provider)
@@ -156,13 +156,13 @@ def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, La
         message = f"there is nothing to train in `{graph.name}`: the loss depends on no trainable parameter"
         raise TrainingError(Diagnostic("E0805", message, (Label(training.span, "trained here"),)))
     state = {"parameters": Layout.of(learned)}
-    state |= {slot: state["parameters"] for slot in slots_of(training.optimizer)}
+    state |= dict.fromkeys(slots_of(training.optimizer), state["parameters"])
     others: dict[str, Iterable[Parameter]] = {"statistics": lowered.updates, "fixed": fixed}
     return state | {name: Layout.of(members) for name, members in others.items() if members}
 
 
 def reaching(nodes: Sequence[onnx.NodeProto], targets: Iterable[str]) -> set[str]:
-    """All tensors from which one of the targets is computed, the targets included. The nodes are in topological order."""
+    """All tensors that one of the targets is computed from, targets included. Nodes are in topological order."""
     found = set(targets)
     for node in reversed(nodes):
         if any(output in found for output in node.output):
@@ -218,7 +218,9 @@ def _fix_inputs(w: Writer, graph: Graph, batch: int, sizes: Mapping[str, int]) -
     values = (*graph.inputs, *(target.value for target in graph.training.targets))
     for info, value in zip(w.graph.input, values, strict=False):
         dims = [dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape]
-        for place, dim in zip(info.type.tensor_type.shape.dim, [batch, *dims] if value.type.batched else dims, strict=True):
+        for place, dim in zip(
+            info.type.tensor_type.shape.dim, [batch, *dims] if value.type.batched else dims, strict=True
+        ):
             place.dim_value = dim
 
 
