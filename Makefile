@@ -17,7 +17,7 @@ endif
 demo: $(VENV)/.installed
 	$(BIN)/netdsl analyze examples/lenet5.net
 	$(BIN)/netdsl train examples/lenet5.net --data digits --epochs 30 --out runs/demo --overwrite
-	$(BIN)/netdsl run runs/demo/last.safetensors --data digits --limit 10
+	$(BIN)/netdsl run examples/lenet5.net examples/digits/*.png --weights runs/demo/last.safetensors
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from netdsl.runtime.data import Data
     from netdsl.runtime.history import History
+    from netdsl.runtime.predict import Predictions, Predictor
     from netdsl.runtime.progress import Progress
     from netdsl.runtime.trainer import Trainer
 
@@ -49,6 +50,7 @@ class Net:
         check_expectations(elaboration)
         self.graph: Graph = elaboration.graph
         self._parameters: dict[str, np.ndarray] | None = None
+        self._classes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{v.name}{[str(d) if not isinstance(d, int) else d for d in v.shape]}" for v in self.graph.inputs)
@@ -127,8 +129,28 @@ class Net:
         trainer = self.trainer(data, **options)
         history = trainer.run()
         self._parameters = trainer.tensors()
-        self._pipeline, self._classes = trainer.pipeline, trainer.data.classes
+        self._classes = trainer.data.classes
         return history
+
+    def predictor(
+        self, weights: str | PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None
+    ) -> Predictor:
+        """The net ready to predict: with a checkpoint's weights and input pipeline, else with its own."""
+        from netdsl.runtime.predict import Predictor
+
+        if weights is not None:
+            return Predictor.from_checkpoint(self.graph, weights, device=device, threads=threads)
+        return Predictor(self.graph, self.parameters(), classes=self._classes, device=device, threads=threads)
+
+    def predict(self, inputs: np.ndarray | dict[str, np.ndarray]) -> Predictions:
+        """Predict on samples `[n, ...]` as they come from a file; the train block's `prepare` is applied to them."""
+        return self.predictor().predict(inputs)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the weights and buffers as a safetensors file. Raises CheckpointError where that fails."""
+        from netdsl.runtime.checkpoint import Checkpoint, save
+
+        save(path, Checkpoint(self.parameters()))
 
     def _weights(self, weights: Any, seed: int) -> dict[str, np.ndarray]:
         if weights is None:

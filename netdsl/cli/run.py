@@ -23,12 +23,13 @@ def run(
     threads: int | None,
 ) -> None:  # fmt: skip
     """Predict with a trained checkpoint on images, folders of images, IDX or .npz files."""
-    from netdsl.runtime.predict import describe_predictions
-
     from netdsl.api import Net
+    from netdsl.runtime.predict import describe_predictions
+    from netdsl.runtime.trainer import BEST, default_directory
 
     loaded = Net(elaborated(net, settings))
-    predictor = loaded.predictor(weights, device=device, threads=threads)
+    checkpoint = weights or default_directory(loaded.graph) / BEST
+    predictor = loaded.predictor(checkpoint, device=device, threads=threads)
     predictions = predictor.predict_files(inputs)
     if as_json:
         print_json(predictions.to_dict())
