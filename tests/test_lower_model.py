@@ -193,6 +193,18 @@ def test_no_such_folder(graph: Graph, tmp_path: Path) -> None:
         write_model(compile_model(graph, initial_parameters(graph, 0)), tmp_path / "missing" / "small.onnx")
 
 
+def test_other_places(graph: Graph, tmp_path: Path) -> None:
+    """A folder is refused; a link is followed; a device is written to and stays one."""
+    model = compile_model(graph, initial_parameters(graph, 0))
+    with pytest.raises(NetError, match="folder"):
+        write_model(model, tmp_path)
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "real.onnx")
+    write_model(model, tmp_path / "link.onnx")
+    assert (tmp_path / "link.onnx").is_symlink() and onnx.load(tmp_path / "real.onnx") == model
+    write_model(model, os.devnull)
+    assert not os.path.isfile(os.devnull)
+
+
 def test_weights_that_do_not_fit(graph: Graph) -> None:
     values = initial_parameters(graph, 0)
     fitted = fit_weights(graph, {**values, "aux.weight": np.zeros(3)}, "run.safetensors")

@@ -24,36 +24,41 @@ def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int =
     Raises NetError where a file cannot be written (no such folder, no permission, no space): then nothing new is left
     behind, and a model that was there before is as it was.
     """
-    target = Path(path)
-    temporaries: list[str] = []
+    target = Path(os.path.realpath(path))
+    data = target.with_name(target.name + ".data")
+    drafts: dict[str, Path] = {}
     try:
         if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > limit:
-            data = target.with_name(target.name + ".data")
             model, pieces = _externalised(model, data.name)
-            temporaries.append(_write_temporary(data, pieces))
-        temporaries.append(_write_temporary(target, [model.SerializeToString()]))
-        for temporary, final in zip(temporaries, [target] if len(temporaries) == 1 else [data, target], strict=True):
-            os.replace(temporary, final)
+            drafts[_drafted(data, pieces)] = data
+        content = model.SerializeToString()
+        if target.exists() and not target.is_file():  # a device, a pipe; or a folder, which cannot be opened
+            target.write_bytes(content)
+        else:
+            drafts[_drafted(target, [content])] = target
+        for draft, final in drafts.items():
+            os.replace(draft, final)
     except OSError as error:
         raise NetError(_unwritable(target, error)) from error
     finally:
-        for temporary in temporaries:
+        for draft in drafts:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(draft)
 
 
-def _write_temporary(target: Path, pieces: Iterable[bytes]) -> str:
+def _drafted(target: Path, pieces: Iterable[bytes]) -> str:
     """Write and sync a file beside the target; return its path. Leaves none where that fails."""
-    handle, path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    handle, path = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
     try:
         with open(handle, "wb") as file:
-            file.writelines(pieces)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0o022)
         os.umask(mask)
         os.chmod(path, 0o666 & ~mask)  # mkstemp keeps others out
-    except OSError:
+    except BaseException:
         os.unlink(path)
         raise
     return path
