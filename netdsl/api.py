@@ -147,10 +147,16 @@ class Net:
         return self.predictor().predict(inputs)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the weights and buffers as a safetensors file. Raises CheckpointError where that fails."""
-        from netdsl.runtime.checkpoint import Checkpoint, save
+        """Write the weights and buffers as a safetensors file that `netdsl run` and `compile --weights` take.
 
-        save(path, Checkpoint(self.parameters()))
+        Raises CheckpointError where it cannot be written.
+        """
+        from netdsl.runtime.checkpoint import Checkpoint, Progress, save
+        from netdsl.runtime.transforms import Pipeline
+
+        prepare = Pipeline(self.graph.training.prepare if self.graph.training is not None else ()).to_json()
+        classes = None if self._classes is None else list(self._classes)
+        save(path, Checkpoint(self.parameters(), progress=Progress(net=self.graph.name, prepare=prepare, classes=classes)))
 
     def _weights(self, weights: Any, seed: int) -> dict[str, np.ndarray]:
         if weights is None:

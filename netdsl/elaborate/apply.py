@@ -158,7 +158,7 @@ class Applier:
         op = layer.op
         if op.style != "layer":
             raise self.context.error("E0207", f"`{op.name}` is a function of tensors, not a layer", layer.span, place,
-                                     helps=(f"write `{op.name}({', '.join(lb.strip('`') for lb in labels)})`",))  # fmt: skip
+                                     helps=(f"write `{op.name}(a, b)`, with the tensors in parentheses",))  # fmt: skip
         return self.operator(op, layer.positional, layer.named, inputs, labels, layer.span, place, name)
 
     def operator(

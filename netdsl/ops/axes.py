@@ -33,16 +33,21 @@ def difference(rank: int, axis: int, a: Dim, b: Dim) -> str:
     return f"{words[axis]}s {show_size(a)} and {show_size(b)} differ"
 
 
+def _written(label: str, otherwise: str) -> str:
+    """A label as code, or a stand-in where it is a description."""
+    return label.strip("`") if label.startswith("`") else otherwise
+
+
 def reconcile(site: Site, first: int, second: int, axis: int) -> tuple[str, ...]:
     """Ways out where two inputs differ along an axis."""
     a, b = (int(site.inputs[i].shape[axis]) for i in (first, second))
     large, small = (first, second) if a > b else (second, first)
-    names = [site.labels[i].strip("`") for i in (large, small)]
+    names = [_written(site.labels[i], word) for i, word in ((large, "larger"), (small, "smaller"))]
     if axis == 0:
         return (f"`-> conv({max(a, b)}, 1)` brings {site.labels[small]} to {max(a, b)} channels",)
     helps = [f"crop the larger, `({names[0]}, {names[1]}) -> crop_like`, or enlarge the smaller with `pad`"]
     if max(a, b) % min(a, b) == 0:
         helps.append(f"`upsample({max(a, b) // min(a, b)})` brings {site.labels[small]} to {max(a, b)}")
     elif abs(a - b) == 1:
-        helps.append("an odd size was halved on the way: use an input size divisible by all the strides")
+        helps.append("where an odd size was halved on the way, use an input size that all the strides divide")
     return tuple(helps)
