@@ -97,7 +97,7 @@ def applications(draw: st.DrawFn) -> tuple[str, Args, tuple[Value, ...]]:
     return op.name, args, tuple(inputs)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(applications())
 def test_rejects_or_infers(application: tuple[str, Args, tuple[Value, ...]]) -> None:
     """Never a Python error, from whatever passes the kinds; shapes are positive, costs and reaches can be asked."""
