@@ -11,20 +11,36 @@ from netdsl.report.record import Layer, ReceptiveField, Report, Tensor, Totals, 
 
 def analyze(graph: Graph) -> Report:
     """All figures of the graph, per layer and in total. Linear in the number of nodes."""
-    facts = Facts(graph)
+    facts, tensor = Facts(graph), _Tensors()
     totals = Totals(
         facts.params, facts.trainable_params, facts.buffers, facts.macs, facts.flops, facts.activation_memory,
         facts.peak_memory, facts.depth,
     )  # fmt: skip
     return Report(
         graph.name, graph.path, graph.hyperparameters,
-        tuple(_tensor(value, value.name) for value in graph.inputs),
-        tuple(_tensor(value, name) for name, value in graph.outputs.items()),
-        totals, _layers(graph, facts), statements(graph), _training_only(graph),
+        tuple(map(tensor, graph.inputs)),
+        tuple(tensor(value)._replace(name=name) for name, value in graph.outputs.items()),
+        totals, _layers(graph, facts, tensor), statements(graph), _training_only(graph),
     )  # fmt: skip
 
 
-def _layers(graph: Graph, facts: Facts) -> tuple[Layer, ...]:
+class _Tensors:
+    """Values as records. Layers pass shapes on, and evaluating symbolic sizes costs most: each shape is done once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[tuple[int, ...], tuple[int | str, ...] | None]] = {}
+
+    def __call__(self, value: Value) -> Tensor:
+        shape = value.shape
+        known = self._known.get(id(shape))  # the graph keeps its shapes alive
+        if known is None:
+            written = tuple(str(dim) if isinstance(dim, Size) else dim for dim in shape)
+            known = tuple(map(int, shape)), None if written == shape else written
+            self._known[id(shape)] = known
+        return Tensor(value.name, known[0], value.type.dtype, known[1])
+
+
+def _layers(graph: Graph, facts: Facts, tensor: _Tensors) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     owner: dict[Parameter, str] = {}
     summaries: dict[Field | None, ReceptiveField | None] = {}
@@ -40,19 +56,12 @@ def _layers(graph: Graph, facts: Facts) -> tuple[Layer, ...]:
         file = node.span.source.path
         layers.append(
             Layer(
-                node.name, node.op.name, node.block, _tensor(node.output, node.output.name), params, macs, flops,
+                node.name, node.op.name, node.block, tensor(node.output), params, macs, flops,
                 node.span.line, fields, None if file == graph.path else file, shared,
-                *(tuple(_tensor(v, v.name) for v in values) if len(values) > 1 else ()
-                  for values in (node.inputs, node.outputs)),
+                *(tuple(map(tensor, values)) if len(values) > 1 else () for values in (node.inputs, node.outputs)),
             )
         )  # fmt: skip
     return tuple(layers)
-
-
-def _tensor(value: Value, name: str) -> Tensor:
-    shape = value.shape
-    written = tuple(str(dim) if isinstance(dim, Size) else dim for dim in shape)
-    return Tensor(name, tuple(map(int, shape)), value.type.dtype, None if written == shape else written)
 
 
 def _training_only(graph: Graph) -> TrainingOnly | None:

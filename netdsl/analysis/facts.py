@@ -6,6 +6,7 @@ from functools import cached_property
 
 from netdsl.analysis.receptive import Fields, fields_of, summary
 from netdsl.ir import Graph, Parameter, Value
+from netdsl.ops import elements
 from netdsl.report.record import ReceptiveField
 
 _BYTES = {"float32": 4, "int64": 8, "bool": 1}
@@ -62,9 +63,15 @@ class Facts:
         return max((reached.get(value, 0) for value in self.graph.outputs.values()), default=0)
 
     @cached_property
+    def bytes_of(self) -> dict[Value, int]:
+        """The size of every tensor."""
+        tensors = (*self.graph.inputs, *(value for node in self.graph.nodes for value in node.outputs))
+        return {value: _BYTES[value.type.dtype] * elements(value.shape) for value in tensors}
+
+    @cached_property
     def activation_memory(self) -> int:
         """Bytes of the outputs of all operators."""
-        return sum(_bytes(value) for node in self.graph.nodes for value in node.outputs)
+        return sum(self.bytes_of[value] for node in self.graph.nodes for value in node.outputs)
 
     @cached_property
     def peak_memory(self) -> int:
@@ -75,11 +82,11 @@ class Facts:
         for i, node in enumerate(self.graph.nodes):
             last.update(dict.fromkeys((*node.outputs, *node.inputs), i))
         last.update(dict.fromkeys(self.graph.outputs.values(), len(self.graph.nodes)))
-        peak = alive = sum(_bytes(value) for value in self.graph.inputs)
+        peak = alive = sum(self.bytes_of[value] for value in self.graph.inputs)
         for i, node in enumerate(self.graph.nodes):
-            alive += sum(_bytes(value) for value in node.outputs)
+            alive += sum(self.bytes_of[value] for value in node.outputs)
             peak = max(peak, alive)
-            alive -= sum(_bytes(value) for value in {*node.inputs, *node.outputs} if last[value] == i)
+            alive -= sum(self.bytes_of[value] for value in {*node.inputs, *node.outputs} if last[value] == i)
         return peak
 
     @cached_property
@@ -118,10 +125,3 @@ class Facts:
         if not nodes:
             return None
         return sum(p.count for p in {p for node in nodes for p in node.parameters.values()} if not p.buffer)
-
-
-def _bytes(value: Value) -> int:
-    total = _BYTES[value.type.dtype]
-    for dim in value.shape:
-        total *= int(dim)
-    return total

@@ -9,9 +9,9 @@ sees 188 to 204 pixels, a line that bounds all phases at once gives 215.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
+from typing import NamedTuple
 
 from netdsl.ir import Node, Shape, Value
 from netdsl.ops.reach import UNSEEN, Reach
@@ -21,8 +21,7 @@ from netdsl.report.record import ReceptiveField
 MOST_PHASES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(NamedTuple):
     """What the outputs see along one axis: `lo` and `hi` for the outputs of one period, `shift` (> 0) from one period
     to the next. An output that sees nothing (between the taps of a transposed convolution whose kernel is shorter than
     its stride) has the `lo` of the next output and the `hi` of the one before, which is never the largest extent.
@@ -45,8 +44,7 @@ class Track:
         return self.hi[phase] + periods * self.shift
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """What a tensor sees of one network input: a track per spatial axis. Where paths whose centres or strides
     differ met on the way, `paths` names the first two.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
@@ -18,12 +17,12 @@ def to_dict(report: Report) -> dict[str, Any]:
         "hyperparameters": {name: _plain(value) for name, value in report.hyperparameters.items()},
         "inputs": [_tensor(tensor) for tensor in report.inputs],
         "outputs": [_tensor(tensor) for tensor in report.outputs],
-        "totals": asdict(report.totals),
+        "totals": report.totals._asdict(),
         "layers": [_layer(layer, several) for layer in report.layers],
         "constraints": list(report.constraints),
     }
     if report.training_only is not None:
-        result["training_only"] = asdict(report.training_only)
+        result["training_only"] = report.training_only._asdict()
     return result
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 from netdsl.report.record import Layer, ReceptiveField, Tensor
 
@@ -12,8 +12,7 @@ from netdsl.report.record import Layer, ReceptiveField, Tensor
 SCREEN = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One or more layers; `last` is where they end, `count` how many like units stand in a row."""
 
     name: str
@@ -55,8 +54,8 @@ def _counted(rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         if result and result[-1].unit == row.unit:
             before = result[-1]
-            result[-1] = replace(
-                row, name=before.name, params=before.params + row.params, macs=before.macs + row.macs,
+            result[-1] = row._replace(
+                name=before.name, params=before.params + row.params, macs=before.macs + row.macs,
                 flops=before.flops + row.flops, count=before.count + 1,
             )  # fmt: skip
         else:

@@ -1,15 +1,17 @@
-"""The records of a report. They are plain data; `analysis` fills them in."""
+"""The records of a report. They are plain data; `analysis` fills them in.
+
+Named tuples, because a dataclass takes a millisecond to define and eight times as long to make, and `netdsl analyze` is
+to answer at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor: its shape without batch at the default sizes, and as written where a size is symbolic (else None)."""
 
     name: str
@@ -18,8 +20,7 @@ class Tensor:
     symbolic_shape: tuple[int | str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReceptiveField:
+class ReceptiveField(NamedTuple):
     """Per spatial axis: the extent in input pixels, the input pixels between neighbouring outputs, and the first input
     pixel that output 0 sees (negative inside padding). `aligned` is false where paths met whose centres or
     strides differ; `paths` names the first two tensors that did.
@@ -32,8 +33,7 @@ class ReceptiveField:
     paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One application of an operator; counts are per sample.
 
     `params` are those first used here; where another layer used them before, `shared` names it. `fields` has the
@@ -55,8 +55,7 @@ class Layer:
     outputs: tuple[Tensor, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over the inference network; see `CONVENTIONS`."""
 
     params: int
@@ -69,8 +68,7 @@ class Totals:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingOnly:
+class TrainingOnly(NamedTuple):
     """What the train block adds to the network: auxiliary heads, loss and metrics."""
 
     params: int
@@ -78,8 +76,7 @@ class TrainingOnly:
     flops: int
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """All that `netdsl analyze` says about a net. Prints as the table; `to_dict` is the stable JSON."""
 
     net: str
