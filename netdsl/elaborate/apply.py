@@ -233,6 +233,8 @@ class Applier:
     def checked(self, argument: Any, value: Any, span: Span, place: Place | None) -> Any:
         """The value as the argument's kind takes it; a symbolic size is fixed."""
         context = self.context
+        if argument.kind.accepts(value):
+            return value
         if isinstance(value, Size):
             value = context.fix(value, f"`{argument.name}` is a number", span)
         elif isinstance(value, (list, tuple, range)):

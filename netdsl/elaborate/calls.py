@@ -80,7 +80,8 @@ class Calls:
         for argument in node.arguments:
             value = self.expressions.evaluate(argument, scope)
             many = value.ordered() if isinstance(value, Family) else value
-            if isinstance(many, (list, tuple, range)):
+            # only a function of any number of tensors takes a list for several; elsewhere it is an argument
+            if op.arity[1] is None and isinstance(many, (list, tuple, range)):
                 text = self.expressions.label(argument, scope)
                 values += many
                 labels += [f"item {i} of {text}" for i in range(len(many))]
