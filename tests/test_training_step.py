@@ -84,7 +84,7 @@ def test_training_follows_pytorch(name: str, optimizer: str, batch: int, make: M
             group["lr"] = rate
         theirs.zero_grad()
         loss = functional.cross_entropy(module(torch.from_numpy(images)), torch.from_numpy(labels))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         theirs.step()
         assert stepper.loss() == pytest.approx(loss.item(), rel=1e-4)
     found, expected = _tensors(model, stepper), tensors_of(module, graph)

@@ -96,7 +96,7 @@ class Bars:
         self._bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self._console, transient=True,
+            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self._console, transient=True, auto_refresh=False,
         )  # fmt: skip
         self._task: TaskID | None = None
         self._last = 0.0
@@ -122,7 +122,7 @@ class Bars:
         done = self._before + step
         seconds = (self._last - self._started) / max(1, done - self._first) * (self._total - done)
         numbers = f"{_numbers(loss, metrics)}, {images_per_second:,.0f} images/s"
-        self._bar.update(self._task, completed=step, numbers=numbers, left=f"{_duration(seconds)} left")
+        self._bar.update(self._task, completed=step, numbers=numbers, left=f"{_duration(seconds)} left", refresh=True)
 
     def end(self, record: EpochRecord) -> None:
         self.message(describe(record))

@@ -1,0 +1,255 @@
+"""The trainer: exact resumes, clean stops, divergence, validation, and what does not fit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from netdsl.diagnostics import CheckpointError, DataError, TrainingError
+from netdsl.elaborate import load_text
+from netdsl.ir import Graph
+from netdsl.runtime import checkpoint
+from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.loop import order
+from netdsl.runtime.progress import Silence
+from netdsl.runtime.trainer import BEST, LAST, Trainer, guard_directory
+
+TEXT = """
+net small : image[1, 12, 12] -> logits {
+    x = image -> conv(4, 3) -> bn -> relu -> max_pool(2) -> dropout(0.3) -> conv(6, 3, stride = 2) -> bn -> relu
+    logits = x -> flatten -> dropout -> dense(3)
+}
+train small {
+    target    = class(label)
+    loss      = cross_entropy(logits, label)
+    metrics   = accuracy(logits, label)
+    optimizer = OPTIMIZER
+    batch     = 8
+    epochs    = 3
+    prepare   = [scale(1 / 255), normalize(mean = 0.5, std = 0.25)]
+    augment   = [shift(2), flip]
+}
+"""
+SGD = "sgd(lr = cosine(0.1), momentum = 0.9, weight_decay = 1e-3)"
+
+
+def graph_of(optimizer: str = SGD) -> Graph:
+    return load_text(TEXT.replace("OPTIMIZER", optimizer))
+
+
+def samples(count: int, seed: int, size: int = 12) -> Samples:
+    """Bright rows at one of three heights, in noise."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, count)
+    images = generator.integers(0, 120, (count, 1, size, size), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[0, 1 + 4 * label : 3 + 4 * label] += 120
+    return Samples(images, labels)
+
+
+DATA = Data(samples(61, 0), samples(21, 1), "rows", "drawn apart")
+
+
+class StopAt(Silence):
+    """Presses Ctrl-C after so many steps."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+        self.messages: list[str] = []
+
+    def due(self) -> bool:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def trainer(folder: Path, optimizer: str = SGD, progress: Silence | None = None, seed: int = 5) -> Trainer:
+    return Trainer(graph_of(optimizer), DATA, directory=folder, device="cpu", threads=1, seed=seed, progress=progress)
+
+
+def contents(path: Path) -> tuple[dict[str, bytes], dict[str, dict[str, bytes]]]:
+    found = checkpoint.load(path)
+    slots = {slot: {k: v.tobytes() for k, v in state.items()} for slot, state in found.optimizer.items()}
+    return {k: v.tobytes() for k, v in found.tensors.items()}, slots
+
+
+@pytest.mark.parametrize("optimizer", [SGD, "adam(lr = 0.01)"])
+@pytest.mark.parametrize("stops", [[3], [7], [10, 2, 1], [20]])
+def test_a_stopped_and_resumed_run_is_the_straight_run_bit_for_bit(
+    tmp_path: Path, optimizer: str, stops: list[int]
+) -> None:
+    straight = trainer(tmp_path / "straight", optimizer)
+    history = straight.run()
+    assert [record.epoch for record in history.epochs] == [1, 2, 3]
+
+    stopped = trainer(tmp_path / "stopped", optimizer, StopAt(stops[0]))
+    assert stopped.run().stopped
+    for steps in [*stops[1:], 0]:
+        stopped = trainer(tmp_path / "stopped", optimizer, StopAt(steps), seed=99)  # the checkpoint's seed counts
+        stopped.resume()
+        assert stopped.run().stopped == (steps > 0)
+    assert contents(tmp_path / "stopped" / LAST) == contents(tmp_path / "straight" / LAST)
+    assert contents(tmp_path / "stopped" / BEST) == contents(tmp_path / "straight" / BEST)
+    for ours, theirs in zip(stopped.history.epochs, history.epochs, strict=True):
+        assert (ours.loss, ours.metrics, ours.validation_loss, ours.validation_metrics, ours.lr) == (
+            theirs.loss, theirs.metrics, theirs.validation_loss, theirs.validation_metrics, theirs.lr
+        )  # fmt: skip
+
+
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    progress = StopAt(4)
+    before = signal.getsignal(signal.SIGINT)
+    assert trainer(tmp_path, progress=progress).run().stopped
+    assert signal.getsignal(signal.SIGINT) is before
+    found = checkpoint.load(tmp_path / LAST).progress
+    assert (found.epoch, found.step, found.position) == (0, 4, 32)
+    assert any("step 4 of 7" in text and "--resume" in text for text in progress.messages)
+
+
+def test_a_resumed_run_can_be_given_more_epochs(tmp_path: Path) -> None:
+    first = Trainer(graph_of("sgd(lr = 0.1)"), DATA, directory=tmp_path, device="cpu", threads=1, epochs=1)
+    first.run()
+    more = Trainer(graph_of("sgd(lr = 0.1)"), DATA, directory=tmp_path, device="cpu", threads=1, epochs=2)
+    more.resume()
+    assert [record.epoch for record in more.run().epochs] == [1, 2]
+
+
+def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    run = Trainer(graph_of(), DATA, directory=tmp_path, device="cpu", threads=1, epochs=12)
+    history = run.run()
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    best = max(history.epochs, key=lambda record: record.validation_metrics["accuracy"])
+    assert best.validation_metrics["accuracy"] > 0.8
+    assert checkpoint.load(tmp_path / BEST).progress.epoch == best.epoch
+
+
+def test_validation_counts_every_sample_once(tmp_path: Path) -> None:
+    run = Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, epochs=1)
+    record = run.run().epochs[0]
+    logits = _logits(run.tensors(), torch.from_numpy(DATA.validation.inputs / np.float32(255)))  # type: ignore[operator]
+    labels = torch.from_numpy(DATA.validation.targets)
+    assert record.validation_loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-4)
+    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    assert record.validation_metrics["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def _logits(tensors: Mapping[str, np.ndarray], images: torch.Tensor) -> torch.Tensor:
+    t = [torch.from_numpy(value) for value in tensors.values()]
+    by = dict(zip(tensors, t, strict=True))
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, var = by[f"{name}.running_mean"], by[f"{name}.running_var"]
+        return functional.relu(functional.batch_norm(x, mean, var, by[f"{name}.scale"], by[f"{name}.bias"]))
+
+    x = functional.conv2d((images - 0.5) / 0.25, by["conv.weight"], by["conv.bias"], padding=1)
+    x = functional.max_pool2d(norm(x, "bn"), 2)
+    x = norm(functional.conv2d(x, by["conv.1.weight"], by["conv.1.bias"], stride=2, padding=1), "bn.1")
+    return functional.linear(x.flatten(1), by["dense.weight"], by["dense.bias"])
+
+
+def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "sgd(lr = step(0.01, at = [1], factor = 1e30))")
+    with pytest.raises(TrainingError) as caught:
+        run.run()
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E0802"
+    assert "of epoch 2" in diagnostic.message and "learning rate of 1e+28" in diagnostic.message
+    assert "after epoch 1" in diagnostic.notes[0] and diagnostic.helps
+    found = checkpoint.load(tmp_path / LAST)
+    assert found.progress.epoch == 1
+    assert all(np.isfinite(tensor).all() for tensor in found.tensors.values())
+
+
+def test_a_nan_at_the_very_start_is_told_too(tmp_path: Path) -> None:
+    weights = {"dense.bias": np.full(3, np.nan, np.float32)}
+    run = Trainer(graph_of(), DATA, directory=tmp_path, device="cpu", threads=1, weights=weights)
+    with pytest.raises(TrainingError, match="step 1 of epoch 1"):
+        run.run()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_labels_out_of_range_are_found_before_training() -> None:
+    bad = samples(20, 2)
+    assert isinstance(bad.targets, np.ndarray)
+    bad.targets[13] = 3
+    with pytest.raises(DataError, match="sample 13") as caught:
+        Trainer(graph_of(), Data(bad, DATA.validation, "bad", ""), directory=None, device="cpu")
+    assert caught.value.diagnostics[0].code == "E0607"
+
+
+def test_samples_of_another_shape_are_refused_with_a_way_out() -> None:
+    data = Data(samples(20, 2, size=14), DATA.validation, "bad", "")
+    with pytest.raises(DataError) as caught:
+        Trainer(graph_of(), data, directory=None, device="cpu")
+    assert caught.value.diagnostics[0].code == "E0806"
+    assert any("resize(12, 12)" in text for text in caught.value.diagnostics[0].helps)
+
+
+def test_fewer_samples_than_a_batch_make_one_batch() -> None:
+    run = Trainer(graph_of(), Data(samples(5, 2), DATA.validation, "few", ""), directory=None, device="cpu", threads=1)
+    assert (run.batch, run.steps_per_epoch) == (5, 1)
+    assert len(run.run().epochs) == 3
+
+
+def test_a_resume_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    trainer(tmp_path, progress=StopAt(2)).run()
+    with pytest.raises(CheckpointError) as caught:
+        trainer(tmp_path, "adam(lr = 0.1)").resume()
+    assert caught.value.diagnostics[0].code == "E0706"
+    other = Trainer(graph_of(), Data(DATA.train, DATA.validation, "others", ""), directory=tmp_path, device="cpu")
+    with pytest.raises(CheckpointError):
+        other.resume()
+    changed = load_text(TEXT.replace("OPTIMIZER", SGD).replace("conv(4, 3)", "conv(5, 3)"))
+    with pytest.raises(CheckpointError):
+        Trainer(changed, DATA, directory=tmp_path, device="cpu").resume()
+
+
+def test_runs_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        guard_directory(tmp_path, resume=True, overwrite=False)
+    guard_directory(tmp_path, resume=False, overwrite=False)
+    trainer(tmp_path, progress=StopAt(1)).run()
+    with pytest.raises(CheckpointError):
+        guard_directory(tmp_path, resume=False, overwrite=False)
+    guard_directory(tmp_path, resume=True, overwrite=False)
+    guard_directory(tmp_path, resume=False, overwrite=True)
+
+
+def test_the_order_is_a_permutation_of_its_own_in_every_epoch() -> None:
+    orders = [order(seed, epoch, 500) for seed in (0, 1) for epoch in (0, 1)]
+    for found in orders:
+        assert sorted(found) == list(range(500))
+    assert len({found.tobytes() for found in orders}) == 4
+    assert np.array_equal(order(1, 1, 500), orders[3])
+
+
+SEGMENT = """
+net masks : image[1, H = 8, W = 8] -> scores { scores = image -> conv(4, 3) -> relu -> conv(2, 1) }
+train {
+    target = class(mask, [H, W], ignore = 255)
+    loss = cross_entropy(scores, mask, ignore = 255)
+    optimizer = adam(lr = 0.05)
+    batch = 4
+    epochs = 25
+    augment = [shift(1), flip]
+}
+"""
+
+
+def test_masks_move_with_their_images_at_the_size_of_the_data() -> None:
+    images = np.random.default_rng(0).random((16, 1, 10, 6), np.float32)
+    masks = (images[:, 0] > 0.5).astype(np.int64)
+    data = Data(Samples(images, masks), Samples(images, masks), "masks", "")
+    run = Trainer(load_text(SEGMENT), data, directory=None, device="cpu", threads=1)
+    assert run.run().epochs[-1].loss < 0.35  # unlearnable if images and masks moved apart
