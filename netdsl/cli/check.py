@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from netdsl.analysis import check_expectations
-from netdsl.cli.common import diagnostics_json, elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import diagnostics_json, elaborated, net_argument, print_json, reports_errors, tell
 from netdsl.diagnostics import NetError
 
 
@@ -27,8 +27,9 @@ def check(net: str, settings: dict[str, Any], as_json: bool) -> None:
         raise SystemExit(1) from None
     graph = elaboration.graph
     if as_json:
-        print_json({"ok": True, "diagnostics": []})
+        print_json({"ok": True, "diagnostics": diagnostics_json(list(elaboration.notes))})
         return
+    tell(list(elaboration.notes))
     count = len(elaboration.expectations)
     held = f", {count} expectation{'s' if count != 1 else ''} met" if count else ""
     click.echo(f"{graph.path}: {graph.name} is well formed: {len(graph.nodes)} layers{held}", err=True)

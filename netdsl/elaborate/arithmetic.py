@@ -86,7 +86,7 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
     if symbol == "in":
         if not isinstance(right, (list, tuple, range)):
             raise context.error("E0212", f"`in` looks into a list, and this is {describe(right)}", span, place)
-        return left in right
+        return bool(left in right)
     if symbol in ("==", "!="):
         if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
             left, right = _plain(left), _plain(right)
@@ -94,12 +94,12 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
             if left is None or right is None:
                 return symbol == "!="
             raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place)
-        return _COMPARISONS[symbol](left, right)
+        return bool(_COMPARISONS[symbol](left, right))
     if not (is_number(left) and is_number(right)):
         raise context.error("E0212", f"`{symbol}` compares numbers: these are {describe(left)} and {describe(right)}",
                             span, place)  # fmt: skip
     if symbol == "~":
-        return abs(left - right) <= 0.01 * abs(right)
+        return bool(abs(left - right) <= 0.01 * abs(right))
     return _COMPARISONS[symbol](left, right)
 
 

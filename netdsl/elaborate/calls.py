@@ -18,8 +18,8 @@ from netdsl.syntax import tree as t
 if TYPE_CHECKING:
     from netdsl.elaborate.expressions import Expressions
 
-_NUMERIC = {"max": max, "min": min, "sum": lambda *values: sum(values)}
-_BY_SYMBOL = {op.symbol: op for op in OPERATORS.values() if getattr(op, "symbol", None)}  # type: ignore[attr-defined]
+_NUMERIC: dict[str, Callable[[list[Any]], Any]] = {"max": max, "min": min, "sum": sum}
+_BY_SYMBOL = {op.symbol: op for op in OPERATORS.values() if op.symbol}
 
 
 class Calls:
@@ -93,7 +93,7 @@ class Calls:
         if op.name in _NUMERIC and kept and all(isinstance(v, (int, float, Size)) for v, _ in kept):
             numbers = [self.context.fix(v, f"`{op.name}` compares numbers", node.span) if isinstance(v, Size) else v
                        for v, _ in kept]  # fmt: skip
-            return _NUMERIC[op.name](*numbers) if op.name == "sum" else _NUMERIC[op.name](numbers)
+            return _NUMERIC[op.name](numbers)
         if op.arity[1] is None and not kept:
             raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
                                      notes=("every argument is none, or there is none",))  # fmt: skip

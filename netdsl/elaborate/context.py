@@ -54,12 +54,15 @@ class Context:
     fixed: dict[str, Constraint] = field(default_factory=dict)
     pins: dict[str, Value] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)
     #: what `expect` may ask, once the net is known
     facts: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
     _names: dict[tuple[str, str], int] = field(default_factory=dict)
     _reported: set[tuple[str, int, int]] = field(default_factory=set)
+    #: the layers bound by `=` that were applied, the place of the first time, and whether that was noted
+    _applied: dict[int, tuple[Any, Span, bool]] = field(default_factory=dict)
 
     apply: Applier = field(init=False)
     expressions: Expressions = field(init=False)
@@ -89,6 +92,18 @@ class Context:
             if key not in self._reported:
                 self._reported.add(key)
                 self.diagnostics.append(diagnostic)
+
+    def applied(self, layer: Any, name: str, span: Span, place: Place, made: int) -> None:
+        """A layer that a name was bound to was applied, and made so many parameters. Twice gets a note."""
+        before = self._applied.setdefault(id(layer), (layer, span, False))
+        if before[1] is span or before[2] or not made:
+            return
+        self._applied[id(layer)] = (layer, before[1], True)
+        self.notes.append(Diagnostic(
+            "N0001", f"`{name}` is applied twice, with two sets of weights",
+            (Label(span, "here again"), Label(before[1], "first here")), helps=("`share` makes it one set",),
+            chain=place.chain, severity="note",
+        ))  # fmt: skip
 
     def step(self, span: Span, place: Place | None = None, count: int = 1) -> None:
         """Count work done, and stop at the limit."""

@@ -36,10 +36,11 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Elaboration:
-    """A graph, and the conditions that its file sets on it."""
+    """A graph, the conditions that its file sets on it, and what the author may want to know."""
 
     graph: Graph
     expectations: tuple[Expectation, ...]
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def read_source(path: str | Path) -> Source:
@@ -136,7 +137,8 @@ class _Driver:
         training = self._train(declaration, scope) if outputs is not None else None
         self._raise_reported()
         graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
-        return Elaboration(graph, tuple(self._expectation(e, s) for e, s in context.statements.expectations.values()))
+        expectations = tuple(self._expectation(e, s) for e, s in context.statements.expectations.values())
+        return Elaboration(graph, expectations, tuple(context.notes))
 
     def _raise_reported(self) -> None:
         if self.context.diagnostics:

@@ -12,7 +12,7 @@ from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import globals_, lookup_global
 from netdsl.elaborate.values import (
-    POISON, BlockLayer, Composition, Family, Pinned, Poisoned, Repeat, Scope, describe, is_layer,
+    POISON, BlockLayer, Composition, Family, OpLayer, Pinned, Poisoned, Repeat, Scope, describe, is_layer,
 )  # fmt: skip
 from netdsl.ir import Size, Value
 from netdsl.syntax import tree as t
@@ -309,7 +309,13 @@ class Expressions:
                                              node.stages[index - 1].span, scope.place)  # fmt: skip
             if labels is None:
                 labels = self._labels(node.stages[0], len(inputs), scope)
+            nodes = self.context.nodes
+            before = len(nodes)
             value = self.applier.layer(layer, inputs, labels, stage.span, scope.place)
+            if isinstance(stage, t.Name) and isinstance(layer, (OpLayer, BlockLayer, Composition, Repeat)):
+                if scope.names.get(stage.name) is layer:
+                    made = sum(len(node.parameters) for node in nodes[before:])
+                    self.context.applied(layer, stage.name, stage.span, scope.place, made)
             labels = output_labels(layer, len(value) if isinstance(value, tuple) else 1)
         return value
 

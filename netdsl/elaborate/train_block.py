@@ -135,7 +135,7 @@ class TrainBlock:
 
     def _count(self, name: str, expression: t.Expr) -> int:
         argument = Argument(name, COUNT)
-        return self.context.apply.checked(argument, self._evaluate(expression, {}), expression.span, None)
+        return int(self.context.apply.checked(argument, self._evaluate(expression, {}), expression.span, None))
 
     def _batch(self, expression: t.Expr) -> int:
         return self._count("batch", expression)

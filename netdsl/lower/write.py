@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from onnx import GraphProto, ModelProto, TensorProto
 
 from netdsl.diagnostics import Diagnostic, NetError
+from netdsl.files import atomic_write
 
 _LARGEST_IN_ONE_FILE = 3 << 29  # bytes of weights: protobuf messages end at 2 GB
 _SMALLEST_OUTSIDE = 1024  # bytes; constants that decide shapes stay in the model
@@ -25,43 +24,19 @@ def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int =
     behind, and a model that was there before is as it was.
     """
     target = Path(os.path.realpath(path))
-    data = target.with_name(target.name + ".data")
-    drafts: dict[str, Path] = {}
     try:
-        if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > limit:
-            model, pieces = _externalised(model, data.name)
-            drafts[_drafted(data, pieces)] = data
-        content = model.SerializeToString()
-        if target.exists() and not target.is_file():  # a device, a pipe; or a folder, which cannot be opened
-            target.write_bytes(content)
-        else:
-            drafts[_drafted(target, [content])] = target
-        for draft, final in drafts.items():
-            os.replace(draft, final)
+        if sum(len(tensor.raw_data) for tensor in model.graph.initializer) <= limit:
+            with atomic_write(target) as file:
+                file.write(model.SerializeToString())
+            return
+        data = target.with_name(target.name + ".data")
+        light, pieces = _externalised(model, data.name)
+        # both drafts are whole before either takes its place
+        with atomic_write(data) as weights, atomic_write(target) as file:
+            weights.writelines(pieces)
+            file.write(light.SerializeToString())
     except OSError as error:
         raise NetError(_unwritable(target, error)) from error
-    finally:
-        for draft in drafts:
-            with contextlib.suppress(OSError):
-                os.unlink(draft)
-
-
-def _drafted(target: Path, pieces: Iterable[bytes]) -> str:
-    """Write and sync a file beside the target; return its path. Leaves none where that fails."""
-    handle, path = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
-    try:
-        with open(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0o022)
-        os.umask(mask)
-        os.chmod(path, 0o666 & ~mask)  # mkstemp keeps others out
-    except BaseException:
-        os.unlink(path)
-        raise
-    return path
 
 
 def _externalised(model: ModelProto, location: str) -> tuple[ModelProto, Iterable[bytes]]:

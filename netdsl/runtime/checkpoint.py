@@ -18,7 +18,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from netdsl.diagnostics import CheckpointError, Diagnostic, closest
-from netdsl.runtime.files import atomic_write
+from netdsl.files import atomic_write
 
 #: of the metadata; a file of a later one is refused
 FORMAT = 1

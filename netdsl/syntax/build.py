@@ -28,7 +28,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         first, last = children[0], children[-1]
         start = first.start_pos if type(first) is Token else first.span.start
         end = last.end_pos if type(last) is Token else last.span.end
-        return Span(self.source, start, end)
+        return Span(self.source, start, end)  # type: ignore[arg-type]  # tokens of a text have positions
 
     def _token(self, token: Token) -> Span:
         return Span(self.source, token.start_pos, token.end_pos)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
 
         return t.File(self.source, of(t.Function), of(t.Train), of(t.Assign))
 
-    def expression_only(self, children: list[Any]) -> t.Expr:
+    def expression_only(self, children: list[Any]) -> Any:
         return _nodes(children)[0]
 
     def function(self, children: list[Any]) -> t.Function:
@@ -213,17 +213,17 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
     def none(self, children: list[Any]) -> t.Literal:
         return t.Literal(self._token(children[0]), None)
 
-    def list(self, children: list[Any]) -> t.ListExpr:
+    def list_(self, children: list[Any]) -> t.ListExpr:
         return t.ListExpr(self._span(children), _nodes(children))
 
     def comprehension(self, children: list[Any]) -> t.Comprehension:
         _, item, _, names, _, iterable, *rest = children
         return t.Comprehension(self._span(children), item, names, iterable, rest[1] if len(rest) > 1 else None)
 
-    def parenthesised(self, children: list[Any]) -> t.Expr:
+    def parenthesised(self, children: list[Any]) -> Any:
         return children[1]
 
-    def tuple(self, children: list[Any]) -> t.TupleExpr:
+    def tuple_(self, children: list[Any]) -> t.TupleExpr:
         return t.TupleExpr(self._span(children), _nodes(children))
 
 

@@ -114,7 +114,7 @@ def _span(source: Source, token: Token) -> Span:
 
 
 def _bad_character(source: Source, error: UnexpectedCharacters) -> Diagnostic:
-    position = error.pos_in_stream
+    position = error.pos_in_stream or 0
     character = source.text[position]
     line = source.text[position:].split("\n", 1)[0]
     span = Span(source, position, position + 1)

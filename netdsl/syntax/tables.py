@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark
 
@@ -38,7 +38,12 @@ def load(**options: Any) -> Lark:
     if not _fresh():
         return _rebuilt(**options)
     tables = import_module("netdsl.syntax._tables")
-    return Lark._load_from_dict(tables.DATA, tables.MEMO, **options)
+    return _lark(tables.DATA, tables.MEMO, options)
+
+
+def _lark(data: Any, memo: Any, options: dict[str, Any]) -> Lark:
+    """A parser from its tables: what lark's own standalone parsers call."""
+    return cast(Lark, Lark._load_from_dict(data, memo, **options))  # type: ignore[no-untyped-call]
 
 
 def _fresh() -> bool:
@@ -61,4 +66,4 @@ def _rebuilt(**options: Any) -> Lark:
         temporary.replace(_MODULE)
     except OSError:
         pass  # a read-only checkout: slower, not wrong
-    return Lark._load_from_dict(scope["DATA"], scope["MEMO"], **options)
+    return _lark(scope["DATA"], scope["MEMO"], options)

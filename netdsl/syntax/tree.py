@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union, dataclass_transform
+from typing import Any, dataclass_transform
 
 from netdsl.diagnostics import Source, Span
 
@@ -12,14 +12,15 @@ class _NodeType(type):
     """Makes slots of a node's annotations. As dataclasses these thirty classes would take 15 ms at every start."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _NodeType:
-        return super().__new__(cls, name, bases, {"__slots__": tuple(namespace.get("__annotations__", ())), **namespace})
+        slots = tuple(namespace.get("__annotations__", ()))
+        return super().__new__(cls, name, bases, {"__slots__": slots, **namespace})
 
 
 class Node(metaclass=_NodeType):
     """A node takes its parts in the order of their declaration."""
 
     def __init__(self, *parts: Any) -> None:
-        for name, part in zip(self.__slots__, parts, strict=True):
+        for name, part in zip(self.__slots__, parts, strict=True):  # type: ignore[attr-defined]
             setattr(self, name, part)
 
 
@@ -154,10 +155,10 @@ class Pipeline(Node):
     stages: list[Expr]
 
 
-Expr = Union[
-    Name, Literal, ListExpr, TupleExpr, Comprehension, Call, Index, Attribute, Optional_, Pin, Chain, Power, Unary,
-    Comparison, Boolean, Conditional, Pipeline,
-]  # fmt: skip
+Expr = (
+    Name | Literal | ListExpr | TupleExpr | Comprehension | Call | Index | Attribute | Optional_ | Pin | Chain | Power
+    | Unary | Comparison | Boolean | Conditional | Pipeline
+)  # fmt: skip
 
 
 class FamilyEntry(Node):
@@ -198,7 +199,7 @@ class Expect(Node):
     condition: Expr
 
 
-Statement = Union[Assign, Share, For, If, Expect]
+Statement = Assign | Share | For | If | Expect
 
 
 class Hyperparameter(Node):
