@@ -312,10 +312,9 @@ class Expressions:
             nodes = self.context.nodes
             before = len(nodes)
             value = self.applier.layer(layer, inputs, labels, stage.span, scope.place)
-            if isinstance(stage, t.Name) and isinstance(layer, (OpLayer, BlockLayer, Composition, Repeat)):
-                if scope.names.get(stage.name) is layer:
-                    made = sum(len(node.parameters) for node in nodes[before:])
-                    self.context.applied(layer, stage.name, stage.span, scope.place, made)
+            if isinstance(stage, t.Name) and _bound_plainly(stage.name, layer, scope):
+                made = sum(len(node.parameters) for node in nodes[before:])
+                self.context.applied(layer, stage.name, stage.span, scope.place, made)
             labels = output_labels(layer, len(value) if isinstance(value, tuple) else 1)
         return value
 
@@ -344,6 +343,13 @@ class Expressions:
                 return f"`{expression.base.name}[{', '.join(keys)}]`"
         text = " ".join(expression.span.text.split())
         return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
+
+
+def _bound_plainly(name: str, layer: Any, scope: Scope) -> bool:
+    """Whether the layer was bound by `=` here, rather than by `share` or as a hyperparameter."""
+    if not isinstance(layer, (OpLayer, BlockLayer, Composition, Repeat)) or scope.names.get(name) is not layer:
+        return False
+    return scope.function is None or all(h.name != name for h in scope.function.hyperparameters)
 
 
 def _head(expression: t.Expr) -> str:
