@@ -14,6 +14,8 @@ _COLUMNS = ("layer", "output", "params", "MACs", "FLOPs", "receptive field")
 #: what gets a place first where the terminal is narrow
 _BY_WORTH = ("params", "output", "MACs", "receptive field", "FLOPs")
 _LEAST_NAME = 16
+#: rows before the gap in a table that is too long
+_HEAD = SCREEN - SCREEN // 3
 _PER_SAMPLE = "Counts are per sample, at the default sizes."
 
 
@@ -24,7 +26,12 @@ def table(report: Report, depth: int | None = None, width: int = 100, colour: bo
     """
     shown = rows(report.layers, depth)
     lines = [*wrap(_heading(report), width, subsequent_indent="  "), ""]
-    lines += _grid([_cells(row) for row in shown], width, colour, None if depth is not None else SCREEN)
+    hidden = len(shown) - SCREEN if depth is None else 0
+    if hidden > 0:
+        shown = shown[:_HEAD] + shown[_HEAD + hidden :]
+    lines += _grid([_cells(row) for row in shown], width, colour)
+    if hidden > 0:
+        lines.insert(_HEAD - SCREEN, f"... {hidden:,} more rows: --depth 0 prints them all")
     lines += ["", *_totals(report)]
     if report.constraints:
         lines += ["", *(line for text in report.constraints for line in wrap(text, width, subsequent_indent="  "))]
@@ -76,7 +83,7 @@ def _field(fields: tuple[ReceptiveField | None, ...]) -> str:
     return " | ".join(dict.fromkeys(parts))
 
 
-def _grid(cells: list[tuple[str, ...]], width: int, colour: bool, most: int | None) -> list[str]:
+def _grid(cells: list[tuple[str, ...]], width: int, colour: bool) -> list[str]:
     """Aligned columns within the width. The layer's name is cut, and columns are left out, where they do not fit."""
     widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
     kept = [0]
@@ -88,9 +95,6 @@ def _grid(cells: list[tuple[str, ...]], width: int, colour: bool, most: int | No
     kept.sort()
     widths[0] = min(widths[0], _LEAST_NAME + rest)
     lines = [_line(row, kept, widths) for row in cells]
-    if most is not None and len(lines) > most:
-        hidden = f"... {len(lines) - most:,} more rows: --depth 0 prints them all"
-        lines[most - most // 3 : len(lines) - most // 3] = [hidden]
     header = _line(_COLUMNS, kept, widths)
     return [_styled(header, _BOLD, colour), "-" * len(header), *lines]
 
