@@ -5,6 +5,7 @@ dw[k, c, t] = Σ over n and output positions p of dy[n, k, p] · x[n, c, s·p + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -32,9 +33,23 @@ class Layer:
         return prod(self.window.kernel)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether the one position of the window covers the whole image."""
+        return self.group == 1 and not any(self.window.pads) and self.x[2:] == self.window.kernel and set(self.y[2:]) == {1}
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether x has so many more positions than y that work per position of y is to be preferred."""
+        return self.has_static_space and prod(_ints(self.x[2:])) > 1.5 * prod(_ints(self.y[2:]))
+
+    @property
     def has_static_space(self) -> bool:
         """Whether all spatial sizes are known."""
         return all(isinstance(size, int) for size in (*self.x[2:], *self.y[2:]))
+
+
+def _ints(sizes: Sequence[Dim]) -> list[int]:
+    return [size for size in sizes if isinstance(size, int)]
 
 
 def weight_gradient(bw: Backward, layer: Layer, x: str, dy: str) -> str:
@@ -66,8 +81,8 @@ def _correlation(bw: Backward, layer: Layer, x: str, dy: str) -> str:
     [1, K, *k[:-1], k[-1]·C/g].
     """
     shape, channels, group = layer.window, layer.weight[1], layer.group
-    space = [size for size in layer.x[2:] if isinstance(size, int)]
-    steps = [size for size in layer.y[2:] if isinstance(size, int)]
+    space = _ints(layer.x[2:])
+    steps = _ints(layer.y[2:])
     spans, rank = shape.spans, shape.rank
     ends = [
         spans[a] + (steps[a] - 1) * shape.strides[a] - space[a] - shape.before[a] for a in range(rank)
@@ -124,7 +139,7 @@ def _columns_by_slices(bw: Backward, layer: Layer, x: str) -> str:
     shape, rank = layer.window, layer.window.rank
     if any(shape.pads):
         x = bw.op("Pad", x, bw.ints([0, 0, *shape.before, 0, 0, *shape.after]))
-    steps = [size for size in layer.y[2:] if isinstance(size, int)]
+    steps = _ints(layer.y[2:])
     slices = []
     for tap in np.ndindex(*shape.kernel):
         starts = [t * d for t, d in zip(tap, shape.dilations, strict=True)]
@@ -161,7 +176,7 @@ def _product(bw: Backward, layer: Layer, columns: str, dy: str) -> str:
     group = layer.group
     outputs, inputs = layer.weight[0] // group, layer.weight[1] * layer.taps
     batch = layer.x[0] if isinstance(layer.x[0], int) else -1
-    positions = [size for size in layer.y[2:] if isinstance(size, int)]
+    positions = _ints(layer.y[2:])
     p = prod(positions) if batch == -1 and len(positions) == layer.window.rank else -1
     lead = [batch, group] if group > 1 else [batch]
     if batch == p == -1:

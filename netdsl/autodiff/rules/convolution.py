@@ -20,8 +20,19 @@ def convolution(bw: Backward) -> Gradients:
     """x [N, C, *in], w [K, C/g, *k], y [N, K, *out]."""
     x, w = bw.inputs[:2]
     layer = _layer(bw, x, bw.dims(x), bw.dims(bw.y))
+    if layer.is_dense:
+        return _dense(bw, layer)
     dx = _input_gradient(bw, layer, w) if bw.needs[0] else None
     dw = weight_gradient(bw, layer, x, bw.dy) if bw.needs[1] else None
+    return [dx, dw, _bias_gradient(bw)]
+
+
+def _dense(bw: Backward, layer: Layer) -> Gradients:
+    """A window as large as the image is a dense layer: y [N, K] = x [N, C·k] · w [K, C·k] transposed."""
+    x, w = (bw.op("Flatten", name) for name in bw.inputs[:2])
+    dy = bw.op("Flatten", bw.dy)
+    dx = bw.reshape_like(bw.op("Gemm", dy, w), bw.x) if bw.needs[0] else None
+    dw = bw.op("Reshape", bw.op("Gemm", dy, x, transA=1), bw.ints(layer.weight)) if bw.needs[1] else None
     return [dx, dw, _bias_gradient(bw)]
 
 
@@ -106,7 +117,8 @@ def _input_gradient(bw: Backward, layer: Layer, w: str) -> str:
     shape = layer.window
     edges = [(s - 1 - b, s - 1 - a) for s, b, a in zip(shape.spans, shape.before, shape.after, strict=True)]
     wide = min(layer.weight[0], layer.weight[1]) >= _WIDE
-    if shape.is_unit_stride and layer.group == 1 and wide and min(min(pair) for pair in edges) >= 0:
+    fits = shape.is_unit_stride and layer.group == 1 and min(min(pair) for pair in edges) >= 0
+    if fits and wide and not layer.shrinks:
         pads = [pair[0] for pair in edges] + [pair[1] for pair in edges]
         return bw.op("Conv", bw.dy, _flipped(bw, layer, w), dilations=shape.dilations, pads=pads)
     return spread(bw, bw.dy, layer.y[2:], w, shape, layer.group, layer.like, layer.x[2:])
