@@ -8,7 +8,7 @@ every input compare equal in all chains of convolutions, pools and upsampling wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Union
 
 Dim = Union[int, "Size"]
@@ -55,6 +55,11 @@ class Size:
 
     terms: tuple[tuple[Atom, int], ...]
     constant: int = 0
+    #: the value at the defaults, which is asked for all the time
+    _value: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_value", self.at({}))
 
     @staticmethod
     def symbol(name: str, default: int) -> Size:
@@ -65,7 +70,7 @@ class Size:
         return sum(factor * atom.at(sizes) for atom, factor in self.terms) + self.constant
 
     def __int__(self) -> int:
-        return self.at({})
+        return self._value
 
     def __add__(self, other: Dim) -> Dim:
         if isinstance(other, int):
