@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from math import lcm
 
-from netdsl.ir import Constraint, Dim, Graph, Size, Symbol
+from netdsl.diagnostics import Span
+from netdsl.ir import Constraint, Dim, Graph, Node, Size, Symbol
 
 #: joins whose pattern repeats only beyond this are stated as equations
 _LONGEST_PERIOD = 1 << 14
@@ -34,15 +35,15 @@ def statements(graph: Graph) -> tuple[str, ...]:
         else:
             equations.setdefault(difference, c)
     least = _least_sizes(graph, fixed)
-    result = [f"{name} is fixed at {c.right} ({_where([c])})" for name, c in fixed.items()]
+    result = [f"{name} is fixed at {c.right} ({_where(graph, [c])})" for name, c in fixed.items()]
     for name, default in graph.symbols.items():
         smallest, place = least.get(name, (1, ""))
         legal = _legal(name, default, joins[name], periods[name], smallest) if name in joins else None
         if legal is not None:
-            result.append(f"{name} must be {legal} ({_where(joins[name].values())})")
+            result.append(f"{name} must be {legal} ({_where(graph, joins[name].values())})")
         elif smallest > 1:
             result.append(f"{name} must be at least {smallest} ({place})")
-    result += [f"{c.left} must equal {c.right} ({_where([c])})" for c in equations.values()]
+    result += [f"{c.left} must equal {c.right} ({_where(graph, [c])})" for c in equations.values()]
     return tuple(result)
 
 
@@ -54,9 +55,14 @@ def _lone_symbol(dim: Dim) -> Symbol | None:
     return None
 
 
-def _where(constraints: Iterable[Constraint]) -> str:
+def _line(graph: Graph, span: Span) -> str:
+    file = span.source.path
+    return f"line {span.line}" if file == graph.path else f"{file}, line {span.line}"
+
+
+def _where(graph: Graph, constraints: Iterable[Constraint]) -> str:
     """The first place and reason, and how many more there are."""
-    places = list(dict.fromkeys(f"line {c.span.line}: {c.reason}" for c in constraints))
+    places = list(dict.fromkeys(f"{_line(graph, c.span)}: {c.reason}" for c in constraints))
     return places[0] if len(places) == 1 else f"{places[0]}; and {len(places) - 1} more"
 
 
@@ -124,19 +130,19 @@ def _least_sizes(graph: Graph, fixed: Mapping[str, Constraint]) -> dict[str, tup
     """For each symbol the smallest size at which every tensor has all its extents, where that is more than 1, and the
     layer that asks for it; the other symbols are at their defaults. Extents do not shrink as an input grows.
     """
-    places: dict[Size, tuple[int, str]] = {}
+    places: dict[Size, Node] = {}
     for node in graph.nodes:
         for value in node.outputs:
             for dim in value.shape:
                 if isinstance(dim, Size) and dim not in places:
-                    places[dim] = (node.span.line, node.op.name)
+                    places[dim] = node
     result: dict[str, tuple[int, str]] = {}
     for name, default in graph.symbols.items():
         least = 1
         if name in fixed:
             continue
-        for dim, (line, op) in places.items():
+        for dim, node in places.items():
             if name in dim.symbols() and dim.at({name: least}) < 1:
                 least = bisect_left(range(default), 1, lo=least, key=lambda h: dim.at({name: h}))
-                result[name] = (least, f"line {line}: {op}")
+                result[name] = (least, f"{_line(graph, node.span)}: {node.op.name}")
     return result
