@@ -130,6 +130,24 @@ def test_the_conventions_stand_below_in_full_words():
     assert all(" ".join(words.split()) in text for words in CONVENTIONS.values())
 
 
+def test_the_heading_is_the_signature():
+    assert str(report()).startswith("small(width = 4) : image[3, H = 8, W = 8] -> y\n")
+    assert str(report("net n : x[1, 4] -> y { y = x -> relu }")).startswith("n : x[1, 4] -> y\n")
+
+
+def test_what_training_adds_is_told_where_it_adds_something():
+    text = """net n : x[1, 4, 4] -> y { y = x -> flatten -> dense(2)\n aux = x -> flatten -> dense(2) }
+    train n {
+        target = class(label)
+        loss = cross_entropy(AUX, label)
+        optimizer = sgd(lr = 0.1)
+        batch = 8
+        epochs = 1
+    }"""
+    assert "in training" not in str(report(text.replace("AUX", "y")))
+    assert "in training  34 params, 32 MACs more" in str(report(text.replace("AUX", "y + aux")))
+
+
 def test_html_is_escaped():
     found = report('net n(label = "<b>&") : x[1, 4, 4] -> y { y = x -> relu }')
     assert "&lt;b&gt;&amp;" in found._repr_html_()

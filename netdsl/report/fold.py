@@ -13,7 +13,7 @@ SCREEN = 60
 
 
 class Row(NamedTuple):
-    """One or more layers; `last` is where they end, `count` how many like units stand in a row."""
+    """One or more layers; `last` is where they end, `times` how many like units stand in a row."""
 
     name: str
     last: Tensor
@@ -21,7 +21,7 @@ class Row(NamedTuple):
     params: int
     macs: int
     flops: int
-    count: int = 1
+    times: int = 1
     unit: tuple[object, ...] = ()
 
 
@@ -56,7 +56,7 @@ def _counted(rows: Iterable[Row]) -> list[Row]:
             before = result[-1]
             result[-1] = row._replace(
                 name=before.name, params=before.params + row.params, macs=before.macs + row.macs,
-                flops=before.flops + row.flops, count=before.count + 1,
+                flops=before.flops + row.flops, times=before.times + 1,
             )  # fmt: skip
         else:
             result.append(row)

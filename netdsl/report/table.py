@@ -55,7 +55,8 @@ def human(count: int) -> str:
 def _heading(report: Report) -> str:
     settings = ", ".join(f"{name} = {value}" for name, value in report.hyperparameters.items())
     inputs = ", ".join(f"{tensor.name}{_dims(tensor)}" for tensor in report.inputs)
-    return f"{report.net}({settings}) : {inputs} -> {', '.join(tensor.name for tensor in report.outputs)}"
+    outputs = ", ".join(tensor.name for tensor in report.outputs)
+    return f"{report.net}{f'({settings})' if settings else ''} : {inputs} -> {outputs}"
 
 
 def _dims(tensor: Tensor) -> str:
@@ -66,7 +67,7 @@ def _dims(tensor: Tensor) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    name = row.name if row.count == 1 else f"{row.name} x {row.count}"
+    name = row.name if row.times == 1 else f"{row.name} x {row.times}"
     shape = " x ".join(map(str, row.last.shape)) or "number"
     return name, shape, human(row.params), human(row.macs), human(row.flops), _field(row.fields)
 
@@ -124,7 +125,7 @@ def _totals(report: Report) -> list[str]:
     if t.buffers:
         entries.insert(1, ("buffers", _count(t.buffers)))
     extra = report.training_only
-    if extra is not None:
+    if extra is not None and (extra.params or extra.macs):
         entries.append(("in training", f"{_count(extra.params)} params, {_count(extra.macs)} MACs more"))
     return [f"{name:<13}{text}" for name, text in entries]
 
