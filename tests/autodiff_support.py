@@ -148,9 +148,7 @@ def _against_differences(
         for _ in range(2):
             direction = rng.standard_normal(value.shape)
             step = 1e-6 * direction
-            above, below = (
-                evaluator.run(["of"], {**inputs, name: inputs[name] + sign * step})[0] for sign in (1, -1)
-            )
+            above, below = (evaluator.run(["of"], {**inputs, name: inputs[name] + sign * step})[0] for sign in (1, -1))
             difference = (above - below) / 2e-6
             scale = np.linalg.norm(value) + 1e-3
             assert abs(difference - np.vdot(value, direction)) < 1e-6 * scale + 1e-7, (
@@ -161,7 +159,9 @@ def _against_differences(
 def _close(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], names: Sequence[str], tolerance: float) -> None:
     for a, b, name in zip(expected, found, names, strict=True):
         assert a.shape == b.shape, f"{name}: {b.shape}, not {a.shape}"
-        np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance * max(1.0, np.abs(a).max(initial=0)), err_msg=name)
+        np.testing.assert_allclose(
+            b, a, rtol=tolerance, atol=tolerance * max(1.0, np.abs(a).max(initial=0)), err_msg=name
+        )
 
 
 def _cast(value: np.ndarray, dtype: type) -> np.ndarray:

@@ -52,7 +52,12 @@ def test_convolution(rank: int, c: int, k: int, group: int, kernel: int, size: i
 
 def test_wide_convolution() -> None:
     """Wide enough for the forms that are meant for many channels."""
-    for attributes in ("pads=[1,1,1,1]", "pads=[1,1,1,1],strides=[2,2]", "pads=[2,1,0,3]", "pads=[2,2,2,2],dilations=[2,2]"):
+    for attributes in (
+        "pads=[1,1,1,1]",
+        "pads=[1,1,1,1],strides=[2,2]",
+        "pads=[2,1,0,3]",
+        "pads=[2,2,2,2],dilations=[2,2]",
+    ):
         inputs = {"x": normal(2, 16, 8, 8), "w": normal(16, 16, 3, 3, seed=1), "b": normal(16, seed=2)}
         check(f"y = Conv<{attributes}>(x, w, b)", inputs, symbolic={"x": ("N", 16, 8, 8)})
 

@@ -22,7 +22,9 @@ UNARY = {
 
 @pytest.mark.parametrize("op", UNARY)
 def test_function_of_one_variable(op: str) -> None:
-    check(f"y = {op}<{UNARY[op]}>(x)" if UNARY[op] else f"y = {op}(x)", {"x": 2 * normal(4, 5)}, symbolic={"x": ("N", 5)})
+    check(
+        f"y = {op}<{UNARY[op]}>(x)" if UNARY[op] else f"y = {op}(x)", {"x": 2 * normal(4, 5)}, symbolic={"x": ("N", 5)}
+    )
 
 
 @pytest.mark.parametrize("op", ["Log", "Sqrt", "Reciprocal"])
@@ -45,7 +47,9 @@ def test_error_function_equals_pytorch(body: str, function: Callable[[torch.Tens
 
 
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max", "Min", "Sum"])
-@pytest.mark.parametrize("shapes", [((2, 3, 4), (2, 3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((1,), (3, 2))])
+@pytest.mark.parametrize(
+    "shapes", [((2, 3, 4), (2, 3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((1,), (3, 2))]
+)
 def test_two_operands_broadcast(op: str, shapes: tuple[tuple[int, ...], ...]) -> None:
     a, b = normal(*shapes[0]), positive(*shapes[1], seed=1)
     check(f"y = {op}(a, b)", {"a": a, "b": b})
@@ -107,7 +111,12 @@ def test_clip() -> None:
 
 def test_clip_includes_its_bounds() -> None:
     x = np.array([-1, 0, 3, 6, 7], np.float32)
-    model = build("a = Clip(x, l, h) of = ReduceSum<keepdims=0>(a)", {"x": x}, {"l": np.array(0.0), "h": np.array(6.0)}, dtype=np.float32)
+    model = build(
+        "a = Clip(x, l, h) of = ReduceSum<keepdims=0>(a)",
+        {"x": x},
+        {"l": np.array(0.0), "h": np.array(6.0)},
+        dtype=np.float32,
+    )
     np.testing.assert_array_equal(session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0], [0, 1, 1, 1, 0])
 
 
@@ -116,13 +125,18 @@ def test_prelu() -> None:
 
 
 def test_where() -> None:
-    check("c = Greater(a, b) y = Where(c, a, d)", {"a": normal(3, 4), "b": normal(4, seed=1), "d": normal(3, 1, seed=2)})
+    check(
+        "c = Greater(a, b) y = Where(c, a, d)", {"a": normal(3, 4), "b": normal(4, seed=1), "d": normal(3, 1, seed=2)}
+    )
 
 
 def test_where_keeps_infinities_out() -> None:
     x = np.array([0, 1], np.float32)
     model = build(
-        "z = Equal(x, o) l = Log(x) w = Where(z, x, l) of = ReduceSum<keepdims=0>(w)", {"x": x}, {"o": np.array(1.0)}, dtype=np.float32
+        "z = Equal(x, o) l = Log(x) w = Where(z, x, l) of = ReduceSum<keepdims=0>(w)",
+        {"x": x},
+        {"o": np.array(1.0)},
+        dtype=np.float32,
     )
     assert np.isinf(session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0][0])  # the chosen branch's own
 
@@ -130,16 +144,26 @@ def test_where_keeps_infinities_out() -> None:
 @pytest.mark.parametrize("exclusive", [0, 1])
 @pytest.mark.parametrize("reverse", [0, 1])
 def test_cumulative_sum(exclusive: int, reverse: int) -> None:
-    check(f"y = CumSum<exclusive={exclusive},reverse={reverse}>(x, axis)", {"x": normal(2, 4)}, {"axis": np.array(1)}, run_float32=True)
+    check(
+        f"y = CumSum<exclusive={exclusive},reverse={reverse}>(x, axis)",
+        {"x": normal(2, 4)},
+        {"axis": np.array(1)},
+        run_float32=True,
+    )
 
 
 def test_cast_passes_the_gradient_in_the_source_type() -> None:
     x = np.arange(3, dtype=np.float32)
-    model = build("a = Cast<to=11>(x) b = Mul(a, a) c = Cast<to=1>(b) of = ReduceSum<keepdims=0>(c)", {"x": x}, dtype=np.float32)
+    model = build(
+        "a = Cast<to=11>(x) b = Mul(a, a) c = Cast<to=1>(b) of = ReduceSum<keepdims=0>(c)", {"x": x}, dtype=np.float32
+    )
     np.testing.assert_array_equal(session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0], 2 * x)
 
 
-@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp"])
+@pytest.mark.parametrize(
+    "op",
+    ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSumExp"],
+)
 @pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("axes", [(1,), (0, -1), None])
 def test_reductions(op: str, keepdims: int, axes: tuple[int, ...] | None) -> None:
@@ -155,9 +179,9 @@ def test_reduction_of_nothing() -> None:
 
 
 LOSSES = [
-    dict(shape=(5, 4), labels=(5,)),
-    dict(shape=(2, 4, 3), labels=(2, 3)),
-    dict(shape=(2, 3, 2, 2), labels=(2, 2, 2)),
+    {"shape": (5, 4), "labels": (5,)},
+    {"shape": (2, 4, 3), "labels": (2, 3)},
+    {"shape": (2, 3, 2, 2), "labels": (2, 2, 2)},
 ]
 
 
@@ -181,7 +205,9 @@ def test_cross_entropy_equals_pytorch(reduction: str, ignore: int | None, weight
     )  # fmt: skip
     loss.sum().backward()
     for symbolic in (None, {"x": ("N", *case["shape"][1:]), "t": ("N", *case["labels"][1:])}):
-        model = gradient(build(body, {"x": x, "t": labels}, constants, dtype=np.float32, symbolic=symbolic), "of", ["x"])
+        model = gradient(
+            build(body, {"x": x, "t": labels}, constants, dtype=np.float32, symbolic=symbolic), "of", ["x"]
+        )
         found_loss, found = session(model).run(["of", "grad/x"], {"x": x, "t": labels})
         np.testing.assert_allclose(found_loss, loss.sum().detach(), rtol=1e-5)
         np.testing.assert_allclose(found, t.grad, rtol=1e-4, atol=1e-6)

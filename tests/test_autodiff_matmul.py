@@ -12,7 +12,9 @@ from autodiff_support import check, normal
 def test_gemm(ta: int, tb: int, c: tuple[int, ...]) -> None:
     a, b = normal(*((5, 3) if ta else (3, 5))), normal(*((4, 5) if tb else (5, 4)), seed=1)
     body = f"y = Gemm<transA={ta},transB={tb},alpha=0.5,beta=2.0>(a, b, c)"
-    check(body, {"a": a, "b": b, "c": normal(*c, seed=2)}, symbolic=None if ta else {"a": ("N", 5)} if c == (4,) else None)
+    check(
+        body, {"a": a, "b": b, "c": normal(*c, seed=2)}, symbolic=None if ta else {"a": ("N", 5)} if c == (4,) else None
+    )
 
 
 def test_gemm_without_bias() -> None:

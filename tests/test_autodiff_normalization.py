@@ -13,7 +13,8 @@ from netdsl.autodiff import gradient
 @pytest.mark.parametrize("space", [(), (5,), (3, 4), (2, 3, 2)])
 def test_inference_mode(space: tuple[int, ...]) -> None:
     inputs = {
-        "x": normal(4, 3, *space), "s": normal(3, seed=1), "b": normal(3, seed=2), "m": normal(3, seed=3), "v": positive(3),
+        "x": normal(4, 3, *space), "s": normal(3, seed=1), "b": normal(3, seed=2),
+        "m": normal(3, seed=3), "v": positive(3),
     }  # fmt: skip
     check("y = BatchNormalization(x, s, b, m, v)", inputs, symbolic={"x": ("N", 3, *["H", "W", "D"][: len(space)])})
 
@@ -35,7 +36,9 @@ def test_training_mode_equals_pytorch(momentum: float, space: tuple[int, ...], o
     for symbolic in (None, {"x": ("N", 3, *["H", "W", "D"][: len(space)])}):
         # The kernel overwrites its running statistics: they are constants of this one node.
         constants = {"r": r, "m": np.zeros(3), "v": np.full(3, 2.0)}
-        model = gradient(build(body, {"x": x, "s": s, "b": b}, constants, dtype=np.float32, symbolic=symbolic), "of", ["x", "s", "b"])
+        model = gradient(
+            build(body, {"x": x, "s": s, "b": b}, constants, dtype=np.float32, symbolic=symbolic), "of", ["x", "s", "b"]
+        )
         found = session(model).run(["grad/x", "grad/s", "grad/b"], {"x": x, "s": s, "b": b})
         for value, t in zip(found, (tx, ts, tb), strict=True):
             np.testing.assert_allclose(value, t.grad, rtol=2e-3 if offset else 1e-4, atol=2e-4 if offset else 2e-5)

@@ -76,11 +76,14 @@ def test_average_pool_equals_pytorch(kernel: int, include: int, size: int) -> No
     """Rounded up, with and without the padding counted."""
     x = normal(2, 3, size, size).astype(np.float32)
     body = (
-        f"y = AveragePool<kernel_shape=[{kernel},{kernel}],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad={include}>(x)"
+        f"y = AveragePool<kernel_shape=[{kernel},{kernel}],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,"
+        f"count_include_pad={include}>(x)"
         " z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
     )
     t = torch.tensor(x, requires_grad=True)
-    torch.nn.functional.avg_pool2d(t, kernel, 2, 1, ceil_mode=True, count_include_pad=bool(include)).square().sum().backward()
+    torch.nn.functional.avg_pool2d(
+        t, kernel, 2, 1, ceil_mode=True, count_include_pad=bool(include)
+    ).square().sum().backward()
     found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
     np.testing.assert_allclose(found, t.grad, rtol=1e-5, atol=1e-6)
 

@@ -17,7 +17,9 @@ def test_reshapes() -> None:
     check("y = Flatten<axis=2>(x)", x, symbolic=n)
     check("a = Unsqueeze(x, i) y = Squeeze(a, j)", x, {"i": ints(0, 2), "j": ints(0)}, symbolic=n)
     check("y = Squeeze(x)", {"x": normal(1, 3, 1)})
-    check("s = Shape(x) y = Reshape(z, s)", {"x": normal(2, 3), "z": normal(6)}, symbolic={"x": ("N", "M"), "z": ("K",)})
+    check(
+        "s = Shape(x) y = Reshape(z, s)", {"x": normal(2, 3), "z": normal(6)}, symbolic={"x": ("N", "M"), "z": ("K",)}
+    )
 
 
 def test_transpose() -> None:
@@ -67,7 +69,9 @@ def test_negative_pads_equal_pytorch(pads: tuple[int, ...]) -> None:
     """The reference evaluator has no negative pads."""
     x = normal(4, 5).astype(np.float32)
     body = "y = Pad(x, p) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
-    found = session(gradient(build(body, {"x": x}, {"p": ints(*pads)}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})
+    found = session(gradient(build(body, {"x": x}, {"p": ints(*pads)}, dtype=np.float32), "of", ["x"])).run(
+        ["grad/x"], {"x": x}
+    )
     t = torch.tensor(x, requires_grad=True)
     torch.nn.functional.pad(t, (pads[1], pads[3], pads[0], pads[2])).square().sum().backward()
     np.testing.assert_array_equal(found[0], t.grad)
@@ -94,11 +98,16 @@ def test_gather_elements_and_nd() -> None:
 
 
 def test_integers_stop_the_gradient() -> None:
-    body = "s = Shape(x) f = Cast<to=11>(s) i = ArgMax<axis=1>(x) j = Cast<to=11>(i) a = Mul(x, j) g = ReduceSum(f) y = Mul(a, g)"
-    check(body, {"x": normal(2, 4)}, run_float32=False)
+    body = "s = Shape(x) f = Cast<to=11>(s) g = ReduceSum(f) i = ArgMax<axis=1>(x) j = Cast<to=11>(i)"
+    check(f"{body} a = Mul(x, j) y = Mul(a, g)", {"x": normal(2, 4)}, run_float32=False)
 
 
-NEAREST = [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"), ("align_corners", "ceil")]
+NEAREST = [
+    ("asymmetric", "floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+    ("align_corners", "ceil"),
+]
 
 
 @pytest.mark.parametrize(("transformation", "rounding"), NEAREST)
@@ -112,7 +121,11 @@ def test_resize_nearest(transformation: str, rounding: str, scale: tuple[float, 
 def _check_resize(attributes: str, x: np.ndarray, scales: dict[str, np.ndarray]) -> None:
     """The scales stay float32 whatever the type of the data."""
     text = ", ".join(str(float(s)) for s in scales["s"])
-    check(f"s = Constant<value_floats=[{text}]>() y = Resize<{attributes}>(x, , s)", {"x": x}, symbolic={"x": ("N", *x.shape[1:])})
+    check(
+        f"s = Constant<value_floats=[{text}]>() y = Resize<{attributes}>(x, , s)",
+        {"x": x},
+        symbolic={"x": ("N", *x.shape[1:])},
+    )
 
 
 @pytest.mark.parametrize("transformation", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
@@ -125,7 +138,11 @@ def test_resize_linear(transformation: str, scale: tuple[float, float]) -> None:
 @pytest.mark.parametrize("rank", [1, 3])
 def test_resize_other_ranks(rank: int) -> None:
     x = normal(2, 2, *[3, 4, 2][:rank])
-    _check_resize('mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"', x, {"s": np.array([1, 1] + [2] * rank)})
+    _check_resize(
+        'mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"',
+        x,
+        {"s": np.array([1, 1] + [2] * rank)},
+    )
     _check_resize('mode="linear"', x, {"s": np.array([1, 1] + [2] * rank)})
 
 
@@ -134,6 +151,7 @@ def test_resize_to_sizes() -> None:
 
 
 def test_resize_of_symbolic_sizes_is_refused() -> None:
-    body = 's = Constant<value_floats=[1.0, 1.0, 2.0, 2.0]>() y = Resize<mode="linear">(x, , s) of = ReduceSum<keepdims=0>(y)'
+    scales = "s = Constant<value_floats=[1.0, 1.0, 2.0, 2.0]>()"
+    body = f'{scales} y = Resize<mode="linear">(x, , s) of = ReduceSum<keepdims=0>(y)'
     with pytest.raises(GradientError, match="static sizes"):
         gradient(build(body, {"x": normal(1, 1, 2, 2)}, symbolic={"x": (1, 1, "H", "W")}), "of", ["x"], target=CPU)

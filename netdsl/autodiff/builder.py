@@ -58,7 +58,7 @@ class Builder:
     def forward_output(self, node: onnx.NodeProto, index: int) -> str:
         """Output `index` of a forward node, asking the node for it if it is not computed yet."""
         if index < len(node.output) and node.output[index]:
-            return node.output[index]
+            return str(node.output[index])
         key = f"{node.output[0]}:{index}"
         if key not in self._extra_outputs:
             self._extra_outputs[key] = (node, index, self._fresh(f"{node.name or node.output[0]}/output{index}"))

@@ -23,10 +23,11 @@ _RULES: dict[str, Rule] = {}
 
 #: Operators through which nothing differentiable flows: their outputs count as constants.
 STOPS = frozenset(
-    "And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Constant ConstantOfShape Equal "
-    "EyeLike Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or RandomNormalLike "
-    "RandomUniformLike Range Round Shape Sign Size Xor".split()
-)
+    ("And", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Ceil", "Constant",
+     "ConstantOfShape", "Equal", "EyeLike", "Floor", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less",
+     "LessOrEqual", "NonZero", "Not", "OneHot", "Or", "RandomNormalLike", "RandomUniformLike", "Range", "Round",
+     "Shape", "Sign", "Size", "Xor")
+)  # fmt: skip
 
 
 def rule(*op_types: str) -> Callable[[Rule], Rule]:
@@ -66,8 +67,8 @@ class Backward:
         target: Target,
     ) -> None:
         self.node = node
-        self.inputs = list(node.input)
-        self.outputs = list(node.output)
+        self.inputs: list[str] = list(node.input)
+        self.outputs: list[str] = list(node.output)
         #: Gradient of each output, None where `of` does not depend on it.
         self.output_gradients = output_gradients
         #: Which inputs need a gradient.

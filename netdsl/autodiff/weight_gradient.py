@@ -35,7 +35,13 @@ class Layer:
     @property
     def is_dense(self) -> bool:
         """Whether the one position of the window covers the whole image."""
-        return self.group == 1 and not any(self.window.pads) and self.x[2:] == self.window.kernel and set(self.y[2:]) == {1}
+        covers = self.x[2:] == self.window.kernel and set(self.y[2:]) == {1}
+        return covers and self.group == 1 and not any(self.window.pads)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """One channel in and one out per group."""
+        return self.group > 1 and self.weight[:2] == (self.group, 1)
 
     @property
     def shrinks(self) -> bool:
@@ -58,6 +64,8 @@ def weight_gradient(bw: Backward, layer: Layer, x: str, dy: str) -> str:
         return _product(bw, layer, _strided(bw, layer, x), dy)
     if not layer.has_static_space:
         return _product(bw, layer, _columns_by_convolution(bw, layer, x), dy)
+    if layer.is_depthwise:
+        return _tap_by_tap(bw, layer, x, dy)
     if _correlates_well(bw, layer):
         return _correlation(bw, layer, x, dy)
     return _product(bw, layer, _columns_by_slices(bw, layer, x), dy)
@@ -134,8 +142,22 @@ def _batch(layer: Layer) -> list[int]:
     return [layer.x[0] * layer.group] if isinstance(layer.x[0], int) else [-1]
 
 
+def _tap_by_tap(bw: Backward, layer: Layer, x: str, dy: str) -> str:
+    """Depthwise: every tap is a sum over products of elements, not of matrices."""
+    axes = [0, *range(2, layer.window.rank + 2)]
+    taps = [bw.reduce_sum(bw.op("Mul", seen, dy), axes, keepdims=False) for seen in _seen_by_taps(bw, layer, x)]
+    rows = bw.op("Reshape", bw.op("Concat", *taps, axis=0), bw.ints([layer.taps, layer.group]))
+    return bw.op("Reshape", bw.op("Transpose", rows, perm=[1, 0]), bw.ints(layer.weight))
+
+
 def _columns_by_slices(bw: Backward, layer: Layer, x: str) -> str:
-    """im2col: [N, C, taps, *out], every tap one strided Slice of the padded input."""
+    """im2col: [N, C, taps, *out]."""
+    columns = [bw.op("Unsqueeze", seen, bw.ints([2])) for seen in _seen_by_taps(bw, layer, x)]
+    return bw.op("Concat", *columns, axis=2)
+
+
+def _seen_by_taps(bw: Backward, layer: Layer, x: str) -> list[str]:
+    """For every tap, what it is multiplied with, [N, C, *out]: a strided Slice of the padded input."""
     shape, rank = layer.window, layer.window.rank
     if any(shape.pads):
         x = bw.op("Pad", x, bw.ints([0, 0, *shape.before, 0, 0, *shape.after]))
@@ -144,9 +166,9 @@ def _columns_by_slices(bw: Backward, layer: Layer, x: str) -> str:
     for tap in np.ndindex(*shape.kernel):
         starts = [t * d for t, d in zip(tap, shape.dilations, strict=True)]
         ends = [start + (n - 1) * s + 1 for start, n, s in zip(starts, steps, shape.strides, strict=True)]
-        cut = bw.op("Slice", x, bw.ints(starts), bw.ints(ends), bw.ints(range(2, rank + 2)), bw.ints(shape.strides))
-        slices.append(bw.op("Unsqueeze", cut, bw.ints([2])))
-    return bw.op("Concat", *slices, axis=2)
+        axes = bw.ints(range(2, rank + 2))
+        slices.append(bw.op("Slice", x, bw.ints(starts), bw.ints(ends), axes, bw.ints(shape.strides)))
+    return slices
 
 
 def _strided(bw: Backward, layer: Layer, x: str) -> str:
@@ -156,9 +178,7 @@ def _strided(bw: Backward, layer: Layer, x: str) -> str:
         return x
     rank = layer.window.rank
     far = np.iinfo(np.int64).max
-    return bw.op(
-        "Slice", x, bw.ints([0] * rank), bw.ints([far] * rank), bw.ints(range(2, rank + 2)), bw.ints(strides)
-    )
+    return bw.op("Slice", x, bw.ints([0] * rank), bw.ints([far] * rank), bw.ints(range(2, rank + 2)), bw.ints(strides))
 
 
 def _columns_by_convolution(bw: Backward, layer: Layer, x: str) -> str:

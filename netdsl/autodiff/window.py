@@ -103,9 +103,13 @@ def spread(
         elif window.strides[axis] > 1:
             after[axis] = 0
             unknown.append(axis)
-    attributes = dict(
-        strides=window.strides, dilations=window.dilations, kernel_shape=window.kernel, output_padding=extra, group=group
-    )
+    attributes = {
+        "kernel_shape": window.kernel,
+        "strides": window.strides,
+        "dilations": window.dilations,
+        "output_padding": extra,
+        "group": group,
+    }
     if bw.target.provider == "cuda" and before != after:
         # The CUDA kernel takes symmetric pads only, so what is uneven is cut off afterwards.
         even = [min(pair) for pair in zip(before, after, strict=True)]

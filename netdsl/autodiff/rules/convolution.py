@@ -11,7 +11,6 @@ from ..tensor_types import Dim
 from ..weight_gradient import Layer, weight_gradient
 from ..window import Window, spread, window
 
-# Below this many channels a matrix product is too narrow, and ConvTranspose wins over Conv with flipped weights.
 _WIDE = 16
 
 
@@ -28,7 +27,7 @@ def convolution(bw: Backward) -> Gradients:
 
 
 def _dense(bw: Backward, layer: Layer) -> Gradients:
-    """A window as large as the image is a dense layer: y [N, K] = x [N, C·k] · w [K, C·k] transposed."""
+    """A window as large as the image makes a dense layer: y [N, K] = x [N, C·taps] times w [K, C·taps] transposed."""
     x, w = (bw.op("Flatten", name) for name in bw.inputs[:2])
     dy = bw.op("Flatten", bw.dy)
     dx = bw.reshape_like(bw.op("Gemm", dy, w), bw.x) if bw.needs[0] else None
@@ -114,22 +113,35 @@ def _attributes(layer: Layer) -> dict[str, object]:
 
 
 def _input_gradient(bw: Backward, layer: Layer, w: str) -> str:
+    if _flips(bw, layer):
+        spans = layer.window.spans * 2
+        edges = [span - 1 - pad for span, pad in zip(spans, layer.window.pads, strict=True)]
+        attributes = {"dilations": layer.window.dilations, "pads": edges, "group": layer.group}
+        return bw.op("Conv", bw.dy, _flipped(bw, layer, w), **attributes)
+    return spread(bw, bw.dy, layer.y[2:], w, layer.window, layer.group, layer.like, layer.x[2:])
+
+
+def _flips(bw: Backward, layer: Layer) -> bool:
+    """Whether the input gradient is to be a Conv with the weights turned around, not a ConvTranspose.
+
+    The two multiply as much if x has about as many positions as y. On the CPU, Conv gathers K·taps rows before its
+    product and ConvTranspose scatters C·taps rows after it, on one thread; Conv needs enough channels C to fill the
+    product's rows (measured on AVX2, float32). cuDNN has kernels made for ConvTranspose.
+    """
     shape = layer.window
-    edges = [(s - 1 - b, s - 1 - a) for s, b, a in zip(shape.spans, shape.before, shape.after, strict=True)]
-    wide = min(layer.weight[0], layer.weight[1]) >= _WIDE
-    fits = shape.is_unit_stride and layer.group == 1 and min(min(pair) for pair in edges) >= 0
-    if fits and wide and not layer.shrinks:
-        pads = [pair[0] for pair in edges] + [pair[1] for pair in edges]
-        return bw.op("Conv", bw.dy, _flipped(bw, layer, w), dilations=shape.dilations, pads=pads)
-    return spread(bw, bw.dy, layer.y[2:], w, shape, layer.group, layer.like, layer.x[2:])
+    if bw.target.provider != "cpu" or not shape.is_unit_stride or layer.shrinks:
+        return False
+    if any(pad > span - 1 for span, pad in zip(shape.spans * 2, shape.pads, strict=True)):
+        return False
+    return layer.is_depthwise or layer.weight[1] >= max(layer.weight[0] // layer.group, _WIDE)
 
 
 def _flipped(bw: Backward, layer: Layer, w: str) -> str:
-    """w [K, C, *k] as [C, K, *k], reversed along every spatial axis."""
-    outputs, inputs, *kernel = layer.weight
-    taps = layer.taps
-    if taps == 1:
-        return bw.op("Transpose", w, perm=[1, 0, *range(2, len(layer.weight))])
-    swapped = bw.op("Transpose", bw.op("Reshape", w, bw.ints([outputs, inputs, taps])), perm=[1, 0, 2])
-    reverse = bw.op("Gather", swapped, bw.ints(range(taps - 1, -1, -1)), axis=2)
-    return bw.op("Reshape", reverse, bw.ints([inputs, outputs, *kernel]))
+    """w [K, C/g, *k] as [C, K/g, *k], reversed along every spatial axis."""
+    group, taps = layer.group, layer.taps
+    outputs, inputs = layer.weight[0] // group, layer.weight[1]
+    matrices = bw.op("Reshape", w, bw.ints([group, outputs, inputs, taps]))
+    swapped = bw.op("Transpose", matrices, perm=[0, 2, 1, 3])
+    if taps > 1:
+        swapped = bw.op("Gather", swapped, bw.ints(range(taps - 1, -1, -1)), axis=3)
+    return bw.op("Reshape", swapped, bw.ints([group * inputs, outputs, *layer.window.kernel]))
