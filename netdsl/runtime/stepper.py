@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime as ort
 
+from netdsl.runtime.blocked import block_convolutions, block_size
 from netdsl.runtime.session import Device, memory_errors_told, open_session
 from netdsl.training.step import StepModel
 
@@ -21,7 +22,9 @@ class Stepper:
     def __init__(self, model: StepModel, device: Device, *, seed: int, profile: str | None = None):
         """Raises DeviceError where memory does not suffice."""
         self.model, self.device = model, device
-        self.session = open_session(model.model, device, profile=profile)
+        block = block_size() if device.provider == "cpu" else None
+        form = model.model if block is None else block_convolutions(model.model, block)
+        self.session = open_session(form, device, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
         self._scalars: dict[str, np.ndarray] = {}
         self._fed: dict[str, ort.OrtValue] = {}
