@@ -166,6 +166,38 @@ def test_resnet152_has_the_measured_fields(repeats, size):
     assert found.aligned
 
 
+@pytest.mark.parametrize(("n", "size"), [(3, 81), (5, 137), (7, 193), (9, 249), (18, 501)])
+def test_cifar_resnets_have_the_measured_fields(n, size):
+    graph = load("examples/resnet.net", n=n)
+    found = Facts(graph).receptive_fields(graph.nodes[-3].output)["image"]
+    assert (found.size, found.stride, found.start) == ((size, size), (4, 4), (-(size - 1) // 2,) * 2)
+
+
+SSD = """
+net n(count) : image[3, 300, 300] -> y {
+    x = image
+    for stage, repeats in enumerate([2, 2, 3, 3]) {
+        if stage > 0 { x = x -> max_pool(2, ceil = true) }
+        x = x -> repeats * conv(1, 3)
+    }
+    if count > 0 {
+        x = x -> max_pool(2) -> 3 * conv(1, 3) -> max_pool(3, stride = 1, pad = 1)
+              -> conv(1, 3, dilation = 6) -> conv(1, 1)
+    }
+    for s, p in [[2, 1], [2, 1], [1, 0], [1, 0]][:max(count - 1, 0)] {
+        x = x -> conv(1, 1) -> conv(1, 3, s, p)
+    }
+    y = x
+}"""
+
+
+@pytest.mark.parametrize(("count", "size", "stride", "pad"), [
+    (0, 92, 8, 42), (1, 420, 16, 202), (2, 452, 32, 218), (3, 516, 64, 250), (4, 644, 64, 250), (5, 772, 64, 250),
+])  # fmt: skip
+def test_ssd300_sources_have_the_measured_fields(count, size, stride, pad):
+    assert field(SSD, count=count) == (size, stride, -pad, True)
+
+
 def test_googlenet_inception_takes_the_widest_branch():
     text = """net n : image[3, 224, 224] -> y {
         x = image -> conv(1, 7, 2) -> max_pool(3, stride = 2, ceil = true) -> conv(1, 1) -> conv(1, 3)
