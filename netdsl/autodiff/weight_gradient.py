@@ -5,57 +5,13 @@ dw[k, c, t] = Σ over n and output positions p of dy[n, k, p] · x[n, c, s·p + 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
+from .layer import Layer, flipped
 from .rule import Backward
-from .tensor_types import Dim
-from .window import Window, space_shape
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A convolution from x [N, C, *in] to y [N, K, *out] with weight [K, C/group, *kernel]."""
-
-    window: Window
-    group: int
-    weight: tuple[int, ...]
-    x: tuple[Dim, ...]
-    y: tuple[Dim, ...]
-    #: The tensor that has the shape `x`.
-    like: str
-
-    @property
-    def taps(self) -> int:
-        return prod(self.window.kernel)
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether the one position of the window covers the whole image."""
-        covers = self.x[2:] == self.window.kernel and set(self.y[2:]) == {1}
-        return covers and self.group == 1 and not any(self.window.pads)
-
-    @property
-    def is_depthwise(self) -> bool:
-        """One channel in and one out per group."""
-        return self.group > 1 and self.weight[:2] == (self.group, 1)
-
-    @property
-    def shrinks(self) -> bool:
-        """Whether x has so many more positions than y that work per position of y is to be preferred."""
-        return self.has_static_space and prod(_ints(self.x[2:])) > 1.5 * prod(_ints(self.y[2:]))
-
-    @property
-    def has_static_space(self) -> bool:
-        """Whether all spatial sizes are known."""
-        return all(isinstance(size, int) for size in (*self.x[2:], *self.y[2:]))
-
-
-def _ints(sizes: Sequence[Dim]) -> list[int]:
-    return [size for size in sizes if isinstance(size, int)]
+from .window import space_shape
 
 
 def weight_gradient(bw: Backward, layer: Layer, x: str, dy: str) -> str:
@@ -67,7 +23,7 @@ def weight_gradient(bw: Backward, layer: Layer, x: str, dy: str) -> str:
     if layer.is_depthwise:
         return _tap_by_tap(bw, layer, x, dy)
     if _correlates_well(bw, layer):
-        return _correlation(bw, layer, x, dy)
+        return _wider_correlation(bw, layer, x, dy)
     return _product(bw, layer, _columns_by_slices(bw, layer, x), dy)
 
 
@@ -80,6 +36,18 @@ def _correlates_well(bw: Backward, layer: Layer) -> bool:
     return bw.target.provider == "cpu" and layer.weight[1] >= 4 and layer.window.dilations[-1] == 1
 
 
+def _wider_correlation(bw: Backward, layer: Layer, x: str, dy: str) -> str:
+    """The correlation of x with dy, or of dy with x where that has at least 1.5 times as many rows to multiply.
+
+    Seen from y, the adjoint convolution has dy for input and x for the gradient of its output, and the weight
+    flipped. What is gathered (im2col) is proportional to the channels of the image, so the narrow side is the image.
+    """
+    adjoint = layer.adjoint
+    if adjoint is not None and adjoint.weight[0] >= 1.5 * layer.weight[0]:
+        return flipped(bw, adjoint, _correlation(bw, adjoint, dy, x))
+    return _correlation(bw, layer, x, dy)
+
+
 def _correlation(bw: Backward, layer: Layer, x: str, dy: str) -> str:
     """One convolution with dy as the kernel, whose multiplications ONNX Runtime blocks for the cache.
 
@@ -88,30 +56,24 @@ def _correlation(bw: Backward, layer: Layer, x: str, dy: str) -> str:
     dy [K, N, *out] as kernel, dilated by the stride (times C/g along the last axis), the result is
     [1, K, *k[:-1], k[-1]·C/g].
     """
-    shape, channels, group = layer.window, layer.weight[1], layer.group
-    space = _ints(layer.x[2:])
-    steps = _ints(layer.y[2:])
-    spans, rank = shape.spans, shape.rank
-    ends = [
-        spans[a] + (steps[a] - 1) * shape.strides[a] - space[a] - shape.before[a] for a in range(rank)
-    ]  # padding after, negative where the last inputs are not reached
-    x, space = _unreached_removed(bw, x, space, ends)
+    shape, channels = layer.window, layer.weight[1]
+    rank, last = shape.rank, shape.rank - 1
+    # The padding after x that the windows reach into; negative where its last inputs are not reached.
+    reach = [(n - 1) * s + span for n, s, span in zip(layer.y_space, shape.strides, shape.spans, strict=True)]
+    after = [r - size - before for r, size, before in zip(reach, layer.x_space, shape.before, strict=True)]
+    x, space = _unreached_removed(bw, x, layer.x_space, after)
     images = _channels_last(bw, layer, x)
     images = bw.op("Reshape", images, bw.ints([1, *_batch(layer), *space[:-1], space[-1] * channels]))
     kernel = bw.op("Transpose", dy, perm=[1, 0, *range(2, rank + 2)])
-    last = rank - 1
+    pads = [*shape.before, *(max(a, 0) for a in after)]
     taps = bw.op(
         "Conv",
         images,
         kernel,
-        group=group,
+        group=layer.group,
         strides=[*shape.dilations[:-1], 1],
         dilations=[s * channels if a == last else s for a, s in enumerate(shape.strides)],
-        pads=[
-            p * channels if a == last else p
-            for side in (shape.before, [max(e, 0) for e in ends])
-            for a, p in enumerate(side)
-        ],
+        pads=[p * channels if a % rank == last else p for a, p in enumerate(pads)],
     )
     rows = bw.op("Reshape", taps, bw.ints([layer.weight[0], *shape.kernel, channels]))
     return bw.op("Transpose", rows, perm=[0, rank + 1, *range(1, rank + 1)])
@@ -161,7 +123,7 @@ def _seen_by_taps(bw: Backward, layer: Layer, x: str) -> list[str]:
     shape, rank = layer.window, layer.window.rank
     if any(shape.pads):
         x = bw.op("Pad", x, bw.ints([0, 0, *shape.before, 0, 0, *shape.after]))
-    steps = _ints(layer.y[2:])
+    steps = layer.y_space
     slices = []
     for tap in np.ndindex(*shape.kernel):
         starts = [t * d for t, d in zip(tap, shape.dilations, strict=True)]
@@ -196,7 +158,7 @@ def _product(bw: Backward, layer: Layer, columns: str, dy: str) -> str:
     group = layer.group
     outputs, inputs = layer.weight[0] // group, layer.weight[1] * layer.taps
     batch = layer.x[0] if isinstance(layer.x[0], int) else -1
-    positions = _ints(layer.y[2:])
+    positions = layer.y_space
     p = prod(positions) if batch == -1 and len(positions) == layer.window.rank else -1
     lead = [batch, group] if group > 1 else [batch]
     if batch == p == -1:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import Unsupported
+from ..layer import Layer, flipped
 from ..rule import Backward, Gradients, rule
 from ..tensor_types import Dim
-from ..weight_gradient import Layer, weight_gradient
+from ..weight_gradient import weight_gradient
 from ..window import Window, spread, window
 
 _WIDE = 16
@@ -18,7 +19,7 @@ _WIDE = 16
 def convolution(bw: Backward) -> Gradients:
     """x [N, C, *in], w [K, C/g, *k], y [N, K, *out]."""
     x, w = bw.inputs[:2]
-    layer = _layer(bw, x, bw.dims(x), bw.dims(bw.y))
+    layer = _layer(bw)
     if layer.is_dense:
         return _dense(bw, layer)
     dx = _input_gradient(bw, layer, w) if bw.needs[0] else None
@@ -42,7 +43,7 @@ def transposed_convolution(bw: Backward) -> Gradients:
     x, w = bw.inputs[:2]
     dy = bw.dy
     layer = _transposed_layer(bw)
-    if any(layer.window.after[axis] < 0 for axis in range(layer.window.rank)):
+    if min(layer.window.after) < 0:
         raise Unsupported("output_padding beyond the padding and the stride")
     dx = bw.op("Conv", dy, w, **_attributes(layer)) if bw.needs[0] else None
     dw = weight_gradient(bw, layer, dy, x) if bw.needs[1] else None
@@ -55,33 +56,29 @@ def _bias_gradient(bw: Backward) -> str | None:
     return bw.reduce_sum(bw.dy, [0, *range(2, bw.rank(bw.y))], keepdims=False)
 
 
-def _layer(bw: Backward, x: str, x_dims: Sequence[Dim], y_dims: Sequence[Dim]) -> Layer:
+def _layer(bw: Backward) -> Layer:
+    x, y, weight = bw.dims(bw.x), bw.dims(bw.y), _weight_dims(bw)
+    return Layer(window(bw, weight[2:], x[2:]), bw.attribute("group", 1), weight, x, y)
+
+
+def _weight_dims(bw: Backward) -> tuple[int, ...]:
     weight = bw.static_dims(bw.inputs[1])
     if weight is None:
         raise Unsupported("the shape of the weight is not static")
-    shape = window(bw, weight[2:], x_dims[2:])
-    return Layer(shape, bw.attribute("group", 1), weight, tuple(x_dims), tuple(y_dims), like=x)
+    return weight
 
 
 def _transposed_layer(bw: Backward) -> Layer:
     """The convolution from y to x whose adjoint the node is."""
-    weight = bw.static_dims(bw.inputs[1])
-    if weight is None:
-        raise Unsupported("the shape of the weight is not static")
-    x_dims, y_dims = bw.dims(bw.x), bw.dims(bw.y)
-    plain = window(bw, weight[2:], [None] * (len(weight) - 2)) if _padding_is_given(bw) else None
-    if plain is None:
+    weight, x_dims, y_dims = _weight_dims(bw), bw.dims(bw.x), bw.dims(bw.y)
+    if bw.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID") and not bw.attribute("output_shape", []):
+        plain = window(bw, weight[2:], y_dims[2:])
+    else:
         plain = _resolved(bw, weight[2:], x_dims[2:], y_dims[2:])
     extra = bw.attribute("output_padding", [0] * plain.rank)
     # The convolution drops a remainder below its stride by itself; a longer one is taken off its padding.
     after = [a - e if e >= s else a for a, e, s in zip(plain.after, extra, plain.strides, strict=True)]
-    return Layer(
-        replace(plain, after=tuple(after)), bw.attribute("group", 1), weight, tuple(y_dims), tuple(x_dims), like=bw.y
-    )
-
-
-def _padding_is_given(bw: Backward) -> bool:
-    return bw.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID") and not bw.attribute("output_shape", [])
+    return Layer(replace(plain, after=tuple(after)), bw.attribute("group", 1), weight, y_dims, x_dims)
 
 
 def _resolved(bw: Backward, kernel: Sequence[int], x_space: Sequence[Dim], y_space: Sequence[Dim]) -> Window:
@@ -113,35 +110,19 @@ def _attributes(layer: Layer) -> dict[str, object]:
 
 
 def _input_gradient(bw: Backward, layer: Layer, w: str) -> str:
-    if _flips(bw, layer):
-        spans = layer.window.spans * 2
-        edges = [span - 1 - pad for span, pad in zip(spans, layer.window.pads, strict=True)]
-        attributes = {"dilations": layer.window.dilations, "pads": edges, "group": layer.group}
-        return bw.op("Conv", bw.dy, _flipped(bw, layer, w), **attributes)
-    return spread(bw, bw.dy, layer.y[2:], w, layer.window, layer.group, layer.like, layer.x[2:])
+    adjoint = layer.adjoint
+    if adjoint is not None and _flips(bw, layer):
+        return bw.op("Conv", bw.dy, flipped(bw, layer, w), **_attributes(adjoint))
+    return spread(bw, bw.dy, layer.y[2:], w, layer.window, layer.group, bw.x, layer.x[2:])
 
 
 def _flips(bw: Backward, layer: Layer) -> bool:
-    """Whether the input gradient is to be a Conv with the weights turned around, not a ConvTranspose.
+    """Whether the input gradient is better taken by the adjoint Conv than by ConvTranspose.
 
     The two multiply as much if x has about as many positions as y. On the CPU, Conv gathers K·taps rows before its
     product and ConvTranspose scatters C·taps rows after it, on one thread; Conv needs enough channels C to fill the
     product's rows (measured on AVX2, float32). cuDNN has kernels made for ConvTranspose.
     """
-    shape = layer.window
-    if bw.target.provider != "cpu" or not shape.is_unit_stride or layer.shrinks:
-        return False
-    if any(pad > span - 1 for span, pad in zip(shape.spans * 2, shape.pads, strict=True)):
+    if bw.target.provider != "cpu" or layer.shrinks:
         return False
     return layer.is_depthwise or layer.weight[1] >= max(layer.weight[0] // layer.group, _WIDE)
-
-
-def _flipped(bw: Backward, layer: Layer, w: str) -> str:
-    """w [K, C/g, *k] as [C, K/g, *k], reversed along every spatial axis."""
-    group, taps = layer.group, layer.taps
-    outputs, inputs = layer.weight[0] // group, layer.weight[1]
-    matrices = bw.op("Reshape", w, bw.ints([group, outputs, inputs, taps]))
-    swapped = bw.op("Transpose", matrices, perm=[0, 2, 1, 3])
-    if taps > 1:
-        swapped = bw.op("Gather", swapped, bw.ints(range(taps - 1, -1, -1)), axis=3)
-    return bw.op("Reshape", swapped, bw.ints([group * inputs, outputs, *layer.window.kernel]))
