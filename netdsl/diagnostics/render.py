@@ -41,16 +41,32 @@ def render(diagnostic: Diagnostic, colour: bool = False) -> str:
 def _excerpt(label: Label, gutter: int, paint: Any, tone: str) -> list[str]:
     source, start, end = label.span.source, label.span.start, label.span.end
     line, column = source.position(start)
-    text = source.line(line).replace("\t", " ")
+    text = _printable(source.line(line))
     width = max(1, min(end - start, len(text) - column + 1))
-    cut = max(0, column - 1 - _LONGEST_LINE // 2)
     if len(text) > _LONGEST_LINE:
+        cut = max(0, column - 1 - _LONGEST_LINE // 2)
         text = text[cut : cut + _LONGEST_LINE]
         column -= cut
         width = min(width, max(1, len(text) - column + 1))
-    mark = " " * (column - 1) + paint("^" * width, tone) + (f" {paint(label.text, tone)}" if label.text else "")
+    indent, width = _cells(text[: column - 1]), max(1, _cells(text[column - 1 : column - 1 + width]))
+    mark = " " * indent + paint("^" * width, tone) + (f" {paint(label.text, tone)}" if label.text else "")
     bar = paint("|", "34")
     return [f"{line:>{gutter}} {bar} {text}", f"{' ' * gutter} {bar} {mark}"]
+
+
+def _printable(text: str) -> str:
+    """The text with a blank for a tab, and a replacement for all that would control the terminal."""
+    text = text.replace("\t", " ")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _cells(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _folded(chain: tuple[Frame, ...]) -> list[str]:

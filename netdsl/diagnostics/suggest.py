@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LOOKED_AT = 100
+
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` is most likely a misspelling of, or None."""
     from difflib import get_close_matches  # 10 ms to import: only where something is wrong already
+    from heapq import nlargest
 
-    matches = get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    letters = set(word)
+    # difflib takes 20 us and more for each: of thousands of names, look at those with the same letters
+    likely = nlargest(_LOOKED_AT, candidates, key=lambda name: len(letters.intersection(name)) - abs(len(name) - len(word)))
+    matches = get_close_matches(word, likely, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

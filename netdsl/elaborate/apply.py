@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from netdsl.diagnostics import Frame, Label, SourceError, Span, did_you_mean
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
-    BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Repeat, Scope, Shared, Sharing, describe,
+    BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Poisoned, Repeat, Scope, Shared, Sharing, describe,
 )  # fmt: skip
-from netdsl.ir import Constraint, Node, Parameter, Size, Value
+from netdsl.ir import Constraint, Node, Parameter, Size, TensorType, Value
 from netdsl.ops import REQUIRED, Args, Misfit, Operator, ParamSpec, Site, show
 from netdsl.syntax import tree as t
 
-_COUNT_WORDS = {1: "one tensor", 2: "two tensors", 3: "three tensors"}
+_COUNT_WORDS = {0: "none", 1: "one tensor", 2: "two tensors", 3: "three tensors"}
 
 
 def tensors(count: int) -> str:
@@ -33,10 +32,11 @@ class Applier:
         name: str | None = None,
     ) -> Any:  # fmt: skip
         """Apply any layer. `labels` say how the inputs read in the file; `name` is a pinned name."""
+        self.context.step(span, place, 10)
         if isinstance(layer, OpLayer):
             return self._operator_layer(layer, inputs, labels, place, name)
         if isinstance(layer, BlockLayer):
-            return self.block(layer, inputs, span, place, name)
+            return self.block(layer, inputs, labels, span, place, name)
         if isinstance(layer, Composition):
             return self._composition(layer, inputs, labels, span, place if name is None else place.under(name))
         if isinstance(layer, Repeat):
@@ -48,7 +48,13 @@ class Applier:
     def _composition(
         self, layer: Composition, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
     ) -> Any:
-        for stage in layer.stages:
+        # compositions of compositions are unrolled here: a loop may have made a long chain of them
+        pending: list[Layer] = [layer]
+        while pending:
+            stage = pending.pop()
+            if isinstance(stage, Composition):
+                pending += reversed(stage.stages)
+                continue
             result = self.layer(stage, inputs, labels, span, place)
             inputs = result if isinstance(result, tuple) else (result,)
             labels = output_labels(stage, len(inputs))
@@ -57,31 +63,38 @@ class Applier:
     def _repeat(
         self, layer: Repeat, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
     ) -> Any:
+        context, place = self.context, place.again()
         result: Any = inputs if len(inputs) > 1 else inputs[0]
-        inner = layer.layer
-        if isinstance(inner, Pinned):
-            inner = replace(inner, repeated=True)
-        for _ in range(layer.count):
-            self.context.step(span, place)
-            result = self.layer(inner, inputs, labels, span, place)
+        context.foresee(span, place, layer.count)
+        before = len(context.nodes)
+        for index in range(layer.count):
+            result = self.layer(layer.layer, inputs, labels, span, place)
             inputs = result if isinstance(result, tuple) else (result,)
-            labels = output_labels(inner, len(inputs))
+            labels = output_labels(layer.layer, len(inputs))
+            if index == 0:
+                self._foresee_nodes((len(context.nodes) - before) * (layer.count - 1), span, place)
         return result
 
     def _pinned(
         self, layer: Pinned, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
     ) -> Any:
         context = self.context
-        if layer.repeated:
+        if layer.repeated or place.repeated:
             name = context.indexed(place.path, layer.name)
         else:
             name = context.unique(place.path, layer.name)
-            if name != layer.name:
-                raise context.error("E0215", f"two applications are named `@{layer.name}`", layer.span, place,
-                                    helps=("give each its own name",))  # fmt: skip
+        path = f"{place.path}/{name}" if place.path else name
+        if name != layer.name and "[" not in name:
+            first = context.pinned.get(f"{place.path}/{layer.name}" if place.path else layer.name)
+            raise context.error(
+                "E0215", f"two applications are named `@{layer.name}`" if first else
+                f"`@{layer.name}` is the name that an application without `@` has got already", layer.span, place,
+                also=(Label(first, "the first is here"),) if first else (), helps=("give each its own name",),
+            )  # fmt: skip
+        context.pinned[path] = layer.span
         result = self.layer(layer.layer, inputs, labels, span, place, name)
         if isinstance(result, Value):
-            context.pins[f"{place.path}/{name}" if place.path else name] = result
+            context.pins[path] = result
         return result
 
     def _shared(
@@ -92,13 +105,24 @@ class Applier:
         inner = Place(place.path, place.chain, (*place.shared, sharing)).under(
             self.context.unique(place.path, layer.name)
         )
-        return self.layer(layer.layer, inputs, labels, span, inner)
+        try:
+            result = self.layer(layer.layer, inputs, labels, span, inner)
+        except (SourceError, Poisoned):
+            if sharing.first:  # the next use is the first then, and does not stumble over half of the parameters
+                layer.uses.clear()
+                layer.parameters.clear()
+            raise
+        left = layer.parameters[sharing.cursor :]
+        if not sharing.first and left:
+            raise self._unshareable(layer, left[0], None, span, place)
+        return result
 
     # blocks
 
     def block(
-        self, layer: BlockLayer, inputs: tuple[Value, ...], span: Span, place: Place, name: str | None = None
-    ) -> Any:
+        self, layer: BlockLayer, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place,
+        name: str | None = None,
+    ) -> Any:  # fmt: skip
         """Expand a block (or a net) at this place."""
         context, declaration = self.context, layer.declaration
         self._check_count(declaration.name, len(inputs), len(declaration.inputs), len(declaration.inputs), span, place)
@@ -113,7 +137,34 @@ class Applier:
         inner = Place(inner.path, (*place.chain, Frame(declaration.name, span)), place.shared)
         scope = Scope(declaration, inner, dict(bound))
         scope.names |= {port.name: value for port, value in zip(declaration.inputs, inputs, strict=True)}
+        for port, value, label in zip(declaration.inputs, inputs, labels, strict=True):
+            if port.dimensions is not None:
+                self._bind_sizes(declaration, port, value, label, scope, span, place)
         return context.statements.function(declaration, scope)
+
+    def _bind_sizes(
+        self, declaration: t.Function, port: t.Input, value: Value, label: str, scope: Scope, span: Span, place: Place
+    ) -> None:
+        """Hold an input against the shape in the signature. A named size takes what it is given."""
+        context, dimensions = self.context, port.dimensions or []
+        wanted: list[Any] = []
+        for dimension, size in zip(dimensions, value.shape, strict=False):
+            if dimension.name is None:
+                wanted.append(context.expressions.evaluate(dimension.value, scope))
+            else:
+                wanted.append(scope.names.setdefault(dimension.name, size))
+        dtype = "int64" if port.integer else "float32"
+        fits = len(dimensions) == len(value.shape) and all(
+            isinstance(want, (int, Size)) and int(want) == int(have)
+            for want, have in zip(wanted, value.shape, strict=True)
+        )
+        if not fits or value.type.dtype != dtype:
+            raise context.error(
+                "E0308", f"`{declaration.name}` takes {dtype} {port.span.text}, and {label} is {value.type.dtype} "
+                f"{show(value.shape)}", span, place, also=(Label(port.span, "declared here"),))  # fmt: skip
+        why = f"`{declaration.name}` takes {port.span.text}"
+        context.constraints += [Constraint(have, want, why, span) for have, want in zip(value.shape, wanted, strict=True)
+                                if have != want]  # fmt: skip
 
     def bind_hyperparameters(
         self, declaration: t.Function, positional: Sequence[Any], named: dict[str, tuple[Any, Span]], span: Span,
@@ -144,8 +195,8 @@ class Applier:
             else:
                 raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`", span, place,
                                     also=(Label(hyperparameter.span, "declared here, without a default"),))  # fmt: skip
-            if isinstance(value, Value):
-                raise context.error("E0205", f"`{name}` is a hyperparameter, and {describe(value)} is given", span,
+            if _has_tensor(value):
+                raise context.error("E0205", f"`{name}` is a hyperparameter, and {_tensors(value)} is given", span,
                                     place, helps=("tensors reach a block through `->`",))  # fmt: skip
             scope.names[name] = value
         return scope.names
@@ -175,7 +226,7 @@ class Applier:
         """Apply an operator: check, infer, make parameters, emit the node."""
         context = self.context
         least, most = op.arity
-        self._check_count(op.name, len(inputs), least, most, span, place)
+        self._check_count(op.name, len(inputs), least, most, span, place, op)
         args, spans = self._bind(op, positional, named, span, place)
         site = Site(args, inputs, labels)
         try:
@@ -189,15 +240,26 @@ class Applier:
         for size, why in site.fixes:
             context.fix(size, why, span)
         context.constraints += [Constraint(a, b, why, span) for a, b, why in site.joins]
-        if len(context.nodes) >= context.limits.nodes:
-            raise context.limit(f"the net has more than {context.limits.nodes:,} operators", span, place,
-                                "NETDSL_MAX_NODES")  # fmt: skip
+        types = tuple(self._simple(type_, span) for type_ in types)
+        self._foresee_nodes(1, span, place)
         node_name = name or context.unique(place.path, op.name)
         path = f"{place.path}/{node_name}" if place.path else node_name
         parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
         outputs = tuple(Value(path if i == 0 else f"{path}:{i}", type_) for i, type_ in enumerate(types))
         context.nodes.append(Node(path, op, args, inputs, outputs, parameters, span, place.chain))
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _simple(self, type_: TensorType, span: Span) -> TensorType:
+        """The type with sizes whose formulas are short."""
+        shape = tuple(self.context.simple(dim, span) if isinstance(dim, Size) else dim for dim in type_.shape)
+        return type_ if shape == type_.shape else TensorType(shape, type_.dtype, type_.batched)
+
+    def _foresee_nodes(self, count: int, span: Span, place: Place) -> None:
+        """Stop where the limit would be passed by so many more nodes."""
+        context = self.context
+        if len(context.nodes) + count > context.limits.nodes:
+            raise context.limit(f"the net has more than {context.limits.nodes:,} operators", span, place,
+                                "NETDSL_MAX_NODES")  # fmt: skip
 
     def _bind(
         self, op: Operator, positional: Sequence[Any], named: Any, span: Span, place: Place
@@ -238,6 +300,7 @@ class Applier:
         if isinstance(value, Size):
             value = context.fix(value, f"`{argument.name}` is a number", span)
         elif isinstance(value, (list, tuple, range)):
+            context.foresee(span, place, len(value))
             value = [context.fix(v, f"`{argument.name}` lists numbers", span) if isinstance(v, Size) else v for v in value]
         try:
             return argument.kind.check(value)
@@ -248,13 +311,16 @@ class Applier:
                                 place, helps=helps) from None  # fmt: skip
 
     def _check_count(
-        self, name: str, given: int, least: int, most: int | None, span: Span, place: Place
+        self, name: str, given: int, least: int, most: int | None, span: Span, place: Place, op: Operator | None = None
     ) -> None:
         if given < least or (most is not None and given > most):
             wanted = tensors(least) if least == most else f"at least {tensors(least)}" if most is None else (
                 f"{least} to {most} tensors")  # fmt: skip
+            helps = ("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ()
+            if op is not None and op.style != "layer":
+                helps = (f"write `{op.example}`",)
             raise self.context.error("E0208", f"`{name}` takes {wanted}, and receives {tensors(given)}", span, place,
-                                     helps=("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ())  # fmt: skip
+                                     helps=helps)  # fmt: skip
 
     def _parameter(self, path: str, role: str, spec: ParamSpec, span: Span, place: Place) -> Parameter:
         """A new parameter; or, within a shared layer that was used before, the one made then."""
@@ -263,7 +329,7 @@ class Applier:
             if not sharing.first:
                 parameter = sharing.next()
                 if parameter is None or parameter.shape != spec.shape:
-                    raise self._unshareable(sharing.layer, parameter, role, spec, span, place)
+                    raise self._unshareable(sharing.layer, parameter, f"{role} {show(spec.shape)}", span, place)
                 for outer in place.shared[:depth]:
                     outer.skip(parameter)
                 for inner in place.shared[depth + 1 :]:
@@ -276,15 +342,24 @@ class Applier:
         return parameter
 
     def _unshareable(
-        self, layer: Shared, parameter: Parameter | None, role: str, spec: ParamSpec, span: Span, place: Place
+        self, layer: Shared, parameter: Parameter | None, needed: str | None, span: Span, place: Place
     ) -> SourceError:
-        had = "no such parameter" if parameter is None else f"{role} {show(parameter.shape)}"
+        """The error of a use that needs other parameters than the first use made. `span` is the layer that does."""
+        had = "no more" if parameter is None else f"{parameter.name.rpartition('.')[2]} {show(parameter.shape)}"
         return self.context.error(
             "E0307", f"`{layer.name}` is shared, and its uses need different parameters", layer.uses[-1], place,
-            label=f"this use needs {role} {show(spec.shape)}",
-            also=(Label(layer.uses[0], f"the first use made {had}"), Label(span, "in this layer")),
+            label=f"this use needs {needed or 'none such'}",
+            also=(Label(layer.uses[0], f"the first use made {had}"), *([Label(span, "in this layer")] if needed else [])),
             helps=("give both uses the same number of channels, or bind the layer without `share`",),
         )  # fmt: skip
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, Value) or (isinstance(value, (list, tuple)) and any(map(_has_tensor, value)))
+
+
+def _tensors(value: Any) -> str:
+    return describe(value) + ("" if isinstance(value, Value) else " of tensors")
 
 
 def output_labels(layer: Layer, count: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from netdsl.diagnostics import Span
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.values import Family, Place, describe
+from netdsl.elaborate.values import BlockLayer, OpLayer, Place, describe
 from netdsl.ir import Size, Value
 from netdsl.syntax import tree as t
 
@@ -34,11 +34,11 @@ def binary(context: Context, symbol: str, left: Any, right: Any, node: t.Chain |
     if is_number(left) and is_number(right):
         return _numbers(context, symbol, left, right, span, place)
     if symbol == "+" and isinstance(left, list) and isinstance(right, list):
-        context.step(span, place, len(left) + len(right))
-        return left + right
+        context.foresee(span, place, len(left) + len(right))
+        return context.made(left + right, span, place)
     if symbol == "*" and isinstance(left, list) and isinstance(right, int):
-        context.step(span, place, len(left) * max(0, right))
-        return left * right
+        context.foresee(span, place, len(left) * max(0, right))
+        return context.made(left * right, span, place)
     helps = ("layers are joined by `->`",) if symbol != "*" else ("write the number first: `3 * layer`",)
     involved = any("layer" in describe(v) or "block" in describe(v) for v in (left, right))
     raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place,
@@ -49,12 +49,12 @@ def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, p
     if symbol in ("/", "//", "%") and right == 0:
         raise context.error("E0212", "a division by zero", span, place)
     if symbol == "**" and isinstance(left, int) and isinstance(right, int):
-        if left == 0 and right < 0:
-            raise context.error("E0212", "a division by zero", span, place)
         if left.bit_length() * abs(right) > _MOST_BITS:
             raise context.error("E0212", "the power is too large", span, place)
     try:
         result = _OPERATORS[symbol](left, right)
+    except ZeroDivisionError:
+        raise context.error("E0212", "a division by zero", span, place) from None
     except OverflowError:
         raise context.error("E0212", "the result is too large", span, place) from None
     if isinstance(result, complex):
@@ -72,7 +72,7 @@ def _sizes(context: Context, symbol: str, left: Any, right: Any, span: Span, pla
     linear = symbol in ("+", "-") or (symbol == "*" and not (isinstance(left, Size) and isinstance(right, Size)))
     divides = symbol in ("//", "%") and isinstance(right, int) and right > 0
     if (linear or divides) and not isinstance(left, float) and not isinstance(right, float):
-        return _OPERATORS[symbol](left, right)
+        return context.simple(_OPERATORS[symbol](left, right), span)
     fixed = [context.fix(v, f"`{symbol}` needs a number", span) if isinstance(v, Size) else v for v in (left, right)]
     return _numbers(context, symbol, fixed[0], fixed[1], span, place)
 
@@ -86,15 +86,15 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
     if symbol == "in":
         if not isinstance(right, (list, tuple, range)):
             raise context.error("E0212", f"`in` looks into a list, and this is {describe(right)}", span, place)
-        return bool(left in right)
+        return _contains(right, left) if isinstance(right, range) else bool(left in _plain(context, right, span))
     if symbol in ("==", "!="):
         if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-            left, right = _plain(left), _plain(right)
-        if isinstance(left, (Value, Family)) or isinstance(right, (Value, Family)):
+            left, right = _plain(context, left, span), _plain(context, right, span)
+        if isinstance(left, Value) or isinstance(right, Value):
             if left is None or right is None:
                 return symbol == "!="
             raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place)
-        return bool(_COMPARISONS[symbol](left, right))
+        return bool(_COMPARISONS[symbol](_identity(left), _identity(right)))
     if not (is_number(left) and is_number(right)):
         raise context.error("E0212", f"`{symbol}` compares numbers: these are {describe(left)} and {describe(right)}",
                             span, place)  # fmt: skip
@@ -103,6 +103,26 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
     return _COMPARISONS[symbol](left, right)
 
 
-def _plain(values: Any) -> list[Any]:
-    """A list whose sizes are numbers: `x.shape == [64, 8, 8]` asks at the defaults."""
-    return [int(v) if isinstance(v, Size) else _plain(v) if isinstance(v, (list, tuple)) else v for v in values]
+def _plain(context: Context, values: Any, span: Span) -> list[Any]:
+    """A list whose sizes are numbers: `x.shape == [64, 8, 8]` asks at the defaults, and so fixes them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Size):
+            return context.fix(value, "a comparison decides the graph", span)
+        return _plain(context, value, span) if isinstance(value, (list, tuple)) else _identity(value)
+
+    return [plain(value) for value in values]
+
+
+def _identity(value: Any) -> Any:
+    """What a value is compared by: a block or operator without arguments is what its name stands for."""
+    if isinstance(value, BlockLayer) and value.bound is None:
+        return value.declaration
+    return value.op if isinstance(value, OpLayer) and not value.called else value
+
+
+def _contains(numbers: range, value: Any) -> bool:
+    """`value in numbers`, which Python answers by counting through the range where the value is not an int."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return isinstance(value, int) and value in numbers

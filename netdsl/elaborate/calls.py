@@ -10,7 +10,9 @@ from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import AXES
-from netdsl.elaborate.values import BlockLayer, Builtin, Count, Fact, Family, InitFunction, OpLayer, Recipe, Scope, describe
+from netdsl.elaborate.values import (
+    BlockLayer, Builtin, Count, Fact, InitFunction, OpLayer, Recipe, Scope, describe, is_layer,
+)  # fmt: skip
 from netdsl.ir import Init, Size, Value
 from netdsl.ops import OPERATORS, REQUIRED
 from netdsl.syntax import tree as t
@@ -79,12 +81,12 @@ class Calls:
         labels: list[str] = []
         for argument in node.arguments:
             value = self.expressions.evaluate(argument, scope)
-            many = value.ordered() if isinstance(value, Family) else value
             # only a function of any number of tensors takes a list for several; elsewhere it is an argument
-            if op.arity[1] is None and isinstance(many, (list, tuple, range)):
+            if op.arity[1] is None and isinstance(value, (list, tuple, range)):
                 text = self.expressions.label(argument, scope)
-                values += many
-                labels += [f"item {i} of {text}" for i in range(len(many))]
+                self.context.foresee(argument.span, scope.place, len(value))
+                values += value
+                labels += [f"item {i} of {text}" for i in range(len(value))]
             else:
                 values.append(value)
                 labels.append(self.expressions.label(argument, scope))
@@ -100,12 +102,15 @@ class Calls:
         # what follows the tensors are the operator's own arguments
         count = len(kept) if op.arity[1] is None else min(op.arity[1], len(kept))
         tensors_, rest = kept[:count], kept[count:]
-        for (value, _), argument in zip(tensors_, [*node.arguments, *[node.arguments[-1]] * len(tensors_)], strict=False):
+        for value, label in tensors_:
             if not isinstance(value, Value):
-                raise self.context.error("E0212", f"`{op.name}` takes tensors, and this is {describe(value)}",
-                                         argument.span, scope.place)  # fmt: skip
+                raise self.context.error("E0212", f"`{op.name}` takes tensors, and {label} is {describe(value)}", node.span,
+                                         scope.place, helps=self._unapplied(value, label))  # fmt: skip
         return self.applier.operator(op, [v for v, _ in rest], named, tuple(v for v, _ in tensors_),
                                      tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
+
+    def _unapplied(self, value: Any, label: str) -> tuple[str, ...]:
+        return (f"a layer becomes a tensor when it is applied: `x -> {label.strip('`')}`",) if is_layer(value) else ()
 
     def tensor_arithmetic(
         self, symbol: str, left: Any, right: Any, labels: tuple[str, str], node: t.Chain, scope: Scope
@@ -171,7 +176,6 @@ class Calls:
     def _builtin(self, name: str, values: list[Any], named: Any, node: t.Call, scope: Scope) -> Any:
         if named:
             raise self.context.error("E0203", f"`{name}` takes no named arguments", node.span, scope.place)
-        values = [v.ordered() if isinstance(v, Family) else v for v in values]
         if name != "len":
             values = [self.context.fix(v, f"`{name}` decides the graph", node.span) if isinstance(v, Size) else v
                       for v in values]  # fmt: skip
@@ -180,8 +184,9 @@ class Calls:
             given = ", ".join(describe(v) for v in values) or "nothing"
             raise self.context.error("E0212", f"`{name}` takes {wanted}, and is given {given}", node.span, scope.place)
         if name in ("reversed", "enumerate", "zip"):
-            self.context.step(node.span, scope.place, sum(len(v) for v in values))
-        return _BUILTIN[name](*values)
+            self.context.foresee(node.span, scope.place, sum(len(v) for v in values))
+        result = _BUILTIN[name](*values)
+        return self.context.made(result, node.span, scope.place) if isinstance(result, list) else result
 
 
 def _whole(values: list[Any]) -> bool:
@@ -199,7 +204,7 @@ def _finite(value: Any) -> bool:
 _BUILTIN_FORMS: dict[str, tuple[str, Any]] = {
     "len": ("a list", lambda v: len(v) == 1 and _lists(v)),
     "range": ("one to three whole numbers, the third not 0",
-              lambda v: 1 <= len(v) <= 3 and _whole(v) and v[2:] != [0] and all(abs(x) < 2**63 for x in v)),
+              lambda v: 1 <= len(v) <= 3 and _whole(v) and v[2:] != [0] and all(abs(x) < 2**62 for x in v)),
     "reversed": ("a list", lambda v: len(v) == 1 and _lists(v)),
     "enumerate": ("a list", lambda v: len(v) == 1 and _lists(v)),
     "zip": ("lists", lambda v: len(v) >= 1 and _lists(v)),

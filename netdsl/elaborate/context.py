@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdsl.diagnostics import Diagnostic, Label, SourceError, Span
 from netdsl.elaborate.values import Place
 from netdsl.ir import Constraint, Node, Size, Value
+from netdsl.ir.size import Floor
+
+Items = TypeVar("Items", list[Any], tuple[Any, ...])
 
 if TYPE_CHECKING:
     from netdsl.elaborate.apply import Applier
@@ -18,12 +21,20 @@ if TYPE_CHECKING:
     from netdsl.syntax import tree as t
 
 
+#: a run stops at so many different errors, or at so many statements that failed (one in a loop fails each time)
+_MOST_ERRORS, _MOST_FAILURES = 100, 500
+#: terms of a symbolic size, and its value
+_LONGEST_FORMULA, _LARGEST_SIZE = 50, 2**63
+#: items in a list with all lists within it, and lists within each other
+_MOST_ITEMS, _DEEPEST_LIST = 1_000_000, 50
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a file may cost. Each is raised by an environment variable, which the message names."""
 
     nodes: int = 200_000  # applications of operators
-    steps: int = 5_000_000  # statements run and list items made
+    steps: int = 4_000_000  # statements run and expressions evaluated, about; applying a layer counts ten
     blocks: int = 100  # blocks within blocks
 
     @staticmethod
@@ -53,12 +64,14 @@ class Context:
     constraints: list[Constraint] = field(default_factory=list)
     fixed: dict[str, Constraint] = field(default_factory=dict)
     pins: dict[str, Value] = field(default_factory=dict)
+    pinned: dict[str, Span] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     notes: list[Diagnostic] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)
     #: what `expect` may ask, once the net is known
     facts: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
+    failures: int = 0
     _names: dict[tuple[str, str], int] = field(default_factory=dict)
     _reported: set[tuple[str, int, int]] = field(default_factory=set)
     #: the layers bound by `=` that were applied, the place of the first time, and whether that was noted
@@ -86,6 +99,12 @@ class Context:
 
     def report(self, error: SourceError) -> None:
         """Keep the diagnostics, one per place: a block that is applied often reports its error once."""
+        self.keep(error)
+        self.failures += 1
+        if len(self.diagnostics) >= _MOST_ERRORS or self.failures >= _MOST_FAILURES:
+            raise LimitReached  # what was reported is enough to go on with
+
+    def keep(self, error: SourceError) -> None:
         for diagnostic in error.diagnostics:
             span = diagnostic.labels[0].span if diagnostic.labels else None
             key = (diagnostic.code, span.start if span else 0, span.end if span else 0)
@@ -109,8 +128,35 @@ class Context:
         """Count work done, and stop at the limit."""
         self.steps += count
         if self.steps > self.limits.steps:
-            raise self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
-                             "NETDSL_MAX_STEPS")  # fmt: skip
+            raise self._too_many_steps(span, place)
+
+    def foresee(self, span: Span, place: Place | None, count: int) -> None:
+        """Stop now where so many steps are still to come that the limit will be reached."""
+        if self.steps + count > self.limits.steps:
+            raise self._too_many_steps(span, place)
+
+    def _too_many_steps(self, span: Span, place: Place | None) -> LimitReached:
+        return self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
+                          "NETDSL_MAX_STEPS")  # fmt: skip
+
+    def too_deep(self, span: Span, place: Place | None) -> LimitReached:
+        """What to raise in place of Python's RecursionError."""
+        error = self.error("E0104", "expressions or layers are nested too deeply here", span, place,
+                           helps=("give an inner part a name, and use the name",))  # fmt: skip
+        return LimitReached(*error.diagnostics)
+
+    def made(self, items: Items, span: Span, place: Place | None) -> Items:
+        """A list that was made of the items. Lists within it count in full: `a = [a, a]` doubles every time."""
+        self.step(span, place, len(items) // 8)
+        level = [item for item in items if isinstance(item, (list, tuple))]
+        count, depth = len(items), 1
+        while level:
+            count, depth = count + sum(map(len, level)), depth + 1
+            if count > _MOST_ITEMS or depth > _DEEPEST_LIST:
+                raise self.error("E0212", "this list is too large: with all the lists within it, it has more than "
+                                 f"{_MOST_ITEMS:,} items or {_DEEPEST_LIST} levels", span, place)  # fmt: skip
+            level = [part for item in level for part in item if isinstance(part, (list, tuple))]
+        return items
 
     def limit(self, message: str, span: Span, place: Place | None, variable: str) -> LimitReached:
         error = self.error("E0450", message, span, place, helps=(
@@ -136,6 +182,17 @@ class Context:
                 symbol = self.symbol(name)
                 self.fixed.setdefault(name, Constraint(symbol, int(symbol), why, span))
         return int(size)
+
+    def simple(self, size: Any, span: Span) -> Any:
+        """The size, or where its formula has grown long, its number."""
+        pending, count = [size], 0
+        while pending and isinstance(size, Size):
+            atoms = [atom for atom, _ in pending.pop().terms]
+            pending += [atom.numerator for atom in atoms if isinstance(atom, Floor)]
+            count += len(atoms)
+            if count > _LONGEST_FORMULA or abs(int(size)) > _LARGEST_SIZE:
+                return self.fix(size, "its formula has become too long to stay symbolic", span)
+        return size
 
     def symbol(self, name: str) -> Size:
         return Size.symbol(name, self.symbols[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,11 @@ def elaborate(
         try:
             return _Driver(context).run(net, dict(overrides or {}))
         except LimitReached as error:
-            context.report(error)
+            context.keep(error)
             raise SourceError(*context.diagnostics) from None
         except RecursionError:
-            raise SourceError(Diagnostic("E0104", "an expression is nested too deeply", path=source.path,
-                                         helps=("name an inner part and use the name",))) from None  # fmt: skip
+            start = Span(source, 0, 0)
+            raise context.too_deep(start, None) from None
 
 
 def load(path: str | Path, net: str | None = None, **hyperparameters: Any) -> Graph:
@@ -158,8 +158,31 @@ class _Driver:
                                              also=(Label(first, "the first is here"),)))  # fmt: skip
             else:
                 context.functions[function.name] = function
+                self._check_signature(function)
+        for constant in self.file.constants:
+            for target in constant.targets:
+                if target.name in context.functions:
+                    first = context.functions[target.name].name_span
+                    context.report(context.error("E0105", f"two declarations of `{target.name}`", target.span,
+                                                 also=(Label(first, "the first is here"),)))  # fmt: skip
         scope = Scope(None, Place(""), context.constants)
         context.statements.run(list(self.file.constants), scope)
+
+    def _check_signature(self, function: t.Function) -> None:
+        """Names of a signature are its own: hyperparameters, inputs and named sizes; and among themselves, outputs."""
+        context = self.context
+        sizes = {d.name: d for port in function.inputs for d in port.dimensions or [] if d.name is not None}
+        for group in ([*function.hyperparameters, *function.inputs, *sizes.values()], function.outputs):
+            seen: dict[str, Span] = {}
+            for entry in group:
+                name = entry.name or ""
+                if name in reserved():
+                    context.report(context.error("E0209", f"`{name}` is a name of the language and cannot be bound",
+                                                 entry.span))  # fmt: skip
+                elif name in seen:
+                    context.report(context.error("E0105", f"`{name}` is declared twice", entry.span,
+                                                 also=(Label(seen[name], "the first is here"),)))  # fmt: skip
+                seen.setdefault(name, entry.span)
 
     def _pick(self, net: str | None) -> t.Function:
         context = self.context
@@ -268,10 +291,15 @@ class _Driver:
 
         def holds(facts: Mapping[str, Any]) -> None:
             context.facts = facts
+            condition = statement.condition
             with _deep_recursion():
-                if not context.expressions.truth(statement.condition, scope):
-                    raise context.error("E0401", f"expected {' '.join(statement.condition.span.text.split())}",
-                                        statement.condition.span, scope.place, notes=self._sides(statement, scope))  # fmt: skip
+                try:
+                    met = context.expressions.truth(condition, scope)
+                    sides = () if met else self._sides(statement, scope)
+                except RecursionError:
+                    raise context.too_deep(condition.span, scope.place) from None
+            if not met:
+                raise context.error("E0401", f"expected {_shortened(condition)}", condition.span, scope.place, notes=sides)
 
         return Expectation(holds, statement.span)
 
@@ -287,18 +315,26 @@ class _Driver:
                 stack.append(node.operand)
             elif isinstance(node, t.Comparison):
                 for operand in node.operands:
-                    if not isinstance(operand, t.Literal):
-                        value = self.context.expressions.evaluate(operand, scope)
-                        notes.append(f"{' '.join(operand.span.text.split())} is {_shown(value)}")
+                    if not isinstance(operand, (t.Literal, t.ListExpr)):
+                        with suppress(SourceError):  # behind an `and` that was false, it may have no value
+                            value = self.context.expressions.evaluate(operand, scope)
+                            notes.append(f"{_shortened(operand)} is {_shown(value)}")
         return tuple(dict.fromkeys(notes))
 
 
+def _shortened(expression: t.Expr) -> str:
+    text = " ".join(expression.span.text.split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _shown(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+    """A value as it is written in a file."""
+    if isinstance(value, (int, Size)) and not isinstance(value, bool):
+        return f"{int(value):,}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(str(int(v)) if isinstance(v, Size) else str(v) for v in value) + "]"
-    return str(value)
+        items = [_shown(item) for item in value[:20]]
+        return "[" + ", ".join(items + ["..."] * (len(value) > 20)) + "]"
+    return str(value) if isinstance(value, float) else describe(value)
 
 
 def _named_values(scope: Scope) -> dict[str, Value]:

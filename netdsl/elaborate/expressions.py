@@ -35,11 +35,20 @@ class Expressions:
         }  # fmt: skip
 
     def evaluate(self, expression: t.Expr, scope: Scope) -> Any:
+        context = self.context
+        context.steps += 1
+        if context.steps > context.limits.steps:
+            context.step(expression.span, scope.place)
         return self._by_type[type(expression)](expression, scope)
 
     # names and literals
 
     def _name(self, node: t.Name, scope: Scope) -> Any:
+        value = self._bound(node, scope)
+        return value.ordered() if isinstance(value, Family) else value
+
+    def _bound(self, node: t.Name, scope: Scope) -> Any:
+        """What a name is bound to; of a family, the family itself."""
         name = node.name
         if name in scope.names:
             value = scope.names[name]
@@ -81,6 +90,9 @@ class Expressions:
             elif isinstance(statement, t.Share) and statement.name == name:
                 return statement.span
             elif isinstance(statement, t.For):
+                for loop_name in statement.names:
+                    if loop_name.name == name:
+                        return loop_name.span
                 stack += statement.body
             elif isinstance(statement, t.If):
                 stack += [s for _, body in statement.branches for s in body] + statement.otherwise
@@ -89,28 +101,27 @@ class Expressions:
     def _literal(self, node: t.Literal, scope: Scope) -> Any:
         return node.value
 
-    def _list(self, node: t.ListExpr, scope: Scope) -> list[Any]:
-        return [self.evaluate(item, scope) for item in node.items]
+    def _list(self, node: t.ListExpr | t.TupleExpr, scope: Scope) -> list[Any]:
+        return self.context.made([self.evaluate(item, scope) for item in node.items], node.span, scope.place)
 
     def _tuple(self, node: t.TupleExpr, scope: Scope) -> tuple[Any, ...]:
-        return tuple(self.evaluate(item, scope) for item in node.items)
+        return tuple(self._list(node, scope))
 
     def _comprehension(self, node: t.Comprehension, scope: Scope) -> list[Any]:
         inner = Scope(scope.function, scope.place, dict(scope.names), scope.loops + 1)
-        items = []
-        for value in self.iterate(node.iterable, scope):
+        items: list[Any] = []
+        for value in self.items(node.iterable, scope):
             self.context.step(node.span, scope.place)
             self.context.statements.bind_names(node.names, value, inner, node.iterable.span)
             if node.condition is None or self.truth(node.condition, inner):
                 items.append(self.evaluate(node.item, inner))
-        return items
+        return self.context.made(items, node.span, scope.place)
 
-    def iterate(self, expression: t.Expr, scope: Scope) -> Any:
+    def items(self, expression: t.Expr, scope: Scope) -> Any:
         """What `for` goes over."""
         value = self.evaluate(expression, scope)
-        if isinstance(value, Family):
-            return value.ordered()
         if isinstance(value, (list, tuple, range)):
+            self.context.foresee(expression.span, scope.place, len(value))
             return value
         helps = (f"`range({value})` counts",) if isinstance(value, int) else ()
         raise self.context.error("E0212", f"`for` goes over a list, and this is {describe(value)}", expression.span,
@@ -118,18 +129,20 @@ class Expressions:
 
     def truth(self, expression: t.Expr, scope: Scope) -> bool:
         """A condition's value."""
-        value = self.evaluate(expression, scope)
+        return self.is_true(self.evaluate(expression, scope), expression.span, scope)
+
+    def is_true(self, value: Any, span: Span, scope: Scope) -> bool:
         if isinstance(value, Size):
-            return bool(self.context.fix(value, "a condition decides the graph", expression.span))
-        if value is None or isinstance(value, (bool, int, float, str, list, tuple)):
+            return bool(self.context.fix(value, "a condition decides the graph", span))
+        if value is None or isinstance(value, (bool, int, float, str, list, tuple, range)):
             return bool(value)
-        raise self.context.error("E0212", f"a condition is true or false, and this is {describe(value)}",
-                                 expression.span, scope.place)  # fmt: skip
+        raise self.context.error("E0212", f"a condition is true or false, and this is {describe(value)}", span,
+                                 scope.place)  # fmt: skip
 
     # postfix
 
     def _index(self, node: t.Index, scope: Scope) -> Any:
-        base = self.evaluate(node.base, scope)
+        base = self._base(node.base, scope)
         if isinstance(base, Family):
             return self._family(node, base, scope, missing_is_none=False)
         if isinstance(base, (list, tuple, range)) and len(node.items) == 1:
@@ -141,10 +154,15 @@ class Expressions:
                 return base[slice(*bounds)]
             index = self.whole(item, scope)
             if not -len(base) <= index < len(base):
-                raise self.context.error("E0211", f"the list has {len(base)} items, and item {index} is asked for",
+                asked = str(index) if abs(index) < 10**20 else "of a far greater index"
+                raise self.context.error("E0211", f"the list has {len(base)} items, and item {asked} is asked for",
                                          item.span, scope.place)  # fmt: skip
             return base[index]
         raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place)
+
+    def _base(self, node: t.Expr, scope: Scope) -> Any:
+        """What stands before `[ ]`: here a family is not yet the list of its entries."""
+        return self._bound(node, scope) if isinstance(node, t.Name) else self.evaluate(node, scope)
 
     def whole(self, expression: t.Expr, scope: Scope) -> int:
         """An index: a whole number."""
@@ -165,10 +183,7 @@ class Expressions:
             return self._family_slice(node, family, scope)
         key = tuple(self.whole(item, scope) for item in node.items)  # type: ignore[arg-type]
         if key in family.entries:
-            value = family.entries[key]
-            if value is POISON:
-                raise Poisoned
-            return value
+            return family.entries[key]
         if missing_is_none:
             return None
         shown = f"{family.name}[{', '.join(map(str, key))}]"
@@ -192,17 +207,14 @@ class Expressions:
                 tests.append(lambda k, i=index: k == i)
         self.context.step(node.span, scope.place, len(family.entries) // 16)
         keys = [key for key in family.entries if all(test(k) for test, k in zip(tests, key, strict=True))]
-        found = [family.entries[key] for key in sorted(keys)]
-        if any(value is POISON for value in found):
-            raise Poisoned
-        return found
+        return [family.entries[key] for key in sorted(keys)]
 
     def _optional(self, node: t.Optional_, scope: Scope) -> Any:
         if isinstance(node.base, t.Index):
             base = node.base.base
             if isinstance(base, t.Name) and base.name not in scope.names and self._bound_later(base.name, scope):
                 return None  # a family of which nothing was bound yet
-            family = self.evaluate(base, scope)
+            family = self._base(base, scope)
             if isinstance(family, Family):
                 return self._family(node.base, family, scope, missing_is_none=True)
         raise self.context.error("E0212", "`?` follows an entry of a family: `node[l, s]?`", node.span, scope.place)
@@ -236,13 +248,17 @@ class Expressions:
     # operators
 
     def _chain(self, node: t.Chain, scope: Scope) -> Any:
-        left = self.evaluate(node.operands[0], scope)
+        first = node.operands[0]
+        left, label = self.evaluate(first, scope), ""
         for operator, operand in zip(node.operators, node.operands[1:], strict=True):
             right = self.evaluate(operand, scope)
             if operator == "*" and is_layer(right):
                 left = self._repeat(left, right, node, scope)
             elif isinstance(left, Value) or isinstance(right, Value):
-                labels = (self.label(node.operands[0], scope), self.label(operand, scope))
+                if operand is node.operands[1]:
+                    label = self.label(first, scope)
+                labels = (label, self.label(operand, scope))
+                label = f"what is left of `{operator}`"
                 left = self.calls.tensor_arithmetic(operator, left, right, labels, node, scope)
             else:
                 left = arithmetic.binary(self.context, operator, left, right, node, scope.place)
@@ -280,9 +296,13 @@ class Expressions:
             left = right
         return True
 
-    def _boolean(self, node: t.Boolean, scope: Scope) -> bool:
-        test = any if node.operator == "or" else all
-        return test(self.truth(operand, scope) for operand in node.operands)
+    def _boolean(self, node: t.Boolean, scope: Scope) -> Any:
+        """As in Python, the value of the operand that decided."""
+        for operand in node.operands[:-1]:
+            value = self.evaluate(operand, scope)
+            if self.is_true(value, operand.span, scope) == (node.operator == "or"):
+                return value
+        return self.evaluate(node.operands[-1], scope)
 
     def _conditional(self, node: t.Conditional, scope: Scope) -> Any:
         return self.evaluate(node.then if self.truth(node.condition, scope) else node.otherwise, scope)
@@ -292,6 +312,7 @@ class Expressions:
     def _pipeline(self, node: t.Pipeline, scope: Scope) -> Any:
         value = self.evaluate(node.stages[0], scope)
         labels: tuple[str, ...] | None = None
+        place = scope.place.again() if scope.loops else scope.place
         for index, stage in enumerate(node.stages[1:], 1):
             layer = self.evaluate(stage, scope)
             if value is None:
@@ -311,7 +332,7 @@ class Expressions:
                 labels = self._labels(node.stages[0], len(inputs), scope)
             nodes = self.context.nodes
             before = len(nodes)
-            value = self.applier.layer(layer, inputs, labels, stage.span, scope.place)
+            value = self.applier.layer(layer, inputs, labels, stage.span, place)
             if isinstance(stage, t.Name) and _bound_plainly(stage.name, layer, scope):
                 made = sum(len(node.parameters) for node in nodes[before:])
                 self.context.applied(layer, stage.name, stage.span, scope.place, made)
@@ -341,7 +362,7 @@ class Expressions:
             if not any(isinstance(item, t.Slice) for item in expression.items):
                 keys = [str(self.evaluate(item, scope)) for item in expression.items]  # type: ignore[arg-type]
                 return f"`{expression.base.name}[{', '.join(keys)}]`"
-        text = " ".join(expression.span.text.split())
+        text = " ".join(expression.span.text[:200].split())
         return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"
 
 

@@ -39,7 +39,7 @@ def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, C
     for constraint in constraints:
         left, right = fixed(constraint.left, gone), fixed(constraint.right, gone)
         if left != right:
-            still.append(replace(constraint, left=left, right=right))
+            still.append(constraint._replace(left=left, right=right))
     graph = replace(graph, constraints=(*fixes.values(), *dict.fromkeys(still)),
                     symbols={n: d for n, d in graph.symbols.items() if n not in gone})  # fmt: skip
     return _substituted(graph, gone) if gone else graph

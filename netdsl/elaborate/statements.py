@@ -34,7 +34,7 @@ class Statements:
             raise self.context.error("E0206", f"the output `{port.name}` of `{declaration.name}` is never assigned",
                                      port.span, scope.place, helps=(f"add `{port.name} = ...`",))  # fmt: skip
         value = scope.names[port.name]
-        if value is POISON or (isinstance(value, Family) and POISON in value.entries.values()):
+        if value is POISON:
             raise Poisoned
         if port.family:
             if not isinstance(value, Family) or not value.entries:
@@ -59,6 +59,8 @@ class Statements:
                 self._poison(statement, scope)
             except Poisoned:
                 self._poison(statement, scope)
+            except RecursionError:
+                raise self.context.too_deep(statement.span, scope.place) from None
 
     def _poison(self, statement: t.Statement, scope: Scope) -> None:
         for name in bound_names([statement]):
@@ -119,12 +121,10 @@ class Statements:
         if target.name in reserved():
             raise context.error("E0209", f"`{target.name}` is a name of the language and cannot be bound", target.span,
                                 scope.place)  # fmt: skip
-        family = scope.names.get(target.name)
+        family = scope.names.get(target.name, Family(target.name))
         if family is POISON:
             raise Poisoned
-        if family is None:
-            family = scope.names[target.name] = Family(target.name)
-        elif not isinstance(family, Family):
+        if not isinstance(family, Family):
             raise context.error("E0209", f"`{target.name}` is {describe(family)}, and an entry of it is assigned",
                                 target.span, scope.place, helps=("a family needs a name of its own",))  # fmt: skip
         if any(isinstance(key, t.Slice) for key in target.keys):
@@ -135,6 +135,7 @@ class Statements:
             raise context.error("E0211", f"`{target.name}` has {len(known)} indices, and {len(key)} are given",
                                 target.span, scope.place)  # fmt: skip
         family.entries[key] = value
+        scope.names[target.name] = family
 
     def _share(self, statement: t.Share, scope: Scope) -> None:
         layer = self.context.expressions.evaluate(statement.value, scope)
@@ -146,7 +147,8 @@ class Statements:
     def _for(self, statement: t.For, scope: Scope) -> None:
         scope.loops += 1
         try:
-            for value in self.context.expressions.iterate(statement.iterable, scope):
+            items = self.context.expressions.items(statement.iterable, scope)
+            for value in items:
                 self.context.step(statement.span, scope.place)
                 self.bind_names(statement.names, value, scope, statement.iterable.span)
                 self.run(statement.body, scope)

@@ -7,10 +7,10 @@ from typing import Any
 
 from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, did_you_mean
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.values import Place, Poisoned, Recipe, Scope, describe
-from netdsl.ir import Optimizer, Schedule, Target, TensorType, Training, Value
+from netdsl.elaborate.values import POISON, Place, Poisoned, Recipe, Scope, describe
+from netdsl.ir import Optimizer, Schedule, Size, Target, TensorType, Training, Value
 from netdsl.ops import REQUIRED, Argument
-from netdsl.ops.arguments import COUNT
+from netdsl.ops.arguments import COUNT, WHOLE
 from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
 from netdsl.ops.transforms import TRANSFORMS
 from netdsl.syntax import tree as t
@@ -43,15 +43,19 @@ class TrainBlock:
         context = self.context
         entries = self._entries()
         results: dict[str, Any] = {}
-        # targets first: the loss may stand above them
+        missing = [key for key in _NEEDED if key not in entries]
+        # targets first: the loss may stand above them. Without targets it could only say again that they are missing
         for key in sorted(entries, key=lambda k: k != "target"):
+            if key in ("loss", "metrics") and "target" in missing:
+                continue
             try:
                 results[key] = getattr(self, "_" + key)(entries[key].value)
             except SourceError as error:
                 context.report(error)
             except Poisoned:
                 pass
-        missing = [key for key in _NEEDED if key not in entries]
+            except RecursionError:
+                context.report(context.too_deep(entries[key].span, self.scope.place))
         if missing:
             listed = ", ".join(f"`{key}`" for key in missing)
             context.report(context.error("E0502", f"the train block does not say {listed}", self.block.span))
@@ -66,8 +70,8 @@ class TrainBlock:
     def _entries(self) -> dict[str, t.Assign]:
         entries: dict[str, t.Assign] = {}
         for statement in self.block.body:
-            single = isinstance(statement, t.Assign) and len(statement.targets) == 1
-            name = statement.targets[0].name if single else None  # type: ignore[union-attr]
+            targets = statement.targets if isinstance(statement, t.Assign) else []
+            name = targets[0].name if len(targets) == 1 and isinstance(targets[0], t.Name) else None
             if name not in KEYS:
                 shown = f"`{name}`" if name else "this statement"
                 self.context.report(self.context.error(
@@ -84,8 +88,15 @@ class TrainBlock:
 
     def _target(self, expression: t.Expr) -> None:
         items = expression.items if isinstance(expression, (t.TupleExpr, t.ListExpr)) else [expression]
-        for item in items:
-            self._one_target(item)
+        try:
+            for item in items:
+                self._one_target(item)
+        except SourceError:
+            # the loss reads the targets, and would say again that one is not there
+            for call in items:
+                if isinstance(call, t.Call) and call.arguments and isinstance(call.arguments[0], t.Name):
+                    self.scope.names[call.arguments[0].name] = POISON
+            raise
 
     def _one_target(self, node: t.Expr) -> None:
         context = self.context
@@ -103,10 +114,13 @@ class TrainBlock:
         shape: list[Any] = []
         if len(node.arguments) == 2:
             shape = self._evaluate(node.arguments[1], {})
-            if not isinstance(shape, list):
-                raise context.error("E0503", f"a target's shape is a list, and this is {describe(shape)}",
+            if not isinstance(shape, list) or not all(isinstance(d, Size) or COUNT.accepts(d) for d in shape):
+                raise context.error("E0503", "a target's shape is a list of sizes of at least 1, such as [4] or [H, W]",
                                     node.arguments[1].span)  # fmt: skip
         ignore = self._evaluate(keywords["ignore"].value, {}) if keywords else None
+        if not (ignore is None or WHOLE.accepts(ignore)):
+            raise context.error("E0503", f"`ignore` is the class that does not count, a whole number, and this is "
+                                f"{describe(ignore)}", keywords["ignore"].span)  # fmt: skip
         dtype = "int64" if kind == "class" else "float32"
         value = Value(name.name, TensorType(tuple(shape), dtype))  # type: ignore[arg-type]
         self.targets.append(Target(value, kind, ignore))  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pinned:
-    """`layer @name`. `repeated` when written inside a loop: the name is then indexed."""
+    """`layer @name`. `repeated` when written inside a loop: the name is then indexed wherever it is applied."""
 
     layer: Layer
     name: str
@@ -121,6 +121,7 @@ class Family:
     entries: dict[tuple[int, ...], Any] = field(default_factory=dict)
 
     def ordered(self) -> list[Any]:
+        """What was bound, in index order."""
         return [self.entries[key] for key in sorted(self.entries)]
 
 
@@ -142,9 +143,13 @@ class Place:
     path: str
     chain: tuple[Frame, ...] = ()
     shared: tuple[Sharing, ...] = ()
+    repeated: bool = False  # in a loop or a repetition: names given with `@` are indexed
 
     def under(self, name: str) -> Place:
         return Place(f"{self.path}/{name}" if self.path else name, self.chain, self.shared)
+
+    def again(self) -> Place:
+        return Place(self.path, self.chain, self.shared, True)
 
 
 @dataclass(slots=True)

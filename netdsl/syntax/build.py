@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isinf
 from typing import Any
 
 from lark import Token, Transformer
@@ -198,8 +199,9 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         if digits.isdigit():
             return t.Literal(span, int(digits) * factor)
         value = float(digits) * factor
-        whole = factor != 1 and value == int(value)
-        return t.Literal(span, int(value) if whole else value)
+        if isinf(value):
+            raise SourceError(Diagnostic("E0101", "the number is too large", (Label(span),)))
+        return t.Literal(span, int(value) if factor != 1 and value.is_integer() else value)
 
     def string(self, children: list[Any]) -> t.Literal:
         return t.Literal(self._token(children[0]), str(children[0])[1:-1])

@@ -16,8 +16,10 @@ from netdsl.syntax.tree import Expr, File
 
 #: parentheses and brackets within each other, and braces within each other
 MAX_NESTING = 100
+#: `not`, signs, `**` and `else` in one expression: each holds all that follows
+MAX_CHAIN = 1000
 #: characters in a .net file
-MAX_CHARACTERS = 4_000_000
+MAX_CHARACTERS = 1_000_000
 
 _OPENING = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
 _CLOSING = {"RPAR", "RSQB", "RBRACE"}
@@ -31,6 +33,7 @@ _OPERATORS = frozenset(
     "LESS GREATER LESS_EQUAL GREATER_EQUAL EQUALS NOT_EQUALS TILDE PLUS MINUS STAR SLASH DOUBLE_SLASH PERCENT "
     "DOUBLE_STAR QUESTION AT DOT IN IF OR AND".split()
 )
+_OPERAND_ENDS = frozenset("NAME NUMBER STRING TRUE FALSE NONE RPAR RSQB QUESTION".split())
 _EXPRESSION_STARTS = frozenset("NAME NUMBER STRING TRUE FALSE NONE NOT MINUS LPAR LSQB".split())
 
 
@@ -42,11 +45,15 @@ class _Newlines:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.open: list[Token] = []
+        self.chained = 0
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         pending: Token | None = None
+        before = ""
         for token in stream:
             kind = token.type
+            self._count_chained(token, before)
+            before = kind
             if kind == "_NEWLINE":
                 if not self.open or self.open[-1].type == "LBRACE":
                     pending = token
@@ -66,10 +73,25 @@ class _Newlines:
     def _push(self, token: Token) -> None:
         self.open.append(token)
         if len(self.open) > MAX_NESTING:
-            raise SourceError(Diagnostic(
-                "E0104", f"brackets are nested more than {MAX_NESTING} deep", (Label(_span(self.source, token)),),
-                helps=("name an inner part and use the name",),
-            ))  # fmt: skip
+            raise self._too_deep(f"brackets are nested more than {MAX_NESTING} deep", token)
+
+    def _count_chained(self, token: Token, before: str) -> None:
+        """Count the operators that hold all that follows: by the thousand they nest too deeply, and are no network."""
+        kind = token.type
+        if kind in ("_NEWLINE", "COMMA"):
+            self.chained = 0
+        elif (
+            kind in ("NOT", "DOUBLE_STAR")
+            or (kind == "MINUS" and before not in _OPERAND_ENDS)
+            or (kind == "ELSE" and before != "RBRACE")
+        ):
+            self.chained += 1
+            if self.chained > MAX_CHAIN:
+                raise self._too_deep(f"more than {MAX_CHAIN:,} of `not`, `-`, `**` and `else` in one expression", token)
+
+    def _too_deep(self, message: str, token: Token) -> SourceError:
+        return SourceError(Diagnostic("E0104", message, (Label(_span(self.source, token)),),
+                                      helps=("give an inner part a name, and use the name",)))  # fmt: skip
 
 
 def parse(source: Source) -> File:
