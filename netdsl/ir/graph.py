@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
 from netdsl.ir.size import Dim
@@ -20,8 +20,7 @@ Shape = tuple[Dim, ...]
 DType = Literal["float32", "int64", "bool"]
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """Shape without the batch axis, channels first. `batched` says whether there is a batch axis in front."""
 
     shape: Shape
@@ -98,8 +97,7 @@ class Node:
         return self.name.rpartition("/")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(NamedTuple):
     """A condition on the symbolic sizes: `left == right` wherever the net is to work; or symbols that were fixed."""
 
     left: Dim
@@ -108,8 +106,7 @@ class Constraint:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What the loss compares with: a class index (`class`) or a tensor of numbers (`value`)."""
 
     value: Value

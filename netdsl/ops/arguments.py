@@ -6,8 +6,7 @@ A kind's `check` returns the accepted (normalised) value, or raises ValueError w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from netdsl.ir.graph import Init
 from netdsl.ir.size import Size
@@ -20,8 +19,7 @@ MOST_COUNT = 2**31
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """`wants` completes the sentence "`stride` must be ..."."""
 
     wants: str
@@ -33,8 +31,7 @@ class Kind:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One argument of an operator: name, kind, default (`REQUIRED`: none) and one line of documentation."""
 
     name: str

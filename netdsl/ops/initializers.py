@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netdsl.ops.arguments import NUMBER, POSITIVE, Argument
 
 
-@dataclass(frozen=True, slots=True)
-class Initializer:
+class Initializer(NamedTuple):
     """A name, its arguments in the order of `Init.arguments`, and one line of documentation."""
 
     name: str

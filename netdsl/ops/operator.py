@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from netdsl.ir.graph import DType, Init, Shape, TensorType, Value
 from netdsl.ir.size import Dim, Size
@@ -38,8 +38,7 @@ class Misfit(Exception):
         self.argument = argument
 
 
-@dataclass(frozen=True, slots=True)
-class ParamSpec:
+class ParamSpec(NamedTuple):
     """A parameter that an application needs: shape (concrete), initialisation, fans."""
 
     shape: tuple[int, ...]

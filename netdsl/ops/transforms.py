@@ -6,14 +6,12 @@ Without numpy, so that `check` can hold a file against them; `netdsl.runtime.tra
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from netdsl.ops.arguments import COUNT, Argument, Kind, is_int, is_number
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(NamedTuple):
     """One transform: `prepare` runs wherever an input is fed to the network, `augment` in training only."""
 
     name: str
