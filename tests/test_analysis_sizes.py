@@ -11,7 +11,7 @@ from netdsl import NetError
 from netdsl.analysis import analyze
 from netdsl.elaborate import load_text
 
-UNET = """net n(depth = 4, size = 256) : image[1, H = 256, W = 64] -> y {
+UNET = """net n(depth = 4) : image[1, H = 256, W = 64] -> y {
     x = image
     for d in range(depth) {
         skip[d] = x -> conv(1, 3)

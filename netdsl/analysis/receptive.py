@@ -24,7 +24,8 @@ MOST_PHASES = 4096
 class Track(NamedTuple):
     """What the outputs see along one axis: `lo` and `hi` for the outputs of one period, `shift` (> 0) from one period
     to the next. An output that sees nothing (between the taps of a transposed convolution whose kernel is shorter than
-    its stride) has the `lo` of the next output and the `hi` of the one before, which is never the largest extent.
+    its stride) has the `lo` of the next output and the `hi` of the one before, which is never the largest extent. Behind
+    a dilated window over such gaps the track is a bound: a tap may fall into a gap.
     """
 
     shift: int
