@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import click
 
 from netdsl.cli.analyze import analyze
@@ -20,6 +22,8 @@ def main() -> None:
 
     Exit status: 0 fine, 1 the input is wrong (diagnostics on stderr), 2 the command line is wrong.
     """
+    # trees and graphs are kept to the end: looking for garbage among them takes a tenth of the time of `analyze`
+    gc.set_threshold(100_000)
 
 
 for _command in (check, analyze, compile_, train, run, ops):
