@@ -94,7 +94,19 @@ def test_gather(axis: int, indices: object) -> None:
 
 def test_gather_elements_and_nd() -> None:
     check("y = GatherElements<axis=1>(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0, 3], [1, 2, 1]])})
+    for indices in ([[0], [-1], [3]], [[0], [2], [3]]):
+        check("y = GatherElements<axis=-1>(x, i)", {"x": normal(3, 4)}, {"i": np.array(indices, np.int32)})
     check("y = GatherND(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0], [1, 2], [0, 0]])})
+
+
+def test_gather_elements_of_some_lines_equals_pytorch() -> None:
+    """The reference evaluator wants indices for every line."""
+    x, i = normal(3, 4).astype(np.float32), np.array([[0], [3]])
+    body = "y = GatherElements<axis=1>(x, i) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
+    model = gradient(build(body, {"x": x}, {"i": i}, dtype=np.float32), "of", ["x"])
+    t = torch.tensor(x, requires_grad=True)
+    t.gather(1, torch.tensor(i)).square().sum().backward()
+    np.testing.assert_array_equal(session(model).run(["grad/x"], {"x": x})[0], t.grad)
 
 
 def test_integers_stop_the_gradient() -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+from onnx import helper
+
 from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
 
-def scatter_rows(bw: Backward, value: str, rows: str, axis: int, rank: int, length: str) -> str:
+def scatter_rows(
+    bw: Backward, value: str, rows: str, axis: int, rank: int, length: str, *, distinct: bool = False
+) -> str:
     """Adds slice i of `value` along `axis` to slice rows[i] of zeros with `length` (int64 [1]) slices.
 
-    `rows` is an int64 vector [n]; negative entries count from the end.
+    `rows` is an int64 vector [n]; negative entries count from the end. `distinct` says that no two are equal, so that
+    they can be written, which is deterministic everywhere: CUDA adds atomically, in an order that varies.
     """
     order = [axis, *(a for a in range(rank) if a != axis)]
     front = bw.transpose(value, order)
     shape = bw.op("Concat", length, bw.op("Shape", front, start=1), axis=0)
     zeros = bw.op("Expand", bw.scalar(0), shape)
-    added = bw.op("ScatterND", zeros, bw.op("Unsqueeze", rows, bw.ints([1])), front, reduction="add")
+    added = bw.op(
+        "ScatterND", zeros, bw.op("Unsqueeze", rows, bw.ints([1])), front, reduction="none" if distinct else "add"
+    )
     return bw.transpose(added, [order.index(a) for a in range(rank)])
 
 
@@ -40,9 +48,29 @@ def gather(bw: Backward) -> Gradients:
 
 @rule("GatherElements")
 def gather_elements(bw: Backward) -> Gradients:
-    axis = bw.attribute("axis", 0)
+    """One element per line, as a loss takes the score of a label: by comparison with a count along the axis, which
+    is fast and adds nothing atomically. Else scattered."""
+    axis = bw.attribute("axis", 0) % bw.rank(bw.x)
+    size = bw.dims(bw.x)[axis]
+    if bw.dims(bw.y)[axis] == 1 and isinstance(size, int) and _same_elsewhere(bw, axis):
+        return [_one_per_line(bw, axis, size), None]
     zeros = bw.zeros_like(bw.x)
     return [bw.op("ScatterElements", zeros, bw.inputs[1], bw.dy, axis=axis, reduction="add"), None]
+
+
+def _same_elsewhere(bw: Backward, axis: int) -> bool:
+    """Whether the indices cover the input fully along all other axes; they may be shorter."""
+    pairs = zip(bw.dims(bw.x), bw.dims(bw.y), strict=True)
+    return all(x is not None and x == y for a, (x, y) in enumerate(pairs) if a != axis)
+
+
+def _one_per_line(bw: Backward, axis: int, size: int) -> str:
+    rank, index = bw.rank(bw.x), bw.inputs[1]
+    dtype = helper.tensor_dtype_to_np_dtype(bw.element(index))
+    steps = np.arange(size, dtype=dtype).reshape([-1 if a == axis else 1 for a in range(rank)])
+    zero, length = (bw.builder.constant(np.array(value, dtype)) for value in (0, size))
+    from_start = bw.op("Where", bw.op("Less", index, zero), bw.op("Add", index, length), index)
+    return bw.masked(bw.op("Equal", from_start, bw.builder.constant(steps)), bw.dy)
 
 
 @rule("GatherND")

@@ -26,7 +26,7 @@ def max_pool(bw: Backward) -> Gradients:
         # Windows that do not overlap never meet, so that plain writes do.
         attributes = {"kernel_shape": shape.kernel, "strides": shape.strides, "pads": shape.pads}
         return [bw.op("MaxUnpool", bw.dy, indices, bw.shape(bw.x), **attributes)]
-    return [_scattered(bw, indices)]
+    return [_scattered(bw, indices, "none" if apart else "add")]
 
 
 def _has_unpool(bw: Backward) -> bool:
@@ -42,13 +42,14 @@ def _indices(bw: Backward) -> str:
     return bw.op_n(2, "MaxPool", bw.x, **attributes)[1]
 
 
-def _scattered(bw: Backward, indices: str) -> str:
+def _scattered(bw: Backward, indices: str, reduction: str) -> str:
+    """dy at the indices; only windows that overlap need to add, on CUDA atomically, in an order that varies."""
     dims = bw.static_dims(bw.x)
     length = bw.ints([prod(dims)]) if dims is not None else bw.op("Reshape", bw.op("Size", bw.x), bw.ints([1]))
     flat = bw.op("Expand", bw.scalar(0), length)
     one_axis = bw.ints([-1])
     values, places = (bw.op("Reshape", tensor, one_axis) for tensor in (bw.dy, indices))
-    return bw.reshape_like(bw.op("ScatterElements", flat, places, values, reduction="add"), bw.x)
+    return bw.reshape_like(bw.op("ScatterElements", flat, places, values, reduction=reduction), bw.x)
 
 
 @rule("AveragePool")

@@ -100,7 +100,7 @@ def _slice_by_scatter(bw: Backward) -> str:
         length = bw.op("Gather", shape, bw.builder.constant(np.array(axis, np.int64)))
         zero, unit = (bw.builder.constant(np.array(i, np.int64)) for i in (0, 1))
         rows = bw.op("Slice", bw.op("Range", zero, length, unit), *one, bw.ints([0]), *steps)
-        value = scatter_rows(bw, value, rows, axis, rank, bw.op("Unsqueeze", length, bw.ints([0])))
+        value = scatter_rows(bw, value, rows, axis, rank, bw.op("Unsqueeze", length, bw.ints([0])), distinct=True)
     return value
 
 
