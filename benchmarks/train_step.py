@@ -68,7 +68,7 @@ def compiled(case: str, device: str, threads: int, profile: str | None = None) -
 
     name, batch = CASES[case]
     twin = TWINS[name]
-    graph = twin.graph(f"sgd(lr = {RATE}, momentum = {MOMENTUM}, weight_decay = {DECAY})", batch=batch)
+    graph = twin.graph(f"sgd(lr = {RATE}, momentum = {MOMENTUM}, weight_decay = {DECAY})", batch=batch, metrics=False)
     model = build_step(graph, batch=batch, provider=device)
     stepper = Stepper(model, choose_device(device, threads), seed=0, profile=profile)
     weights = initial_parameters(graph, 0)

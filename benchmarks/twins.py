@@ -128,11 +128,12 @@ class Twin:
     target: str
     classes: int
 
-    def graph(self, optimizer: str, batch: int = 8, epochs: int = 1) -> Graph:
+    def graph(self, optimizer: str, batch: int = 8, epochs: int = 1, metrics: bool = True) -> Graph:
         return load_text(
             self.text
             + f"train {{\n target = {self.target}\n loss = cross_entropy(logits, label)\n"
-            + f" metrics = accuracy(logits, label)\n optimizer = {optimizer}\n"
+            + (" metrics = accuracy(logits, label)\n" if metrics else "")
+            + f" optimizer = {optimizer}\n"
             + f" batch = {batch}\n epochs = {epochs}\n}}\n"
         )
 

@@ -99,7 +99,7 @@ def build_step(
     slots = slots_of(training.optimizer)
     tensors = Tensors(
         parameters="state/parameters",
-        gradient=_packed(w, [gradients[name] for name in wanted]),
+        gradient=_packed(w, state["parameters"], gradients),
         lr=rate,
         step=step,
         slots={slot: f"state/{slot}" for slot in slots},
@@ -109,7 +109,7 @@ def build_step(
     written = ["parameters", *slots]
     if "statistics" in state:
         new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
-        _packed(w, [new[slot.name] for slot in state["statistics"].slots], into="next/statistics")
+        _packed(w, state["statistics"], new, into="next/statistics")
         written.append("statistics")
     _append_totals(w, lowered)
     for name in written:
@@ -187,15 +187,22 @@ def _start(lowered: Lowered, state: Mapping[str, Layout]) -> Writer:
 
 def _append_unpacking(w: Writer, vector: str, layout: Layout) -> None:
     sizes = w.constant([slot.size for slot in layout.slots], np.int64)
-    pieces = w.ops("Split", [vector, sizes], [f"{vector}/{slot.name}" for slot in layout.slots], axis=0)
-    for piece, slot in zip(pieces, layout.slots, strict=True):
-        w.op("Reshape", [piece, w.constant(slot.shape, np.int64)], into=slot.name)
+    flat = {slot.name: slot.name if len(slot.shape) == 1 else f"{vector}/{slot.name}" for slot in layout.slots}
+    w.ops("Split", [vector, sizes], list(flat.values()), axis=0)
+    for slot in layout.slots:
+        if len(slot.shape) != 1:
+            w.op("Reshape", [flat[slot.name], w.constant(slot.shape, np.int64)], into=slot.name)
         w.graph.value_info.append(helper.make_tensor_value_info(slot.name, TensorProto.FLOAT, slot.shape))
 
 
-def _packed(w: Writer, tensors: Sequence[str], into: str | None = None) -> str:
-    """One flat vector of all the tensors."""
-    flat = [w.op("Reshape", [tensor, w.constant([-1], np.int64)]) for tensor in tensors]
+def _packed(w: Writer, layout: Layout, tensors: Mapping[str, str], into: str | None = None) -> str:
+    """One flat vector of the tensors that stand for the layout's."""
+    flat = [
+        tensors[slot.name]
+        if len(slot.shape) == 1
+        else w.op("Reshape", [tensors[slot.name], w.constant([-1], np.int64)])
+        for slot in layout.slots
+    ]
     return w.op("Concat", flat, into=into, axis=0)
 
 
