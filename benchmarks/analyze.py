@@ -6,7 +6,7 @@
 
 Every contender is a fresh Python process that builds or reads the same ResNet-152 (stride in the 3x3, as torchvision
 has it), counts parameters and multiply-accumulates, and prints its table. onnx-tool reads an ONNX file that is written
-beforehand and not timed. Each runs once unmeasured, so that bytecode and file caches are warm; then they take turns.
+beforehand and not timed; a row of its own has it with the export from PyTorch, as the job is for the others. Each runs once unmeasured, so that bytecode and file caches are warm; then they take turns.
 A run of netdsl whose own bytecode is not there yet is measured apart. The second half runs `netdsl analyze` on growing
 networks: seconds per operator should not grow.
 """
@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESNET = "examples/imagenet_resnet.net"
 FABRIC = "examples/fabric.net"
 TOOLS = ("torchinfo", "fvcore", "thop", "onnx-tool")
+#: onnx-tool on a network that exists in PyTorch: the export belongs to the job
+EXPORTED = "torch.onnx and onnx-tool"
 #: (name, file, settings): from ResNet-152 to a thousand layers, and fabrics of 100 to 10,000 lattice nodes
 GROWING = [
     ("resnet-152", RESNET, {}),
@@ -75,6 +77,13 @@ def torch_resnet(repeats: tuple[int, ...] = (3, 8, 36, 3)) -> Any:
 
 def run_tool(tool: str, onnx_file: str | None) -> dict[str, int]:
     """Count ResNet-152 with one tool, print its table, return what it counts."""
+    if tool == EXPORTED:
+        import torch
+
+        with tempfile.TemporaryDirectory() as folder:
+            onnx_file = f"{folder}/resnet152.onnx"
+            torch.onnx.export(torch_resnet(), (torch.zeros(1, 3, 224, 224),), onnx_file, dynamo=False, input_names=["image"])
+            return run_tool("onnx-tool", onnx_file)
     if tool == "onnx-tool":
         import numpy as np
         import onnx_tool
@@ -161,7 +170,8 @@ def compare(rounds: int, folder: Path) -> dict[str, Any]:
     environment = environment_with(folder / "bytecode")
     run([sys.executable, "-m", "netdsl", "compile", RESNET, "-o", onnx_file], environment)
     commands = {"netdsl": netdsl_command(RESNET, {})}
-    for tool in filter(installed, TOOLS):
+    tools = [tool for tool in TOOLS if installed(tool)]
+    for tool in [*tools, *([EXPORTED] if "onnx-tool" in tools else [])]:
         commands[tool] = [sys.executable, str(Path(__file__).resolve()), "--tool", tool, "--onnx", onnx_file]
     counts = {name: run(command, environment).output for name, command in commands.items()}
     counts["netdsl"] = run([*commands["netdsl"], "--json"], environment).output
@@ -212,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=7, help="how often each process runs; the median counts")
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")
-    parser.add_argument("--tool", choices=TOOLS, help="run one tool once, in this process")
+    parser.add_argument("--tool", choices=(*TOOLS, EXPORTED), help="run one tool once, in this process")
     parser.add_argument("--onnx", help="the ONNX file for onnx-tool")
     options = parser.parse_args()
     if options.tool:

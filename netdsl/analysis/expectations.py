@@ -14,9 +14,9 @@ from netdsl.ir import Value
 _NUMBERS = ("params", "trainable_params", "buffers", "macs", "flops", "depth", "activation_memory", "peak_memory")
 
 
-def check_expectations(elaboration: Elaboration) -> None:
-    """Raise SourceError with a diagnostic for every `expect` that does not hold."""
-    facts = _Names(Facts(elaboration.graph))
+def check_expectations(elaboration: Elaboration, known: Facts | None = None) -> None:
+    """Raise SourceError with a diagnostic for every `expect` that does not hold. `known`: facts to reuse."""
+    facts = _Names(known or Facts(elaboration.graph))
     failures = []
     for expectation in elaboration.expectations:
         try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from netdsl.analysis import Facts, check_expectations
 from netdsl.analysis import analyze as analyze_graph
-from netdsl.analysis import check_expectations
 from netdsl.cli.common import colour, elaborated, net_argument, print_json, reports_errors
 from netdsl.report.conventions import CONVENTIONS
 
@@ -25,8 +25,9 @@ _HELP = "Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields, fr
 @reports_errors
 def analyze(net: str, settings: dict[str, Any], depth: int | None, as_json: bool) -> None:
     elaboration = elaborated(net, settings)
-    check_expectations(elaboration)
-    report = analyze_graph(elaboration.graph)
+    facts = Facts(elaboration.graph)
+    check_expectations(elaboration, facts)
+    report = analyze_graph(elaboration.graph, facts)
     if as_json:
         print_json(report.to_dict())
         return
