@@ -9,9 +9,9 @@ from netdsl.ir import Graph, Parameter, Size, Value
 from netdsl.report.record import Layer, ReceptiveField, Report, Tensor, Totals, TrainingOnly
 
 
-def analyze(graph: Graph) -> Report:
-    """All figures of the graph, per layer and in total. Linear in the number of nodes."""
-    facts, tensor = Facts(graph), _Tensors()
+def analyze(graph: Graph, known: Facts | None = None) -> Report:
+    """All figures of the graph, per layer and in total. Linear in the number of nodes. `known`: facts to reuse."""
+    facts, tensor = known or Facts(graph), _Tensors()
     totals = Totals(
         facts.params, facts.trainable_params, facts.buffers, facts.macs, facts.flops, facts.activation_memory,
         facts.peak_memory, facts.depth,
