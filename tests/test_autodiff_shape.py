@@ -158,6 +158,12 @@ def test_resize_other_ranks(rank: int) -> None:
     _check_resize('mode="linear"', x, {"s": np.array([1, 1] + [2] * rank)})
 
 
+def test_repetition_of_symbolic_sizes() -> None:
+    attributes = 'mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"'
+    body = f"s = Constant<value_floats=[1.0, 1.0, 2.0, 3.0]>() y = Resize<{attributes}>(x, , s)"
+    check(body, {"x": normal(2, 3, 4, 5)}, symbolic={"x": ("N", 3, "H", "W")})
+
+
 def test_resize_to_sizes() -> None:
     check('y = Resize<mode="linear">(x, , , s)', {"x": normal(2, 3, 4, 4)}, {"s": ints(2, 3, 7, 5)})
 

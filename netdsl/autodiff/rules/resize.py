@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, prod
 
 import numpy as np
 
 from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
+# Pairs of coordinate_transformation_mode and nearest_mode that repeat each element k times at an integer scale k.
+_REPEATING = {
+    ("asymmetric", "floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+}
+
 
 @rule("Resize")
 def resize(bw: Backward) -> Gradients:
-    """Both modes are linear and separable: y = x times a matrix along each axis, so dx is dy times its transpose."""
+    """Repeated elements: the sum over the copies. Else both modes are linear and separable: y is x times a matrix
+    along each axis, so dx is dy times its transpose."""
+    copies = _copies(bw)
+    if copies is not None:
+        mean = bw.op("AveragePool", bw.dy, kernel_shape=copies, strides=copies)
+        return [bw.op("Mul", mean, bw.scalar(prod(copies))), *[None] * (len(bw.inputs) - 1)]
     sizes, outputs = bw.dims(bw.x), bw.dims(bw.y)
     value = bw.dy
     for axis, (size, output) in enumerate(zip(sizes, outputs, strict=True)):
@@ -24,6 +36,18 @@ def resize(bw: Backward) -> Gradients:
         matrix = _matrix(bw, size, output, scale)
         value = _along(bw, value, matrix, axis)
     return [value, *[None] * (len(bw.inputs) - 1)]
+
+
+def _copies(bw: Backward) -> list[int] | None:
+    """How often every element is repeated along each spatial axis, if that is all the node does."""
+    transformation = bw.attribute("coordinate_transformation_mode", "half_pixel")
+    rounding = bw.attribute("nearest_mode", "round_prefer_floor")
+    repeats = (transformation, rounding) in _REPEATING and bw.attribute("mode", "nearest") == "nearest"
+    scales = [_scale(bw, axis) for axis in range(bw.rank(bw.x))]
+    if not repeats or len(scales) < 3 or scales[:2] != [1, 1]:
+        return None
+    copies = [int(scale) for scale in scales if scale is not None and scale >= 1 and scale == int(scale)]
+    return copies[2:] if len(copies) == len(scales) else None
 
 
 def _scale(bw: Backward, axis: int) -> float | None:
