@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 DOMAIN = "com.microsoft.nchwc"
 
 _WORTH = 1_000_000  # multiply-accumulates below which the reorders cost more than they gain
+_USES = 512  # positions that each weight is used at in the batch, below which moving the weights costs more
 _LARGEST_KERNEL = 49  # weight gradients are convolutions with kernels as large as images: the plain kernel is faster
 
 Shapes = dict[str, tuple[int, ...]]
@@ -74,6 +75,7 @@ class _Rewriter:
             and outputs % self.block == 0
             and (inputs % self.block == 0 or inputs < self.block)
             and prod(output) * prod(weight[1:]) >= _WORTH
+            and output[0] * prod(output[2:]) >= _USES
         )
 
     def replace(self, node: onnx.NodeProto) -> None:

@@ -280,7 +280,7 @@ class Trainer:
             position=self._done * self.batch,
             learning_rate=self._rate(self._step),
             history=self.history.to_dict(),
-            running={"totals": totals.tolist(), "batch": self.batch},
+            running={"totals": totals.tolist(), "batch": self.batch, "epochs": self.epochs},
             prepare=self.pipeline.to_json(),
             dataset=self.data.name,
             classes=None if self.data.classes is None else list(self.data.classes),
@@ -304,6 +304,8 @@ class Trainer:
         ]
         if at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
             changed.append("the file was edited")
+        if at.running.get("epochs") != self.epochs and self.training.optimizer.rate.kind == "cosine":
+            changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
             self.progress.message(f"note: this will not continue bit for bit: {'; '.join(changed)}")
 
