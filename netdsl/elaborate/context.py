@@ -41,7 +41,7 @@ class Limits:
     def from_environment() -> Limits:
         def read(name: str, default: int) -> int:
             text = os.environ.get(name, "")
-            return int(text) if text.isdigit() and int(text) > 0 else default
+            return int(text) if text.isascii() and text.isdecimal() and 0 < len(text) < 19 else default
 
         usual = Limits()
         return Limits(read("NETDSL_MAX_NODES", usual.nodes), read("NETDSL_MAX_STEPS", usual.steps),

@@ -178,7 +178,7 @@ class _Driver:
                 name = entry.name or ""
                 if name in reserved():
                     context.report(context.error("E0209", f"`{name}` is a name of the language and cannot be bound",
-                                                 entry.span))  # fmt: skip
+                                                 entry.span, helps=(f"choose another, such as `{name}_1`",)))  # fmt: skip
                 elif name in seen:
                     context.report(context.error("E0105", f"`{name}` is declared twice", entry.span,
                                                  also=(Label(seen[name], "the first is here"),)))  # fmt: skip

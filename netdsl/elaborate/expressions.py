@@ -15,6 +15,7 @@ from netdsl.elaborate.values import (
     POISON, BlockLayer, Composition, Family, OpLayer, Pinned, Poisoned, Repeat, Scope, describe, is_layer,
 )  # fmt: skip
 from netdsl.ir import Size, Value
+from netdsl.ops import OPERATORS
 from netdsl.syntax import tree as t
 
 ATTRIBUTES = ("shape", "channels", "height", "width", "depth", "rank")
@@ -76,6 +77,9 @@ class Expressions:
             helps = ("the graph must not be cyclic: unroll a recurrence with `for` and `share`",)
             return self.context.error("E0202", message, node.span, scope.place,
                                       also=(Label(later, "bound here"),), helps=helps)  # fmt: skip
+        operator = OPERATORS.get(name)
+        if operator is not None:
+            helps = (f"write `a {operator.symbol} b`",)
         return self.context.error("E0201", f"`{name}` is not defined", node.span, scope.place, helps=helps)
 
     def _bound_later(self, name: str, scope: Scope) -> Span | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, did_you_mean
 from netdsl.elaborate.context import Context
@@ -27,6 +27,13 @@ def _recipes() -> Mapping[str, Mapping[str, Recipe]]:
     for stage in ("prepare", "augment"):
         table[stage] = {n: Recipe(stage, n, tr.arguments) for n, tr in TRANSFORMS.items() if tr.stage == stage}
     return table
+
+
+class Step(NamedTuple):
+    """One step of the input pipeline."""
+
+    name: str
+    arguments: Mapping[str, Any]
 
 
 class TrainBlock:
@@ -93,9 +100,10 @@ class TrainBlock:
                 self._one_target(item)
         except SourceError:
             # the loss reads the targets, and would say again that one is not there
-            for call in items:
-                if isinstance(call, t.Call) and call.arguments and isinstance(call.arguments[0], t.Name):
-                    self.scope.names[call.arguments[0].name] = POISON
+            for item in items:
+                name = item.arguments[0] if isinstance(item, t.Call) and item.arguments else item
+                if isinstance(name, t.Name):
+                    self.scope.names.setdefault(name.name, POISON)
             raise
 
     def _one_target(self, node: t.Expr) -> None:
@@ -171,10 +179,10 @@ class TrainBlock:
     def _pipeline(self, stage: str, expression: t.Expr) -> tuple[tuple[str, Mapping[str, Any]], ...]:
         value = self._evaluate(expression, self.recipes[stage])
         steps = []
-        for item in value if isinstance(value, list) else [value]:
+        for item in value if isinstance(value, (list, tuple)) and not isinstance(value, Step) else [value]:
             if isinstance(item, Recipe):
                 item = self.build(item, (), {}, expression.span)
-            if not isinstance(item, tuple):
+            if not isinstance(item, Step):
                 raise self.context.error("E0505", f"`{stage}` lists {', '.join(self.recipes[stage])}, and this is "
                                          f"{describe(item)}", expression.span)  # fmt: skip
             steps.append(item)
@@ -200,7 +208,7 @@ class TrainBlock:
         if recipe.kind == "optimizer":
             rate = as_schedule(arguments.pop("lr"))
             return Optimizer(recipe.name, rate, arguments)
-        return recipe.name, arguments
+        return Step(recipe.name, arguments)
 
     def _bound(
         self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span

@@ -223,6 +223,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         return t.Comprehension(self._span(children), item, names, iterable, rest[1] if len(rest) > 1 else None)
 
     def parenthesised(self, children: list[Any]) -> Any:
+        children[1].span = self._span(children)  # so that what is underlined has both of its parentheses
         return children[1]
 
     def tuple_(self, children: list[Any]) -> t.TupleExpr:
