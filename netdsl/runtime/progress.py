@@ -95,8 +95,8 @@ class Bars:
         self._console = Console(file=stream)
         self._bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=self._console, transient=True, auto_refresh=False,
+            TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+            console=self._console, transient=True, auto_refresh=False,
         )  # fmt: skip
         self._task: TaskID | None = None
         self._last = 0.0
