@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import io
+import sys
 
 import click
 
@@ -24,6 +26,9 @@ def main() -> None:
     """
     # trees and graphs are kept to the end: looking for garbage among them takes a tenth of the time of `analyze`
     gc.set_threshold(100_000)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a sign is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
 
 
 for _command in (check, analyze, compile_, train, run, ops):

@@ -64,6 +64,9 @@ def reports_errors(function: Callable[P, R]) -> Callable[P, R]:
         except BrokenPipeError:
             # the reader of our output is gone (`| head`): leave quietly, also at the interpreter's last flush
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            # of the output, such as a full disk: what is read and written elsewhere has diagnostics of its own
+            tell([Diagnostic("E0903", f"the output cannot be written: {error.strerror or error}", path=error.filename)])
         raise SystemExit(1)
 
     return wrapped

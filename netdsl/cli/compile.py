@@ -12,9 +12,10 @@ from netdsl.cli.common import elaborated, net_argument, reports_errors
 
 @click.command("compile")
 @net_argument
-@click.option("-o", "--output", "path", type=click.Path(dir_okay=False), help="Where to write; NET.onnx if not given.")
+@click.option("-o", "--output", "path", type=click.Path(), help="Where to write; NET.onnx if not given.")
 @click.option("--weights", type=click.Path(), help="A checkpoint (safetensors) to take the weights from.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the initial weights.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+              help="Seed of the initial weights.")  # fmt: skip
 @click.option("--fold-bn", is_flag=True, help="Fold batch normalisations into the layers before them.")
 @reports_errors
 def compile_(
@@ -24,7 +25,7 @@ def compile_(
     from netdsl.api import Net
 
     loaded = Net(elaborated(net, settings))
-    target = path or f"{loaded.graph.name}.onnx"
+    target = f"{loaded.graph.name}.onnx" if path is None else path
     model = loaded.compile(target, weights=weights, seed=seed, fold_bn=fold_bn)
     size = Path(target).stat().st_size
     origin = weights or f"initial weights of seed {seed}"

@@ -10,7 +10,7 @@ from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
     BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Poisoned, Repeat, Scope, Shared, Sharing, describe,
 )  # fmt: skip
-from netdsl.ir import Constraint, Node, Parameter, Size, TensorType, Value
+from netdsl.ir import Constraint, Init, Node, Parameter, Size, TensorType, Value
 from netdsl.ops import REQUIRED, Args, Misfit, Operator, ParamSpec, Site, show
 from netdsl.syntax import tree as t
 
@@ -389,7 +389,8 @@ def literal(value: Any) -> str:
         return "none"
     if isinstance(value, str):
         return f'"{value}"'
-    kind = getattr(value, "kind", None)
-    return kind if isinstance(kind, str) else str(value)
+    if isinstance(value, Init):
+        return value.kind + (f"({', '.join(map(literal, value.arguments))})" if value.arguments else "")
+    return str(value)
 
 

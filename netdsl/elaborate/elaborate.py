@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, closest, did_you_mean
-from netdsl.elaborate.apply import Applier
+from netdsl.elaborate.apply import Applier, literal
 from netdsl.elaborate.context import Context, LimitReached, Limits
 from netdsl.elaborate.expressions import Expressions
 from netdsl.elaborate.finish import fix_sizes, split_training
 from netdsl.elaborate.names import reserved
 from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
-from netdsl.elaborate.values import Family, Place, Poisoned, Scope, describe
-from netdsl.ir import Graph, Size, TensorType, Training, Value
+from netdsl.elaborate.values import LAYERS, Family, Place, Poisoned, Scope, describe
+from netdsl.ir import Graph, Init, Size, TensorType, Training, Value
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
 
@@ -54,10 +55,14 @@ def read_source(path: str | Path) -> Source:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         folder = Path(path).parent
-        near = closest(Path(path).name, [p.name for p in folder.glob("*.net")]) if folder.is_dir() else None
+        try:
+            names = [entry for entry in os.listdir(folder) if entry.endswith(".net")]
+        except OSError:
+            raise fail(f"there is no such file, nor a folder `{folder}`") from None
+        near = closest(Path(path).name, names)
         raise fail("there is no such file", *([f"did you mean `{folder / near}`?"] if near else [])) from None
-    except OSError as error:
-        raise fail(f"the file cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise fail(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > _MOST_BYTES:
         raise fail(f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
     try:
@@ -280,7 +285,8 @@ class _Driver:
             else:
                 named_outputs[port.name] = value
         graph = Graph(
-            name=declaration.name, path=self.file.source.path, hyperparameters=hyperparameters, inputs=tuple(inputs),
+            name=declaration.name, path=self.file.source.path,
+            hyperparameters={name: _plain(value) for name, value in hyperparameters.items()}, inputs=tuple(inputs),
             outputs=named_outputs, nodes=(), span=declaration.name_span, symbols=context.symbols,
             named=_named_values(scope) | context.pins, training=training,
         )  # fmt: skip
@@ -335,6 +341,15 @@ def _shown(value: Any) -> str:
         items = [_shown(item) for item in value[:20]]
         return "[" + ", ".join(items + ["..."] * (len(value) > 20)) + "]"
     return str(value) if isinstance(value, float) else describe(value)
+
+
+def _plain(value: Any) -> Any:
+    """A hyperparameter as JSON has it; layers as they are written."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, LAYERS):
+        return " ".join(value.span.text.split())
+    return literal(value) if isinstance(value, (Init, range)) else value
 
 
 def _named_values(scope: Scope) -> dict[str, Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, did_you_mean
+from netdsl.diagnostics import Label, SourceError, Span, did_you_mean
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import POISON, Place, Poisoned, Recipe, Scope, describe
 from netdsl.ir import Optimizer, Schedule, Size, Target, TensorType, Training, Value
@@ -233,10 +233,3 @@ class TrainBlock:
             else:
                 bound[argument.name] = argument.default
         return bound
-
-
-def no_training(path: str) -> SourceError:
-    """The error of a file that is to be trained and has no train block."""
-    return SourceError(Diagnostic("E0506", "the file has no train block", path=path, helps=(
-        "add one:\ntrain {\n    target    = class(label)\n    loss      = cross_entropy(logits, label)\n"
-        "    optimizer = sgd(lr = 0.1, momentum = 0.9)\n    batch     = 64\n    epochs    = 10\n}",)))  # fmt: skip
