@@ -13,6 +13,7 @@ from netdsl.runtime import blocked, stepper
 from netdsl.runtime.blocked import DOMAIN, block_convolutions, block_size
 from netdsl.runtime.session import choose_device, open_session
 from netdsl.runtime.stepper import Stepper
+from netdsl.runtime.work import multiply_accumulates, static_shapes
 from netdsl.training.step import build_step
 
 BLOCK = block_size()
@@ -51,7 +52,7 @@ def _reorders(model: onnx.ModelProto) -> int:
 def test_blocked_convolutions_equal_plain_ones(channels: int, stride: int, reorders: int) -> None:
     assert BLOCK is not None
     plain = _two_layers(channels, 32, stride=stride, size=32)
-    model = block_convolutions(plain, BLOCK)
+    model = block_convolutions(plain, static_shapes(plain), BLOCK)
     assert any(node.domain == DOMAIN for node in model.graph.node)
     # few channels are read unblocked; between two blocked convolutions nothing is reordered
     assert _reorders(model) == reorders
@@ -63,7 +64,7 @@ def test_blocked_convolutions_equal_plain_ones(channels: int, stride: int, reord
     "plain", [_two_layers(32, 32, group=32, size=4), _two_layers(24, 12), _two_layers(8, 8, size=4)]
 )
 def test_groups_odd_channels_and_small_work_stay(plain: onnx.ModelProto) -> None:
-    model = block_convolutions(plain, 8)
+    model = block_convolutions(plain, static_shapes(plain), 8)
     assert not any(node.domain for node in model.graph.node)
 
 
@@ -75,7 +76,7 @@ def test_a_blocked_step_is_the_portable_step(name: str, batch: int, monkeypatch:
     weights = initial_parameters(graph, 0)
     model = build_step(graph, batch=batch)
     assert BLOCK is not None
-    used = block_convolutions(model.model, BLOCK)
+    used = block_convolutions(model.model, static_shapes(model.model), BLOCK)
     assert any(node.domain == DOMAIN and node.op_type == "Conv" for node in used.graph.node)
     vectors = []
     for block in (BLOCK, None):
@@ -97,3 +98,11 @@ def test_a_runtime_that_computes_something_else_is_not_used(monkeypatch: pytest.
         assert block_size() is None
     finally:
         block_size.cache_clear()
+
+
+def test_the_work_of_a_step_is_about_three_forward_passes() -> None:
+    for name, macs in (("lenet5", 416_520), ("resnet20", 40_813_184)):
+        model = build_step(TWINS[name].graph("sgd(lr = 0.1)"), batch=2).model
+        found = multiply_accumulates(model, static_shapes(model)) / 2
+        # im2col by convolutions and the like come on top, the first layer's input gradient is not needed
+        assert 2.5 * macs < found < 4 * macs

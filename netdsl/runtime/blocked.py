@@ -21,18 +21,17 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from netdsl.runtime.work import Shapes, static_shapes
+
 DOMAIN = "com.microsoft.nchwc"
 
 _WORTH = 1_000_000  # multiply-accumulates below which the reorders cost more than they gain
 _USES = 512  # positions that each weight is used at in the batch, below which moving the weights costs more
 _LARGEST_KERNEL = 49  # weight gradients are convolutions with kernels as large as images: the plain kernel is faster
 
-Shapes = dict[str, tuple[int, ...]]
 
-
-def block_convolutions(model: onnx.ModelProto, block: int) -> onnx.ModelProto:
+def block_convolutions(model: onnx.ModelProto, shapes: Shapes, block: int) -> onnx.ModelProto:
     """The model with the convolutions that gain from it in the blocked layout of this block size."""
-    shapes = _static_shapes(model)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     rewriter = _Rewriter(result.graph, shapes, block)
@@ -121,17 +120,6 @@ class _Rewriter:
         return name
 
 
-def _static_shapes(model: onnx.ModelProto) -> Shapes:
-    """The shapes of the tensors for which all dimensions are known."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes
-
-
 @cache
 def block_size() -> int | None:
     """The block size of this machine's ONNX Runtime (16 with AVX-512, 8 with AVX2 or NEON), or None.
@@ -172,7 +160,7 @@ def _agrees(channels: int, block: int) -> bool:
         [helper.make_tensor(n, TensorProto.FLOAT, v.shape, v.ravel()) for n, v in (("w", weight), ("b", bias))],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    shapes = _static_shapes(model)
+    shapes = static_shapes(model)
     rewriter = _Rewriter(graph, shapes, block)
     values = generator.standard_normal((2, channels, 9, 7)).astype(np.float32)
     (expected,) = _run(graph, values)

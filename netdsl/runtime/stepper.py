@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 
 from netdsl.runtime.blocked import block_convolutions, block_size
 from netdsl.runtime.session import Device, memory_errors_told, open_session
+from netdsl.runtime.work import multiply_accumulates, static_shapes
 from netdsl.training.step import StepModel
+
+#: multiply-accumulates of a step below which waking a second thread costs more than it does (LeNet-5: 16 samples)
+_ONE_THREAD = 30_000_000
+
+
+def _suited(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, Device]:
+    """The form of the step that is the fastest on the device, and the device with no more threads than are of use."""
+    if device.provider != "cpu":
+        return model, device
+    shapes, block = static_shapes(model), block_size()
+    if multiply_accumulates(model, shapes) < _ONE_THREAD:
+        device = replace(device, threads=1)
+    return (model if block is None else block_convolutions(model, shapes, block)), device
 
 
 class Stepper:
@@ -22,9 +38,7 @@ class Stepper:
     def __init__(self, model: StepModel, device: Device, *, seed: int, profile: str | None = None):
         """Raises DeviceError where memory does not suffice."""
         self.model, self.device = model, device
-        block = block_size() if device.provider == "cpu" else None
-        form = model.model if block is None else block_convolutions(model.model, block)
-        self.session = open_session(form, device, profile=profile)
+        self.session = open_session(*_suited(model.model, device), profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
         self._scalars: dict[str, np.ndarray] = {}
         self._fed: dict[str, ort.OrtValue] = {}
