@@ -157,7 +157,7 @@ def test_errors_of_blocks_constants_and_train_blocks_come_in_one_run() -> None:
         "train f {\n  target = class(label)\n  loss = cross_entropy(y, lable)\n  optimizer = sgdd(0.1)\n  batch = 0\n  epochs = 1\n}\n"
     )
     assert [(found.code, at(found)) for found in errors(text)] == [
-        ("E0205", "conv(0, 3)"), ("E0201", "dens"), ("E0201", "lable"), ("E0201", "sgdd"), ("E0205", "0"),
+        ("E0205", "0"), ("E0201", "dens"), ("E0201", "lable"), ("E0201", "sgdd"), ("E0205", "0"),
     ]  # fmt: skip
 
 

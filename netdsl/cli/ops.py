@@ -6,7 +6,7 @@ import click
 
 from netdsl.cli.common import reports_errors, tell
 from netdsl.diagnostics import Diagnostic, did_you_mean
-from netdsl.elaborate.apply import literal, signature
+from netdsl.elaborate.arguments import literal, signature
 from netdsl.ops import OPERATORS, REQUIRED, Operator
 
 
@@ -31,7 +31,7 @@ def ops(name: str | None) -> None:
 
 def describe(op: Operator) -> str:
     """An operator's signature, arguments, cost and example, from its declaration."""
-    lines = [signature(op), "", f"    {op.summary}"]
+    lines = [signature(op.name, op.arguments), "", f"    {op.summary}"]
     lines += ["", *((op.__doc__ or "").strip().split("\n"))]
     if op.arguments:
         width = max(len(argument.name) for argument in op.arguments)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdsl.diagnostics import Frame, Label, SourceError, Span, did_you_mean
+from netdsl.elaborate.arguments import Placed, bind
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
     BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Poisoned, Repeat, Scope, Shared, Sharing, describe,
 )  # fmt: skip
-from netdsl.ir import Constraint, Init, Node, Parameter, Size, TensorType, Value
-from netdsl.ops import REQUIRED, Args, Misfit, Operator, ParamSpec, Site, show
+from netdsl.ir import Constraint, Node, Parameter, Size, TensorType, Value
+from netdsl.ops import Args, Misfit, Operator, ParamSpec, Site, show
 from netdsl.syntax import tree as t
 
 _COUNT_WORDS = {0: "none", 1: "one tensor", 2: "two tensors", 3: "three tensors"}
@@ -194,7 +195,8 @@ class Applier:
                 value = context.expressions.evaluate(hyperparameter.default, scope)
             else:
                 raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`", span, place,
-                                    also=(Label(hyperparameter.span, "declared here, without a default"),))  # fmt: skip
+                                    also=(Label(hyperparameter.span, "declared here, without a default"),),
+                                    helps=(f"write `{declaration.name}({name} = ...)`",))  # fmt: skip
             if _has_tensor(value):
                 raise context.error("E0205", f"`{name}` is a hyperparameter, and {_tensors(value)} is given", span,
                                     place, helps=("tensors reach a block through `->`",))  # fmt: skip
@@ -215,8 +217,8 @@ class Applier:
     def operator(
         self,
         op: Operator,
-        positional: Sequence[Any],
-        named: Any,
+        positional: Sequence[Placed],
+        named: Mapping[str, Placed],
         inputs: tuple[Value, ...],
         labels: tuple[str, ...],
         span: Span,
@@ -227,7 +229,8 @@ class Applier:
         context = self.context
         least, most = op.arity
         self._check_count(op.name, len(inputs), least, most, span, place, op)
-        args, spans = self._bind(op, positional, named, span, place)
+        values, spans = bind(context, op.name, op.arguments, positional, named, span, place)
+        args = Args(values)
         site = Site(args, inputs, labels)
         try:
             op.resolve(site)
@@ -261,55 +264,6 @@ class Applier:
             raise context.limit(f"the net has more than {context.limits.nodes:,} operators", span, place,
                                 "NETDSL_MAX_NODES")  # fmt: skip
 
-    def _bind(
-        self, op: Operator, positional: Sequence[Any], named: Any, span: Span, place: Place
-    ) -> tuple[Args, dict[str, Span]]:
-        context = self.context
-        known = [argument.name for argument in op.arguments]
-        if len(positional) > len(known):
-            raise context.error("E0203", f"`{op.name}` takes {len(known)} arguments, and {len(positional)} are given",
-                                span, place, notes=(signature(op),))  # fmt: skip
-        for name, (_, where) in named.items():
-            if name not in known:
-                raise context.error("E0203", f"`{op.name}` has no argument `{name}`", where, place,
-                                    notes=(signature(op),), helps=did_you_mean(name, known))  # fmt: skip
-        args, spans = Args(), {}
-        for index, argument in enumerate(op.arguments):
-            if index < len(positional):
-                if argument.name in named:
-                    raise context.error("E0203", f"`{argument.name}` is given twice", named[argument.name][1], place)
-                value = positional[index]
-            elif argument.name in named:
-                value, spans[argument.name] = named[argument.name]
-            elif argument.default is REQUIRED:
-                raise context.error("E0204", f"`{op.name}` needs its argument `{argument.name}`"
-                                    + (f" ({argument.doc})" if argument.doc else ""), span, place,
-                                    notes=(signature(op),))  # fmt: skip
-            else:
-                args[argument.name] = argument.default
-                continue
-            where = spans.get(argument.name, span)
-            args[argument.name] = self.checked(argument, value, where, place)
-        return args, spans
-
-    def checked(self, argument: Any, value: Any, span: Span, place: Place | None) -> Any:
-        """The value as the argument's kind takes it; a symbolic size is fixed."""
-        context = self.context
-        if argument.kind.accepts(value):
-            return value
-        if isinstance(value, Size):
-            value = context.fix(value, f"`{argument.name}` is a number", span)
-        elif isinstance(value, (list, tuple, range)):
-            context.foresee(span, place, len(value))
-            value = [context.fix(v, f"`{argument.name}` lists numbers", span) if isinstance(v, Size) else v for v in value]
-        try:
-            return argument.kind.check(value)
-        except ValueError as expectation:
-            whole = isinstance(value, float) and value.is_integer()
-            helps = ("`//` divides to a whole number",) if whole and "whole" in str(expectation) else ()
-            raise context.error("E0205", f"`{argument.name}` must be {expectation}, and is {describe(value)}", span,
-                                place, helps=helps) from None  # fmt: skip
-
     def _check_count(
         self, name: str, given: int, least: int, most: int | None, span: Span, place: Place, op: Operator | None = None
     ) -> None:
@@ -317,6 +271,8 @@ class Applier:
             wanted = tensors(least) if least == most else f"at least {tensors(least)}" if most is None else (
                 f"{least} to {most} tensors")  # fmt: skip
             helps = ("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ()
+            if most == 1:
+                helps = ("join several tensors first, such as by `concat(a, b)` or `a + b`",)
             if op is not None and op.style != "layer":
                 helps = (f"write `{op.example}`",)
             raise self.context.error("E0208", f"`{name}` takes {wanted}, and receives {tensors(given)}", span, place,
@@ -373,24 +329,3 @@ def output_labels(layer: Layer, count: int) -> tuple[str, ...]:
     name = inner.op.name if isinstance(inner, OpLayer) else inner.declaration.name
     text = f"the output of `{name}`"
     return (text,) * count
-
-
-def signature(op: Operator) -> str:
-    """`conv(channels, kernel, stride = 1, ...)`, as a note."""
-    parts = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in op.arguments]
-    return f"{op.name}({', '.join(parts)})"
-
-
-def literal(value: Any) -> str:
-    """A default as it is written in a file."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "none"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, Init):
-        return value.kind + (f"({', '.join(map(literal, value.arguments))})" if value.arguments else "")
-    return str(value)
-
-

@@ -50,7 +50,7 @@ def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, p
         raise context.error("E0212", "a division by zero", span, place)
     if symbol == "**" and isinstance(left, int) and isinstance(right, int):
         if left.bit_length() * abs(right) > _MOST_BITS:
-            raise context.error("E0212", "the power is too large", span, place)
+            raise context.error("E0212", f"the power has more than {_MOST_BITS:,} bits", span, place)
     try:
         result = _OPERATORS[symbol](left, right)
     except ZeroDivisionError:

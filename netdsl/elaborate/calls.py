@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import Span, did_you_mean
+from netdsl.diagnostics import Span
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier
+from netdsl.elaborate.arguments import bind
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import AXES
 from netdsl.elaborate.values import (
     BlockLayer, Builtin, Count, Fact, InitFunction, OpLayer, Recipe, Scope, describe, is_layer,
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
-from netdsl.ops import OPERATORS, REQUIRED
+from netdsl.ops import OPERATORS
 from netdsl.syntax import tree as t
 
 if TYPE_CHECKING:
@@ -37,23 +38,24 @@ class Calls:
         if isinstance(function, OpLayer) and function.op.style != "layer":
             return self._function(function, node, scope)
         positional = [self.expressions.evaluate(a, scope) for a in node.arguments]
+        placed = tuple((value, argument.span) for value, argument in zip(positional, node.arguments, strict=True))
         named = {k.name: (self._keyword(k, scope), k.span) for k in node.keywords}
         if len(named) < len(node.keywords):
             raise self.context.error("E0203", "an argument is given twice", node.span, scope.place)
         if isinstance(function, OpLayer) and not function.called:
             self._no_tensors(function, positional, node, scope)
-            return OpLayer(function.op, node.span, tuple(positional), named, True)
+            return OpLayer(function.op, node.span, placed, named, True)
         if isinstance(function, BlockLayer) and function.bound is None:
             bound = self.applier.bind_hyperparameters(function.declaration, positional, named, node.span, scope.place)
             return BlockLayer(function.declaration, node.span, bound)
         if isinstance(function, Builtin):
             return self._builtin(function.name, positional, named, node, scope)
         if isinstance(function, Recipe) and self.recipe is not None:
-            return self.recipe(function, positional, named, node.span)
+            return self.recipe(function, placed, named, node.span)
         if isinstance(function, (Fact, Count)):
             return self._fact(function.of if isinstance(function, Count) else function, positional, named, node, scope)
         if isinstance(function, InitFunction):
-            return self._init(function, positional, named, node, scope)
+            return self._init(function, placed, named, node, scope)
         again = " (it has its arguments already)" if isinstance(function, (OpLayer, BlockLayer)) else ""
         raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place)
 
@@ -106,7 +108,7 @@ class Calls:
             if not isinstance(value, Value):
                 raise self.context.error("E0212", f"`{op.name}` takes tensors, and {label} is {describe(value)}", node.span,
                                          scope.place, helps=self._unapplied(value, label))  # fmt: skip
-        return self.applier.operator(op, [v for v, _ in rest], named, tuple(v for v, _ in tensors_),
+        return self.applier.operator(op, [(v, node.span) for v, _ in rest], named, tuple(v for v, _ in tensors_),
                                      tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
 
     def _unapplied(self, value: Any, label: str) -> tuple[str, ...]:
@@ -142,24 +144,9 @@ class Calls:
 
     # functions of numbers
 
-    def _init(self, function: InitFunction, positional: list[Any], named: Any, node: t.Call, scope: Scope) -> Init:
-        values = []
-        for index, argument in enumerate(function.arguments):
-            if index < len(positional):
-                value = positional[index]
-            elif argument.name in named:
-                value = named.pop(argument.name)[0]
-            elif argument.default is not REQUIRED:
-                value = argument.default
-            else:
-                raise self.context.error("E0204", f"`{function.name}` needs `{argument.name}`", node.span, scope.place)
-            values.append(self.applier.checked(argument, value, node.span, scope.place))
-        known = [a.name for a in function.arguments]
-        if len(positional) > len(known) or any(name not in known for name in named):
-            wrong = next((name for name in named if name not in known), "")
-            raise self.context.error("E0203", f"`{function.name}` takes {', '.join(known)}", node.span, scope.place,
-                                     helps=did_you_mean(wrong, known))  # fmt: skip
-        return Init(function.name, tuple(values))
+    def _init(self, function: InitFunction, positional: Any, named: Any, node: t.Call, scope: Scope) -> Init:
+        values, _ = bind(self.context, function.name, function.arguments, positional, named, node.span, scope.place)
+        return Init(function.name, tuple(values.values()))
 
     def _fact(self, fact: Fact, values: list[Any], named: Any, node: t.Call, scope: Scope) -> Any:
         if named or len(values) != 1 or not fact.accepts(values[0]):

@@ -128,16 +128,15 @@ class Context:
         """Count work done, and stop at the limit."""
         self.steps += count
         if self.steps > self.limits.steps:
-            raise self._too_many_steps(span, place)
+            raise self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
+                             "NETDSL_MAX_STEPS")  # fmt: skip
 
     def foresee(self, span: Span, place: Place | None, count: int) -> None:
         """Stop now where so many steps are still to come that the limit will be reached."""
         if self.steps + count > self.limits.steps:
-            raise self._too_many_steps(span, place)
-
-    def _too_many_steps(self, span: Span, place: Place | None) -> LimitReached:
-        return self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
-                          "NETDSL_MAX_STEPS")  # fmt: skip
+            shown = f"{count:,}" if count < 10**20 else "an enormous number of"
+            raise self.limit(f"this takes {shown} steps, and a file may take {self.limits.steps:,}", span, place,
+                             "NETDSL_MAX_STEPS")  # fmt: skip
 
     def too_deep(self, span: Span, place: Place | None) -> LimitReached:
         """What to raise in place of Python's RecursionError."""

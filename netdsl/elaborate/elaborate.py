@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, closest, did_you_mean
-from netdsl.elaborate.apply import Applier, literal
+from netdsl.elaborate.apply import Applier
+from netdsl.elaborate.arguments import literal
 from netdsl.elaborate.context import Context, LimitReached, Limits
 from netdsl.elaborate.expressions import Expressions
 from netdsl.elaborate.finish import fix_sizes, split_training
@@ -201,7 +202,7 @@ class _Driver:
                 "a net is: net NAME : image[3, 32, 32] -> logits { logits = image -> flatten -> dense(10) }",)))  # fmt: skip
         if net is None and len(nets) > 1:
             raise SourceError(Diagnostic("E0106", f"the file has {len(nets)} nets: which one?", path=path,
-                                         helps=tuple(f"{path}:{name}" for name in names)))  # fmt: skip
+                                         helps=tuple(f"write `{path}:{name}`" for name in names)))  # fmt: skip
         if net is not None and net not in names:
             raise SourceError(Diagnostic("E0107", f"the file has no net `{net}`", path=path,
                                          notes=("it has " + ", ".join(names),), helps=did_you_mean(net, names)))  # fmt: skip

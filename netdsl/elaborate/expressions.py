@@ -71,19 +71,21 @@ class Expressions:
         name = node.name
         known = [*scope.names, *self.context.constants, *self.context.functions, *globals_()]
         helps = did_you_mean(name, known)
-        later = self._bound_later(name, scope)
+        later = self.binding(name, scope)
         if later is not None:
-            message = f"`{name}` is used before it is bound"
+            message, place = f"`{name}` is used before it is bound", "bound here"
             helps = ("the graph must not be cyclic: unroll a recurrence with `for` and `share`",)
-            return self.context.error("E0202", message, node.span, scope.place,
-                                      also=(Label(later, "bound here"),), helps=helps)  # fmt: skip
+            if later.start < node.span.start:
+                message, place = f"`{name}` is not bound here", "bound only where this branch or loop runs"
+                helps = ("bind it before, or in every branch",)
+            return self.context.error("E0202", message, node.span, scope.place, also=(Label(later, place),), helps=helps)
         operator = OPERATORS.get(name)
         if operator is not None:
             helps = (f"write `a {operator.symbol} b`",)
         return self.context.error("E0201", f"`{name}` is not defined", node.span, scope.place, helps=helps)
 
-    def _bound_later(self, name: str, scope: Scope) -> Span | None:
-        """Where the function binds the name, be it in a branch or further down."""
+    def binding(self, name: str, scope: Scope) -> Span | None:
+        """Where the function binds the name, be it in a branch or further down: the last place in the file."""
         stack: list[Any] = list(scope.function.body) if scope.function else []
         while stack:
             statement = stack.pop()
@@ -216,7 +218,7 @@ class Expressions:
     def _optional(self, node: t.Optional_, scope: Scope) -> Any:
         if isinstance(node.base, t.Index):
             base = node.base.base
-            if isinstance(base, t.Name) and base.name not in scope.names and self._bound_later(base.name, scope):
+            if isinstance(base, t.Name) and base.name not in scope.names and self.binding(base.name, scope):
                 return None  # a family of which nothing was bound yet
             family = self._base(base, scope)
             if isinstance(family, Family):
@@ -272,8 +274,9 @@ class Expressions:
         if isinstance(count, Size):
             count = self.context.fix(count, "a repetition decides the graph", node.span)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            helps = ("`//` divides to a whole number",) if isinstance(count, float) else ()
             raise self.context.error("E0212", f"a layer is repeated a whole number of times, and this is "
-                                     f"{describe(count)}", node.span, scope.place)  # fmt: skip
+                                     f"{describe(count)}", node.span, scope.place, helps=helps)  # fmt: skip
         return Repeat(count, layer, node.span)
 
     def _power(self, node: t.Power, scope: Scope) -> Any:

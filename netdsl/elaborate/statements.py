@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netdsl.diagnostics import SourceError, Span
+from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate.context import Context, LimitReached
 from netdsl.elaborate.names import reserved
 from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
@@ -43,8 +43,10 @@ class Statements:
             return value.ordered()
         if not isinstance(value, Value):
             helps = ("a layer becomes a tensor when it is applied: `x -> layer`",) if is_layer(value) else ()
+            bound = self.context.expressions.binding(port.name, scope)
+            also = (Label(bound, "bound here"),) if bound is not None else ()
             raise self.context.error("E0206", f"the output `{port.name}` is {describe(value)}, not a tensor", port.span,
-                                     scope.place, helps=helps)  # fmt: skip
+                                     scope.place, also=also, helps=helps)  # fmt: skip
         return value
 
     def run(self, statements: list[t.Statement], scope: Scope) -> None:

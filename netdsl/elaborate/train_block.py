@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from netdsl.diagnostics import Label, SourceError, Span, did_you_mean
+from netdsl.diagnostics import Label, SourceError, Span, closest, did_you_mean
+from netdsl.elaborate.arguments import bind, checked
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import POISON, Place, Poisoned, Recipe, Scope, describe
 from netdsl.ir import Optimizer, Schedule, Size, Target, TensorType, Training, Value
-from netdsl.ops import REQUIRED, Argument
+from netdsl.ops import Argument
 from netdsl.ops.arguments import COUNT, WHOLE
 from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
 from netdsl.ops.transforms import TRANSFORMS
@@ -43,6 +44,7 @@ class TrainBlock:
         self.context, self.block = context, block
         self.scope = Scope(scope.function, Place("train"), dict(scope.names))
         self.targets: list[Target] = []
+        self.meant: set[str | None] = set()  # keys that were misspelt
         self.recipes = _recipes()
 
     def elaborate(self) -> Training | None:
@@ -63,10 +65,11 @@ class TrainBlock:
                 pass
             except RecursionError:
                 context.report(context.too_deep(entries[key].span, self.scope.place))
+        missing = [key for key in missing if key not in self.meant]
         if missing:
             listed = ", ".join(f"`{key}`" for key in missing)
             context.report(context.error("E0502", f"the train block does not say {listed}", self.block.span))
-        if missing or len(results) < len(entries):
+        if context.diagnostics or len(results) < len(entries):
             return None
         return Training(
             targets=tuple(self.targets), nodes=(), loss=results["loss"], metrics=results.get("metrics", {}),
@@ -80,6 +83,7 @@ class TrainBlock:
             targets = statement.targets if isinstance(statement, t.Assign) else []
             name = targets[0].name if len(targets) == 1 and isinstance(targets[0], t.Name) else None
             if name not in KEYS:
+                self.meant.add(closest(name or "", KEYS))
                 shown = f"`{name}`" if name else "this statement"
                 self.context.report(self.context.error(
                     "E0501", f"a train block has no {shown}", statement.span,
@@ -157,7 +161,7 @@ class TrainBlock:
 
     def _count(self, name: str, expression: t.Expr) -> int:
         argument = Argument(name, COUNT)
-        return int(self.context.apply.checked(argument, self._evaluate(expression, {}), expression.span, None))
+        return int(checked(self.context, argument, self._evaluate(expression, {}), expression.span, None))
 
     def _batch(self, expression: t.Expr) -> int:
         return self._count("batch", expression)
@@ -202,34 +206,10 @@ class TrainBlock:
 
     def build(self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span) -> Any:
         """What a recipe called with these arguments stands for."""
-        arguments = self._bound(recipe, positional, named, span)
+        arguments, _ = bind(self.context, recipe.name, recipe.arguments, positional, named, span, self.scope.place)
         if recipe.kind == "schedule":
             return Schedule(recipe.name, arguments)
         if recipe.kind == "optimizer":
             rate = as_schedule(arguments.pop("lr"))
             return Optimizer(recipe.name, rate, arguments)
         return Step(recipe.name, arguments)
-
-    def _bound(
-        self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span
-    ) -> dict[str, Any]:
-        context, known = self.context, [a.name for a in recipe.arguments]
-        for name, (_, where) in named.items():
-            if name not in known:
-                raise context.error("E0203", f"`{recipe.name}` has no argument `{name}`", where,
-                                    notes=(f"it has {', '.join(known) or 'none'}",), helps=did_you_mean(name, known))  # fmt: skip
-        if len(positional) > len(known):
-            raise context.error("E0203", f"`{recipe.name}` takes {len(known)} arguments, and {len(positional)} are given",
-                                span)  # fmt: skip
-        bound = {}
-        for index, argument in enumerate(recipe.arguments):
-            if index < len(positional):
-                bound[argument.name] = context.apply.checked(argument, positional[index], span, None)
-            elif argument.name in named:
-                value, where = named[argument.name]
-                bound[argument.name] = context.apply.checked(argument, value, where, None)
-            elif argument.default is REQUIRED:
-                raise context.error("E0204", f"`{recipe.name}` needs its argument `{argument.name}`", span)
-            else:
-                bound[argument.name] = argument.default
-        return bound

@@ -21,7 +21,7 @@ class OpLayer:
 
     op: Operator
     span: Span
-    positional: tuple[Any, ...] = ()
+    positional: tuple[tuple[Any, Span], ...] = ()
     named: Mapping[str, tuple[Any, Span]] = field(default_factory=dict)
     called: bool = False
 

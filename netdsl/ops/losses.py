@@ -53,7 +53,8 @@ class _ClassLoss(_Loss):
         if not fits:
             site.fail("E0316", f"{site.labels[0]} is {show(logits.shape)}, and its class labels would be "
                       f"{show(logits.shape[1:])}: {site.labels[1]} is {show(label.shape)}",
-                      helps=("the first axis of the logits is the class; each position has one label",))  # fmt: skip
+                      helps=("the first axis of the logits is the class; each position has one label",
+                             f"declare such labels as `class(label, {show(logits.shape[1:])})`"))  # fmt: skip
 
 
 class _ValueLoss(_Loss):

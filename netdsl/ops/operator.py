@@ -117,7 +117,8 @@ class Operator:
         first = site.inputs[0].type
         shape = self.shape(site)
         if elements(shape) > MOST_ELEMENTS:
-            site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample")
+            site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample",
+                      helps=("fewer channels, a pooling or a stride before it make it smaller",))  # fmt: skip
         return (TensorType(shape, first.dtype, first.batched),)
 
     def check_inputs(self, site: Site) -> None:
