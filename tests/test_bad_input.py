@@ -14,9 +14,8 @@ from net_text import body, elaborated, error, errors, graph
 
 import netdsl
 from netdsl.analysis import analyze
-from netdsl.diagnostics import SourceError
+from netdsl.diagnostics import Source, SourceError
 from netdsl.elaborate import Limits, elaborate, read_source
-from netdsl.diagnostics import Source
 
 RECURSION = "block b(u = 1) : x -> y { y = x -> relu -> %s }"
 
@@ -156,6 +155,12 @@ def test_enormous_channels_take_no_memory() -> None:
     report = analyze(found).to_dict()
     assert report["totals"]["params"] == 27 * 10**6 + 10**6 + 9 * 10**12 + 10**6
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+def test_joins_of_paths_whose_strides_differ_are_analyzed_soon() -> None:
+    statements = "y = x\nfor i in range(30) { y = concat(y, y -> conv(3, 3, stride = [2, 1]), axis = height) }"
+    graph(body(statements, ": x[3, H = 16, W = 24] -> y"))
+    graph(body("y = concat(x, x -> conv(1, 3, stride = 2), axis = width)", ": x[1, 10**9] -> y"))
 
 
 # files

@@ -169,7 +169,10 @@ def _joined(a: Field | None, b: Field | None, shape: Shape, names: tuple[str, st
             axes.append(hull)
         else:
             aligned = False
-            axes.append(_widened(ta, tb, int(shape[i])))
+            widened = _widened(ta, tb, int(shape[i]))
+            if widened is None:
+                return None
+            axes.append(widened)
     paths = a.paths or b.paths or (() if aligned else names)
     return Field(tuple(axes), paths)
 
@@ -193,8 +196,13 @@ def _hull(a: Track, b: Track) -> Track | None:
     )
 
 
-def _widened(a: Track, b: Track, size: int) -> Track:
+def _widened(a: Track, b: Track, size: int) -> Track | None:
     """Where strides differ no track follows both paths: the first one, widened to hold the second at every output."""
-    before = max(0, *(a.first(u) - b.first(u) for u in range(size)))
-    behind = max(0, *(b.last(u) - a.last(u) for u in range(size)))
+    period = lcm(len(a.lo), len(b.lo))
+    # phase by phase the differences change linearly: the extremes lie in the first or the last period
+    outputs = range(size) if size <= 2 * period else (*range(period), *range(size - period, size))
+    if len(outputs) > 2 * MOST_PHASES:
+        return None
+    before = max(0, max(a.first(u) - b.first(u) for u in outputs))
+    behind = max(0, max(b.last(u) - a.last(u) for u in outputs))
     return Track(a.shift, tuple(lo - before for lo in a.lo), tuple(hi + behind for hi in a.hi))

@@ -19,11 +19,9 @@ _MARKS = frozenset(
 
 
 class TreeBuilder(Transformer):  # type: ignore[type-arg]
-    """Builds the tree of one source. Children hold every token, so that spans come from the first and the last."""
+    """Builds the tree of its `source`. Children hold every token, so that spans come from the first and the last."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self.source = source
+    source: Source
 
     def _span(self, children: list[Any]) -> Span:
         first, last = children[0], children[-1]

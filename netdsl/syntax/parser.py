@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from functools import cache
+from threading import Lock
 from typing import Any, cast
 
 from lark import Token
@@ -32,7 +34,10 @@ class _Newlines:
 
     always_accept = ("_NEWLINE",)
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self) -> None:
+        self.start(Source("", ""))
+
+    def start(self, source: Source) -> None:
         self.source = source
         self.open: list[Token] = []
         self.chained = 0
@@ -104,14 +109,14 @@ def _parse(source: Source, start: str) -> Any:
     diagnostics: list[Diagnostic] = []
     text: str | None = source.text
     while text is not None:
-        newlines = _Newlines(source)
+        still_open: list[Token] = []
         try:
-            tree = _parsed(source, text, start, newlines)
+            tree = _parser().parse(source, text, start, still_open)
         except UnexpectedCharacters as error:
             diagnostics.append(bad_character(source, error))
             position = error.pos_in_stream or 0
         except UnexpectedToken as error:
-            diagnostics.append(bad_token(source, error, newlines.open))
+            diagnostics.append(bad_token(source, error, still_open))
             position = len(text) if error.token.type == "$END" else error.token.start_pos or 0
         except SourceError as error:
             raise SourceError(*diagnostics, *error.diagnostics) from None
@@ -120,18 +125,34 @@ def _parse(source: Source, start: str) -> Any:
                 break
             return tree
         again = position < len(text) <= _LONGEST_AGAIN and len(diagnostics) < _MOST_ERRORS
-        text = without_statement(text, position, newlines.open) if again else None
+        text = without_statement(text, position, still_open) if again else None
     raise SourceError(*diagnostics)
 
 
-def _parsed(source: Source, text: str, start: str, newlines: _Newlines) -> Any:
-    lark = tables.load(transformer=TreeBuilder(source), postlex=newlines)
-    collecting = gc.isenabled()
-    gc.disable()  # the tree is all kept: looking for garbage in it costs a quarter of the time
-    try:
-        return lark.parse(text, start=start)
-    except VisitError as error:
-        raise error.orig_exc from None
-    finally:
-        if collecting:
-            gc.enable()
+class _Parser:
+    """The parser with what is called while it runs: made once, since loading its tables takes 10 ms."""
+
+    def __init__(self) -> None:
+        self.builder, self.newlines, self.free = TreeBuilder(), _Newlines(), Lock()
+        self.lark = tables.load(transformer=self.builder, postlex=self.newlines)
+
+    def parse(self, source: Source, text: str, start: str, still_open: list[Token]) -> Any:
+        """The tree of a text, with spans of the source. Brackets that are open at an error go to `still_open`."""
+        with self.free:
+            self.builder.source = source
+            self.newlines.start(source)
+            collecting = gc.isenabled()
+            gc.disable()  # the tree is all kept: looking for garbage in it costs a quarter of the time
+            try:
+                return self.lark.parse(text, start=start)
+            except VisitError as error:
+                raise error.orig_exc from None
+            finally:
+                still_open += self.newlines.open
+                if collecting:
+                    gc.enable()
+
+
+@cache
+def _parser() -> _Parser:
+    return _Parser()
