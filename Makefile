@@ -16,7 +16,7 @@ endif
 
 demo: $(VENV)/.installed
 	$(BIN)/netdsl analyze examples/lenet5.net
-	$(BIN)/netdsl train examples/lenet5.net --data digits --epochs 30 --out runs/demo --overwrite
+	$(BIN)/netdsl train examples/lenet5.net --set few=true --data digits --out runs/demo --overwrite
 	$(BIN)/netdsl run examples/lenet5.net examples/digits/*.png --weights runs/demo/last.safetensors
 
 test: $(VENV)/.dev

@@ -16,16 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.machine import installed, machine  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 RESNET = "examples/imagenet_resnet.net"
@@ -157,13 +159,6 @@ def netdsl_command(file: str, settings: dict[str, str]) -> list[str]:
     return [sys.executable, "-m", "netdsl", "analyze", file, *options]
 
 
-def installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def compare(rounds: int, folder: Path) -> dict[str, Any]:
     """ResNet-152: netdsl and the tools that are installed, in turns; and netdsl's first run."""
     onnx_file = str(folder / "resnet152.onnx")
@@ -207,17 +202,6 @@ def growth(rounds: int, folder: Path) -> dict[str, Any]:
     return result
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on; nothing that names the machine."""
-    model, cpuinfo = platform.machine(), Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    versions = {package: installed(package) for package in ("torch", "onnx", "click", "lark", *TOOLS)}
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "system": platform.system(),
-            "python": platform.python_version(), "versions": versions}  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=7, help="how often each process runs; the median counts")
@@ -231,7 +215,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "command": f"python benchmarks/analyze.py --rounds {options.rounds}", "machine": machine(),
+            "command": f"python benchmarks/analyze.py --rounds {options.rounds}", "machine": machine("torch", "onnx", "click", "lark", *TOOLS),
             "load_average_before": round(load, 2), "resnet152": compare(options.rounds, Path(folder)),
             "growth": growth(max(3, options.rounds // 2), Path(folder)),
         }  # fmt: skip

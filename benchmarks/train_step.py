@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.machine import machine  # noqa: E402
 
 CASES = {
     "lenet5-b1": ("lenet5", 1),
@@ -208,24 +209,13 @@ def profile_case(case: str, device: str, threads: int, runs: int = 10, top: int 
     }
 
 
-def machine(device: str, threads: int, tf32: bool) -> dict[str, Any]:
+def described(device: str, threads: int, tf32: bool) -> dict[str, Any]:
     import onnxruntime
     import torch
 
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "tf32": tf32 if device == "cuda" else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-    }
+    cuda = device == "cuda"
+    used = {"threads": threads, "device": torch.cuda.get_device_name() if cuda else "cpu", "tf32": tf32 if cuda else None}
+    return machine() | used | {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
 
 
 def table(report: dict[str, Any]) -> str:
@@ -285,7 +275,7 @@ def main() -> None:
         return
     forms = [form for form in options.forms.split(",") if form]
     report: dict[str, Any] = {
-        "machine": machine(options.device, options.threads, not options.no_tf32), "rounds": options.rounds, "cases": [],
+        "machine": described(options.device, options.threads, not options.no_tf32), "rounds": options.rounds, "cases": [],
     }  # fmt: skip
     for case in options.only or CASES:
         report["cases"].append(run_case(case, options.device, options.threads, options.rounds, options.seconds, forms))

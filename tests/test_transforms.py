@@ -206,7 +206,7 @@ def test_label_maps_move_with_their_images():
 
 
 def test_every_transform_has_an_implementation():
-    examples = {"margin": 1, "height": 4, "width": None, "factor": 2.0, "mean": 1.0, "std": 1.0, "pixels": 1}
+    examples = {"margin": 1, "height": 4, "width": None, "factor": 2.0, "mean": 1.0, "std": 1.0, "pixels": 1, "rotate": 10, "stretch": 0.1, "shear": 0.1}
     for name, transform in TRANSFORMS.items():
         pipeline = Pipeline([(name, {argument.name: examples[argument.name] for argument in transform.arguments})])
         if transform.stage == "prepare":
@@ -215,3 +215,32 @@ def test_every_transform_has_an_implementation():
             assert np.array_equal(pipeline.apply(IMAGES), IMAGES)
             result = pipeline.augment(IMAGES, np.arange(5), seed=0, epoch=0)
         assert result.shape[1:] == pipeline.output_shape((3, 9, 7)) and transform.doc
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 14)])
+def test_affine_moves_images_as_torch_samples_them(size: tuple[int, int]) -> None:
+    """Against affine_grid and grid_sample, with the matrices that the draws give; outside the image there are zeros."""
+    torch = pytest.importorskip("torch")
+    from netdsl.runtime import transforms
+
+    height, width = size
+    images = np.random.default_rng(0).random((5, 3, height, width), np.float32)
+    indices = np.arange(5)
+    pipeline = Pipeline([("affine", {"rotate": 40, "stretch": 0.3, "shear": 0.2})])
+    moved = pipeline.augment(images, indices, seed=3, epoch=1)
+    matrices = transforms._inverses(transforms.philox(3, indices, 1, 0), 40, 0.3, 0.2)
+    # torch's theta is in (x, y) and in halves of the image's size
+    swapped = matrices[:, ::-1, ::-1] * np.array([[1, height / width], [width / height, 1]])
+    theta = torch.tensor(np.concatenate([swapped, np.zeros((5, 2, 1))], axis=2), dtype=torch.float32)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    expected = torch.nn.functional.grid_sample(torch.tensor(images), grid, align_corners=False)
+    np.testing.assert_allclose(moved, expected.numpy(), atol=1e-4)
+
+
+def test_affine_by_nothing_is_the_identity_and_moves_label_maps_by_whole_pixels() -> None:
+    images = np.random.default_rng(0).random((4, 2, 7, 7), np.float32)
+    still = Pipeline([("affine", {})]).augment(images, np.arange(4), seed=0, epoch=0)
+    np.testing.assert_allclose(still, images, atol=1e-6)
+    maps = np.random.default_rng(1).integers(0, 9, (4, 1, 7, 7))
+    moved = Pipeline([("affine", {"rotate": 30})]).augment(maps, np.arange(4), seed=0, epoch=0, fill=255)
+    assert moved.dtype == maps.dtype and set(np.unique(moved)) <= {*range(9), 255}

@@ -33,6 +33,8 @@ _LARGEST = 3.4e38  # of float32
 _SIZE = Kind("a whole number of at least 1, or [height, width]", _one_or_many(COUNT.accepts, 2))
 _WIDTH = Kind("a whole number of at least 1, or none", lambda v: v is None or COUNT.accepts(v))
 _MARGIN = Kind("a whole number of at least 0, or [height, width]", _one_or_many(lambda v: is_int(v) and v >= 0, 2))
+_ANGLE = Kind("a number of degrees from 0 to 180", lambda v: is_number(v) and 0 <= v <= 180)
+_PART = Kind("a number of at least 0 and less than 1", lambda v: is_number(v) and 0 <= v < 1)
 _FACTOR = Kind("a finite number", lambda v: is_number(v) and abs(v) < _LARGEST)
 _MEANS = Kind("a number, or a list with one per channel", _one_or_many(_FACTOR.accepts))
 _SPREADS = Kind(
@@ -67,6 +69,16 @@ _DECLARED = (
         "augment",
         (Argument("pixels", _MARGIN, doc="the most that an image moves along each axis"),),
         "move each image at random by up to so many pixels, zeros moving in (pad and random crop)",
+    ),
+    Transform(
+        "affine",
+        "augment",
+        (
+            Argument("rotate", _ANGLE, 0, "the most that an image turns either way, in degrees"),
+            Argument("stretch", _PART, 0, "the most that its height and its width, each for itself, grow or shrink by"),
+            Argument("shear", _PART, 0, "the most that its upright lines lean to a side, as the tangent of their angle"),
+        ),
+        "rotate, stretch and shear each image at random about its centre, bilinear; label maps by the nearest pixel",
     ),
     Transform("flip", "augment", (), "mirror each image left to right with probability 1/2"),
 )

@@ -22,6 +22,8 @@ Step = tuple[str, dict[str, Any]]
 #: a prepared data set up to this size is computed once and kept
 _KEEP_BYTES = 2 << 30
 _CHUNK = 512
+#: pixels that `affine` moves at a time: what it computes per pixel stays in the cache
+_AFFINE_PIXELS = 1 << 15
 
 
 def _fail(message: str, notes: Iterable[str] = (), helps: Iterable[str] = ()) -> NoReturn:
@@ -110,7 +112,7 @@ class Pipeline:
 
     @staticmethod
     def _shape_after(name: str, arguments: dict[str, Any], shape: Shape) -> Shape:
-        if name in ("pad", "resize", "shift", "flip") and len(shape) != 3:
+        if name in ("pad", "resize", "shift", "affine", "flip") and len(shape) != 3:
             _fail(f"`{name}` needs images [channels, height, width], but a sample has shape {list(shape)}")
         if name == "pad":
             vertical, horizontal = _both(arguments["margin"])
@@ -230,6 +232,67 @@ def _shift(batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray, pixel
     return crops[np.arange(len(batch)), :, top, left]
 
 
+def _affine(
+    batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray, rotate: float, stretch: float, shear: float
+) -> np.ndarray:
+    matrices = _inverses(draws, rotate, stretch, shear)
+    count, _, height, width = batch.shape
+    result = np.empty_like(batch)
+    chunk = max(1, _AFFINE_PIXELS // (height * width))
+    for start in range(0, count, chunk):
+        part = slice(start, start + chunk)
+        result[part] = _sample(batch[part], matrices[part], fill)
+    return result
+
+
+def _inverses(draws: np.ndarray, rotate: float, stretch: float, shear: float) -> np.ndarray:
+    """The matrices `[n, 2, 2]`, float64, from where a pixel ends to where it was, both (y, x) from the centre.
+
+    A pixel is stretched, then sheared, then rotated; the inverse undoes this from the end.
+    """
+    turn, high, wide, lean = draws / 2.0**31 - 1  # -1 .. 1
+    angle = np.radians(rotate) * turn
+    cos, sin = np.cos(angle), np.sin(angle)
+    lean, high, wide = shear * lean, 1 + stretch * high, 1 + stretch * wide
+    rows = [[cos / high, -sin / high], [(sin - lean * cos) / wide, (cos + lean * sin) / wide]]
+    matrices: np.ndarray = np.moveaxis(np.array(rows), 2, 0)
+    return matrices
+
+
+def _sample(batch: np.ndarray, matrices: np.ndarray, fill: float | np.ndarray) -> np.ndarray:
+    """Each image `[C, H, W]` as seen through its matrix: bilinear, or the nearest pixel where the type is whole."""
+    count, channels, height, width = batch.shape
+    y = (np.arange(height) - (height - 1) / 2)[:, None]
+    x = np.arange(width) - (width - 1) / 2
+    m = matrices[:, :, :, None, None]
+    # where each pixel comes from, in an image with a border of `fill`: one before, two behind
+    above = np.clip(m[:, 0, 0] * y + m[:, 0, 1] * x + (height + 1) / 2, 0, height + 1).astype(np.float32)
+    left = np.clip(m[:, 1, 0] * y + m[:, 1, 1] * x + (width + 1) / 2, 0, width + 1).astype(np.float32)
+    nearest = not np.issubdtype(batch.dtype, np.floating)
+    if nearest:
+        above, left = np.rint(above), np.rint(left)
+    row, column = above.astype(np.intp), left.astype(np.intp)
+
+    padded = np.empty((count, channels, height + 3, width + 3), batch.dtype)
+    padded[:] = fill
+    padded[:, :, 1 : height + 1, 1 : width + 1] = batch
+    images = np.ascontiguousarray(padded.swapaxes(0, 1)).reshape(channels, -1)
+    pitch = width + 3
+    index = row * pitch + column + (np.arange(count) * ((height + 3) * pitch))[:, None, None]
+    result = np.empty_like(batch)
+    if nearest:
+        for channel, pixels in enumerate(images):
+            result[:, channel] = pixels[index]
+        return result
+    down, right = above - row.astype(np.float32), left - column.astype(np.float32)
+    for channel, pixels in enumerate(images):
+        upper, lower = pixels[index], pixels[pitch:][index]
+        upper += right * (pixels[1:][index] - upper)
+        lower += right * (pixels[pitch + 1 :][index] - lower)
+        result[:, channel] = upper + down * (lower - upper)
+    return result
+
+
 def _flip(batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray) -> np.ndarray:
     mirrored = (draws[0] >> 31).astype(bool)
     batch = batch.copy()
@@ -240,4 +303,4 @@ def _flip(batch: np.ndarray, draws: np.ndarray, fill: float | np.ndarray) -> np.
 _PREPARE: dict[str, Callable[..., np.ndarray]] = {
     "pad": _pad, "resize": _resize, "scale": _scale, "normalize": _normalize,
 }  # fmt: skip
-_AUGMENT: dict[str, Callable[..., np.ndarray]] = {"shift": _shift, "flip": _flip}
+_AUGMENT: dict[str, Callable[..., np.ndarray]] = {"shift": _shift, "affine": _affine, "flip": _flip}
