@@ -167,4 +167,4 @@ class Net:
             return fit_weights(self.graph, weights, "<weights>")
         from netdsl.runtime import checkpoint
 
-        return fit_weights(self.graph, checkpoint.load(weights).tensors, str(weights))
+        return fit_weights(self.graph, checkpoint.load_weights(weights), str(weights))

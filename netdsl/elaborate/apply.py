@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from netdsl.diagnostics import Frame, Label, SourceError, Span, did_you_mean
 from netdsl.elaborate.arguments import Placed, bind
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
-    BlockLayer, Composition, Layer, OpLayer, Pinned, Place, Poisoned, Repeat, Scope, Shared, Sharing, describe,
+    BlockLayer,
+    Composition,
+    Layer,
+    OpLayer,
+    Pinned,
+    Place,
+    Poisoned,
+    Repeat,
+    Scope,
+    Shared,
+    Sharing,
+    describe,
 )  # fmt: skip
 from netdsl.ir import Constraint, Node, Parameter, Size, TensorType, Value
 from netdsl.ops import Args, Misfit, Operator, ParamSpec, Site, show
@@ -103,11 +115,15 @@ class Applier:
     ) -> Any:
         sharing = Sharing(layer, first=not layer.uses)
         layer.uses.append(span)
-        inner = Place(place.path, place.chain, (*place.shared, sharing)).under(
-            self.context.unique(place.path, layer.name)
-        )
+        # the layer's own `@name`, which a checkpoint is to find again, goes before the name it is bound to
+        pin = layer.layer if isinstance(layer.layer, Pinned) else None
+        name = self.context.unique(place.path, pin.name if pin else layer.name)
+        inner = replace(place, shared=(*place.shared, sharing))
         try:
-            result = self.layer(layer.layer, inputs, labels, span, inner)
+            if pin:
+                result = self.layer(pin.layer, inputs, labels, span, inner, name)
+            else:
+                result = self.layer(layer.layer, inputs, labels, span, inner.under(name))
         except (SourceError, Poisoned):
             if sharing.first:  # the next use is the first then, and does not stumble over half of the parameters
                 layer.uses.clear()

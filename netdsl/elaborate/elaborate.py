@@ -124,8 +124,8 @@ class _Driver:
     def run(self, net: str | None, overrides: dict[str, Any]) -> Elaboration:
         context = self.context
         self._declare()
-        declaration = self._pick(net)
         self._raise_reported()
+        declaration = self._pick(net)
         scope = Scope(declaration, Place(""))
         outputs: Any = None
         try:
@@ -281,10 +281,11 @@ class _Driver:
         values = outputs if isinstance(outputs, tuple) else (outputs,)
         named_outputs: dict[str, Value] = {}
         for port, value in zip(declaration.outputs, values, strict=True):
-            if port.family:
-                named_outputs |= {f"{port.name}_{i}": entry for i, entry in enumerate(value)}
-            else:
-                named_outputs[port.name] = value
+            own = {f"{port.name}_{i}": v for i, v in enumerate(value)} if port.family else {port.name: value}
+            for name in named_outputs.keys() & own.keys():
+                raise context.error("E0105", f"two outputs are called `{name}` in the ONNX model", port.span,
+                                    helps=("rename one: a family's outputs are numbered from `_0`",))  # fmt: skip
+            named_outputs |= own
         graph = Graph(
             name=declaration.name, path=self.file.source.path,
             hyperparameters={name: _plain(value) for name, value in hyperparameters.items()}, inputs=tuple(inputs),

@@ -41,8 +41,8 @@ def _folded(layers: Sequence[Layer], depth: int) -> list[Row]:
 
 def _row(name: str, members: list[Layer]) -> Row:
     last = members[-1]
-    # what makes two neighbours alike: the same operators on the same shapes at the same cost
-    unit = tuple((layer.op, layer.output.shape, layer.params, layer.flops) for layer in members)
+    # what makes two neighbours alike: one block, the same operators on the same shapes at the same cost
+    unit = (name.rpartition("/")[0], *((layer.op, layer.output.shape, layer.params, layer.flops) for layer in members))
     return Row(
         name, last.output, tuple(last.fields.values()), sum(layer.params for layer in members),
         sum(layer.macs for layer in members), sum(layer.flops for layer in members), unit=unit,

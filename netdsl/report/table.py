@@ -53,10 +53,19 @@ def human(count: int) -> str:
 
 
 def _heading(report: Report) -> str:
-    settings = ", ".join(f"{name} = {value}" for name, value in report.hyperparameters.items())
-    inputs = ", ".join(f"{tensor.name}{_dims(tensor)}" for tensor in report.inputs)
+    settings = ", ".join(f"{name} = {_written(value)}" for name, value in report.hyperparameters.items())
+    inputs = ", ".join(f"{'int ' * (t.dtype == 'int64')}{t.name}{_dims(t)}" for t in report.inputs)
     outputs = ", ".join(tensor.name for tensor in report.outputs)
     return f"{report.net}{f'({settings})' if settings else ''} : {inputs} -> {outputs}"
+
+
+def _written(value: object) -> str:
+    """A hyperparameter as a file has it."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    if isinstance(value, str):
+        return f'"{value}"'
+    return {None: "none", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _dims(tensor: Tensor) -> str:
