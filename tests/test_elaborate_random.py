@@ -45,14 +45,14 @@ def _grow(inner: st.SearchStrategy[tuple[str, Thunk]]) -> st.SearchStrategy[tupl
                "%": operator.mod, "<": operator.lt, "==": operator.eq, ">=": operator.ge}  # fmt: skip
     return st.one_of(
         *[st.builds(_binary(symbol, apply), inner, inner) for symbol, apply in symbols.items()],
-        st.builds(_binary("and", lambda a, b: a and b), inner, inner),
-        st.builds(_binary("or", lambda a, b: a or b), inner, inner),
+        st.builds(lambda a, b: (f"({a[0]} and {b[0]})", lambda: a[1]() and b[1]()), inner, inner),
+        st.builds(lambda a, b: (f"({a[0]} or {b[0]})", lambda: a[1]() or b[1]()), inner, inner),
         st.builds(lambda a: (f"(-{a[0]})", lambda: -a[1]()), inner),
         st.builds(lambda a: (f"(not {a[0]})", lambda: not a[1]()), inner),
         st.builds(lambda a, n: (f"({a[0]} ** {n})", lambda: a[1]() ** n), inner, st.integers(0, 3)),
         st.builds(lambda a, b, c: (f"({a[0]} if {b[0]} else {c[0]})", lambda: a[1]() if b[1]() else c[1]()), inner, inner, inner),
         st.builds(lambda a, b: (f"max({a[0]}, {b[0]})", lambda: max(a[1](), b[1]())), inner, inner),
-        st.builds(lambda a, b: (f"[{a[0]}, {b[0]}][1]", lambda: b[1]()), inner, inner),
+        st.builds(lambda a, b: (f"[{a[0]}, {b[0]}][1]", lambda: [a[1](), b[1]()][1]), inner, inner),
         st.builds(lambda n, a: (f"sum([i * i for i in range({n})] + [{a[0]}])", lambda: sum(i * i for i in range(n)) + a[1]()),
                   st.integers(0, 5), inner),  # fmt: skip
     )
