@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.machine import installed, machine  # noqa: E402
+from benchmarks.machine import installed, machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESNET = "examples/imagenet_resnet.net"
@@ -84,7 +84,9 @@ def run_tool(tool: str, onnx_file: str | None) -> dict[str, int]:
 
         with tempfile.TemporaryDirectory() as folder:
             onnx_file = f"{folder}/resnet152.onnx"
-            torch.onnx.export(torch_resnet(), (torch.zeros(1, 3, 224, 224),), onnx_file, dynamo=False, input_names=["image"])
+            torch.onnx.export(
+                torch_resnet(), (torch.zeros(1, 3, 224, 224),), onnx_file, dynamo=False, input_names=["image"]
+            )
             return run_tool("onnx-tool", onnx_file)
     if tool == "onnx-tool":
         import numpy as np

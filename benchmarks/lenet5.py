@@ -20,8 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import netdsl  # noqa: E402
-from benchmarks.machine import machine  # noqa: E402
+import netdsl
+from benchmarks.machine import machine
 
 NET = Path(__file__).resolve().parent.parent / "examples" / "lenet5.net"
 
@@ -51,7 +51,12 @@ def main() -> None:
         runs.append(train("fashion-mnist", 0))
     except netdsl.DataError as error:
         print(error)
-    report = {"command": "python benchmarks/lenet5.py", "machine": machine("onnxruntime-gpu", "numpy"), "digits_mean_accuracy": mean, "runs": runs}
+    report = {
+        "command": "python benchmarks/lenet5.py",
+        "machine": machine("onnxruntime-gpu", "numpy"),
+        "digits_mean_accuracy": mean,
+        "runs": runs,
+    }
     text = json.dumps(report, indent=2)
     print(text)
     if options.out:

@@ -28,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.machine import machine  # noqa: E402
+from benchmarks.machine import machine
 
 CASES = {
     "lenet5-b1": ("lenet5", 1),
@@ -214,7 +214,11 @@ def described(device: str, threads: int, tf32: bool) -> dict[str, Any]:
     import torch
 
     cuda = device == "cuda"
-    used = {"threads": threads, "device": torch.cuda.get_device_name() if cuda else "cpu", "tf32": tf32 if cuda else None}
+    used = {
+        "threads": threads,
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "tf32": tf32 if cuda else None,
+    }
     return machine() | used | {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
 
 

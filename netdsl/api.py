@@ -53,7 +53,9 @@ class Net:
         self._classes: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        inputs = ", ".join(f"{v.name}{[str(d) if not isinstance(d, int) else d for d in v.shape]}" for v in self.graph.inputs)
+        inputs = ", ".join(
+            f"{v.name}{[str(d) if not isinstance(d, int) else d for d in v.shape]}" for v in self.graph.inputs
+        )
         return f"<net {self.graph.name}: {inputs} -> {', '.join(self.graph.outputs)}>"
 
     def analyze(self) -> Report:
@@ -156,7 +158,10 @@ class Net:
 
         prepare = Pipeline(self.graph.training.prepare if self.graph.training is not None else ()).to_json()
         classes = None if self._classes is None else list(self._classes)
-        save(path, Checkpoint(self.parameters(), progress=Progress(net=self.graph.name, prepare=prepare, classes=classes)))
+        save(
+            path,
+            Checkpoint(self.parameters(), progress=Progress(net=self.graph.name, prepare=prepare, classes=classes)),
+        )
 
     def _weights(self, weights: Any, seed: int) -> dict[str, np.ndarray]:
         if weights is None:

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from netdsl.diagnostics import Source, Span
-from netdsl.ir import Dim, Graph, Node, Optimizer, Parameter, Schedule, Size, Target, TensorType, Training, Value, verify
+from netdsl.ir import (
+    Dim,
+    Graph,
+    Node,
+    Optimizer,
+    Parameter,
+    Schedule,
+    Size,
+    Target,
+    TensorType,
+    Training,
+    Value,
+    verify,
+)
 from netdsl.ops import OPERATORS, REQUIRED, Args, Site
 
 SPAN = Span(Source("test.net", "net test : x -> y { }\n"), 0, 3)

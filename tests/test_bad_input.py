@@ -87,7 +87,9 @@ def test_work_that_grows_ends_at_a_limit(statements: str) -> None:
 
 
 def test_the_limits_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = body("y = x -> d(120)", before="block d(n) : x -> y { if n == 0 { y = x } else { y = x -> relu -> d(n - 1) } }")
+    text = body(
+        "y = x -> d(120)", before="block d(n) : x -> y { if n == 0 { y = x } else { y = x -> relu -> d(n - 1) } }"
+    )
     assert "NETDSL_MAX_BLOCKS" in error(text).helps[0]
     monkeypatch.setenv("NETDSL_MAX_BLOCKS", "200")
     assert len(graph(text).nodes) == 120
@@ -110,7 +112,11 @@ def test_blocks_that_nest_without_end_and_without_a_limit_end_too(monkeypatch: p
     ],
 )  # fmt: skip
 def test_deep_nesting_is_an_error(expression: str) -> None:
-    for text in (body(f"a = {expression}\ny = x"), body(f"y = x\nexpect {expression}"), body("y = x", f"(n = {expression}) : x[3] -> y")):
+    for text in (
+        body(f"a = {expression}\ny = x"),
+        body(f"y = x\nexpect {expression}"),
+        body("y = x", f"(n = {expression}) : x[3] -> y"),
+    ):
         found = error(text)
         assert found.code == "E0104"
         assert found.labels
@@ -154,7 +160,9 @@ def test_enormous_channels_take_no_memory() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = analyze(found).to_dict()
     assert report["totals"]["params"] == 27 * 10**6 + 10**6 + 9 * 10**12 + 10**6
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000 * (1024 if sys.platform == "darwin" else 1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000 * (
+        1024 if sys.platform == "darwin" else 1
+    )
 
 
 def test_joins_of_paths_whose_strides_differ_are_analyzed_soon() -> None:

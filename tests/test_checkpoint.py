@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdsl.diagnostics import CheckpointError
-from netdsl.runtime.checkpoint import Checkpoint, Progress, load, load_weights, match, save
 from netdsl.files import atomic_write
+from netdsl.runtime.checkpoint import Checkpoint, Progress, load, load_weights, match, save
 
 WEIGHTS = {
     "stage1/basic.0/conv.weight": np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32),

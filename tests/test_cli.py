@@ -23,7 +23,9 @@ NET = "net f(n = 2, widths = [4, 8]) : x[3, 8, 8] -> y { y = x -> n * conv(width
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "f.net").write_text(NET)
-    (tmp_path / "bad.net").write_text("net f : x[3, 8, 8] -> y {\n  a = x -> konv(3)\n  y = x -> conv(3, 3, pda = 0)\n}\n")
+    (tmp_path / "bad.net").write_text(
+        "net f : x[3, 8, 8] -> y {\n  a = x -> konv(3)\n  y = x -> conv(3, 3, pda = 0)\n}\n"
+    )
     (tmp_path / "note.net").write_text("net f : x[3, 8, 8] -> y {\n  c = conv(3, 3)\n  y = x -> c -> c\n}\n")
     (tmp_path / "two.net").write_text("net a : x[3] -> y { y = x -> relu }\nnet b : x[4] -> y { y = x -> relu }\n")
     return tmp_path
@@ -119,7 +121,9 @@ def test_analyze_as_json_has_the_keys_that_are_promised() -> None:
     assert (found["net"], found["hyperparameters"]) == ("resnet", {"n": 2, "classes": 10})
     assert {"name", "shape", "dtype"} <= set(found["inputs"][0])
     assert (found["inputs"][0]["shape"], found["outputs"][0]["shape"]) == ([3, 32, 32], [10])
-    assert {"params", "trainable_params", "macs", "flops", "activation_bytes", "peak_memory_bytes", "depth"} <= set(found["totals"])
+    assert {"params", "trainable_params", "macs", "flops", "activation_bytes", "peak_memory_bytes", "depth"} <= set(
+        found["totals"]
+    )
     for layer in found["layers"]:
         assert {"name", "op", "block", "shape", "params", "macs", "flops", "line", "receptive_field"} <= set(layer)
         if layer["receptive_field"] is not None:

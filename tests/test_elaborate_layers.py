@@ -14,7 +14,10 @@ def test_a_pipeline_from_a_tensor_applies() -> None:
 
 def test_empty_parentheses_may_be_left_off() -> None:
     assert ops(graph(body("y = x -> relu() -> relu -> bn()"))) == ["relu", "relu", "bn"]
-    assert names(graph(body("y = x -> b() -> b", before="block b() : x -> y { y = x -> relu }"))) == ["b/relu", "b.1/relu"]
+    assert names(graph(body("y = x -> b() -> b", before="block b() : x -> y { y = x -> relu }"))) == [
+        "b/relu",
+        "b.1/relu",
+    ]
 
 
 def test_a_composition_is_a_layer_to_be_named_passed_and_repeated() -> None:
@@ -186,7 +189,10 @@ def test_a_name_given_twice_is_an_error_that_shows_both() -> None:
 
 def test_a_name_that_an_application_got_by_itself_is_taken() -> None:
     found = error(body("y = x -> relu -> relu @relu"))
-    assert (found.code, found.message) == ("E0215", "`@relu` is the name that an application without `@` has got already")
+    assert (found.code, found.message) == (
+        "E0215",
+        "`@relu` is the name that an application without `@` has got already",
+    )
 
 
 def test_a_name_is_of_an_application() -> None:
@@ -300,6 +306,8 @@ def test_tensors_reach_layers_by_arrows_and_functions_by_parentheses(statements:
     assert error(body(statements)).helps == (help_,)
 
 
-@pytest.mark.parametrize("statements", ["y = relu -> x", "y = x -> 3", "y = x -> x", "y = 3 -> relu", "y = x -> \"relu\""])
+@pytest.mark.parametrize(
+    "statements", ["y = relu -> x", "y = x -> 3", "y = x -> x", "y = 3 -> relu", 'y = x -> "relu"']
+)
 def test_what_an_arrow_joins(statements: str) -> None:
     assert error(body(statements)).code in ("E0207",)

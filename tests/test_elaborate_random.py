@@ -30,7 +30,9 @@ quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthC
 Thunk = Callable[[], Any]
 
 
-def _binary(symbol: str, apply: Callable[[Any, Any], Any]) -> Callable[[tuple[str, Thunk], tuple[str, Thunk]], tuple[str, Thunk]]:
+def _binary(
+    symbol: str, apply: Callable[[Any, Any], Any]
+) -> Callable[[tuple[str, Thunk], tuple[str, Thunk]], tuple[str, Thunk]]:
     return lambda a, b: (f"({a[0]} {symbol} {b[0]})", lambda: apply(a[1](), b[1]()))
 
 
@@ -50,11 +52,22 @@ def _grow(inner: st.SearchStrategy[tuple[str, Thunk]]) -> st.SearchStrategy[tupl
         st.builds(lambda a: (f"(-{a[0]})", lambda: -a[1]()), inner),
         st.builds(lambda a: (f"(not {a[0]})", lambda: not a[1]()), inner),
         st.builds(lambda a, n: (f"({a[0]} ** {n})", lambda: a[1]() ** n), inner, st.integers(0, 3)),
-        st.builds(lambda a, b, c: (f"({a[0]} if {b[0]} else {c[0]})", lambda: a[1]() if b[1]() else c[1]()), inner, inner, inner),
+        st.builds(
+            lambda a, b, c: (f"({a[0]} if {b[0]} else {c[0]})", lambda: a[1]() if b[1]() else c[1]()),
+            inner,
+            inner,
+            inner,
+        ),
         st.builds(lambda a, b: (f"max({a[0]}, {b[0]})", lambda: max(a[1](), b[1]())), inner, inner),
         st.builds(lambda a, b: (f"[{a[0]}, {b[0]}][1]", lambda: [a[1](), b[1]()][1]), inner, inner),
-        st.builds(lambda n, a: (f"sum([i * i for i in range({n})] + [{a[0]}])", lambda: sum(i * i for i in range(n)) + a[1]()),
-                  st.integers(0, 5), inner),  # fmt: skip
+        st.builds(
+            lambda n, a: (
+                f"sum([i * i for i in range({n})] + [{a[0]}])",
+                lambda: sum(i * i for i in range(n)) + a[1](),
+            ),
+            st.integers(0, 5),
+            inner,
+        ),  # fmt: skip
     )
 
 
@@ -146,7 +159,10 @@ class Draft:
             self.lines.append(f"{name} = {text}" if kind == "chain" else f"if {c} > 2 or {h} > 0 {{ {name} = {text} }}")
         elif kind == "loop":
             n, shape = self.pick(0, 2), self.shapes[source]
-            self.lines += [f"{name} = {source}", f"for i in range({n}) {{ {name} = {name} -> conv({c}, 3) @c{index} -> relu }}"]
+            self.lines += [
+                f"{name} = {source}",
+                f"for i in range({n}) {{ {name} = {name} -> conv({c}, 3) @c{index} -> relu }}",
+            ]
             self.params, self.layers = self.params + n * (c * c * 9 + c), self.layers + 2 * n
         elif kind == "family":
             self.lines += [f"for i in range(3) {{ f{index}[i, 0] = {source} -> conv({c}, 1) }}",
@@ -159,9 +175,13 @@ class Draft:
             self.lines.append(f"{name} = {source} -> residual({c}) @b{index}")
             self.params, self.layers, shape = self.params + c * c * 9 + c + 2 * c, self.layers + 4, (c, h, w)
         else:
-            fits = [other for other, s in self.shapes.items() if s[1:] == (h, w) and (kind == "concat" or s[0] in (c, 1))]
+            fits = [
+                other for other, s in self.shapes.items() if s[1:] == (h, w) and (kind == "concat" or s[0] in (c, 1))
+            ]
             other = self.pick(*fits)
-            self.lines.append(f"{name} = concat({source}, {other})" if kind == "concat" else f"{name} = {source} + {other} * 2 - 1")
+            self.lines.append(
+                f"{name} = concat({source}, {other})" if kind == "concat" else f"{name} = {source} + {other} * 2 - 1"
+            )
             self.layers += 1 if kind == "concat" else 3
             shape = (c + self.shapes[other][0], h, w) if kind == "concat" else (c, h, w)
         self.shapes[name] = shape
@@ -232,11 +252,7 @@ def answered(text: str) -> None:
                 assert 0 <= label.span.start <= label.span.end <= len(label.span.source.text) + 1
 
 
-WORDS = (
-    "net block train share for in if else expect or and not true false none int x y z n f conv relu bn dense flatten concat "
-    "sum max range len max_pool crop_like params label class sgd cross_entropy -> : , . = ( ) [ ] { } < > <= >= == != ~ + - "
-    "* / // % ** ? @ 0 1 2 3 16 0.5 1e3 2k \"a\" # \n"
-).split(" ") + ["\n"]  # fmt: skip
+WORDS = ["net", "block", "train", "share", "for", "in", "if", "else", "expect", "or", "and", "not", "true", "false", "none", "int", "x", "y", "z", "n", "f", "conv", "relu", "bn", "dense", "flatten", "concat", "sum", "max", "range", "len", "max_pool", "crop_like", "params", "label", "class", "sgd", "cross_entropy", "->", ":", ",", ".", "=", "(", ")", "[", "]", "{", "}", "<", ">", "<=", ">=", "==", "!=", "~", "+", "-", "*", "/", "//", "%", "**", "?", "@", "0", "1", "2", "3", "16", "0.5", "1e3", "2k", '"a"', "#", "\n"] + ["\n"]  # fmt: skip
 
 
 @settings(quick, max_examples=300)

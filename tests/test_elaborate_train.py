@@ -10,7 +10,9 @@ from netdsl.diagnostics import Diagnostic, Source, SourceError
 from netdsl.elaborate import elaborate
 from netdsl.ir import Training
 
-NET = "net f(classes = 3) : x[3, 8, 8] -> y {\n  aux[0] = x -> conv(4, 3)\n  y = aux[0] -> flatten -> dense(classes)\n}\n"
+NET = (
+    "net f(classes = 3) : x[3, 8, 8] -> y {\n  aux[0] = x -> conv(4, 3)\n  y = aux[0] -> flatten -> dense(classes)\n}\n"
+)
 USUAL = {
     "target": "class(label)", "loss": "cross_entropy(y, label)", "optimizer": "sgd(lr = 0.1)", "batch": "4", "epochs": "2"
 }  # fmt: skip
@@ -33,7 +35,9 @@ def wrong(**entries: str | None) -> Diagnostic:
 
 def test_what_a_train_block_says() -> None:
     found = training(metrics="accuracy(y, label)")
-    assert [(t.value.name, t.kind, t.value.shape, t.value.type.dtype) for t in found.targets] == [("label", "class", (), "int64")]
+    assert [(t.value.name, t.kind, t.value.shape, t.value.type.dtype) for t in found.targets] == [
+        ("label", "class", (), "int64")
+    ]
     assert ([n.op.name for n in found.nodes], found.batch, found.epochs) == (["cross_entropy", "accuracy"], 4, 2)
     assert list(found.metrics) == ["accuracy"]
     assert (found.optimizer.kind, found.optimizer.rate.kind) == ("sgd", "constant")
@@ -51,10 +55,16 @@ def test_the_order_of_lines_does_not_matter() -> None:
 
 def test_several_targets_and_weighted_losses() -> None:
     net = NET.replace("-> y {", "-> y, z {\n  z = x -> flatten -> dense(4)")
-    entries = {"target": "class(label), value(boxes, [4])", "loss": "cross_entropy(y, label) + 0.3 * mean_squared_error(z, boxes)"}
+    entries = {
+        "target": "class(label), value(boxes, [4])",
+        "loss": "cross_entropy(y, label) + 0.3 * mean_squared_error(z, boxes)",
+    }
     found = graph(text(net, **entries)).training
     assert found is not None
-    assert [(t.value.name, t.kind, t.value.shape) for t in found.targets] == [("label", "class", ()), ("boxes", "value", (4,))]
+    assert [(t.value.name, t.kind, t.value.shape) for t in found.targets] == [
+        ("label", "class", ()),
+        ("boxes", "value", (4,)),
+    ]
     assert found.loss.shape == ()
     listed = graph(text(net, **{**entries, "target": "[class(label), value(boxes, [4])]"})).training
     assert listed is not None
@@ -75,9 +85,19 @@ def test_auxiliary_heads_are_of_the_training_step_alone() -> None:
     found = graph(text(loss=f"cross_entropy(y, label) + {head}"))
     assert found.training is not None
     assert ops(found) == ["conv", "flatten", "dense"]
-    assert [n.op.name for n in found.training.nodes] == ["cross_entropy", "global_avg_pool", "dense", "cross_entropy", "mul", "add"]
+    assert [n.op.name for n in found.training.nodes] == [
+        "cross_entropy",
+        "global_avg_pool",
+        "dense",
+        "cross_entropy",
+        "mul",
+        "add",
+    ]
     assert params(found) == params(graph(text()))
-    assert {p.name for n in found.training.nodes for p in n.parameters.values()} == {"train/head.weight", "train/head.bias"}
+    assert {p.name for n in found.training.nodes for p in n.parameters.values()} == {
+        "train/head.weight",
+        "train/head.bias",
+    }
     assert analyze(found).to_dict()["training_only"]["params"] == 4 * 3 + 3
 
 
@@ -107,7 +127,9 @@ def test_optimizers(optimizer: str, kind: str, rate: str) -> None:
     assert (found.kind, found.rate.kind) == (kind, rate)
 
 
-@pytest.mark.parametrize("pipeline", ["[scale(1 / 255), normalize(mean = 0.5, std = 0.2)]", "scale(1 / 255), normalize(0.5, 0.2)"])
+@pytest.mark.parametrize(
+    "pipeline", ["[scale(1 / 255), normalize(mean = 0.5, std = 0.2)]", "scale(1 / 255), normalize(0.5, 0.2)"]
+)
 def test_the_input_pipeline(pipeline: str) -> None:
     found = training(prepare=pipeline, augment="[shift(4), flip]")
     assert [name for name, _ in found.prepare] == ["scale", "normalize"]
@@ -217,12 +239,17 @@ def test_a_side_that_has_no_value_does_not_hide_the_failure() -> None:
 
 
 def test_expect_counts_at_the_defaults_and_fixes_nothing() -> None:
-    found = graph(body("y = x -> relu\nexpect y.height == 16 and y.shape == [3, 16, 16]", ": x[3, H = 16, W = 16] -> y"))
+    found = graph(
+        body("y = x -> relu\nexpect y.height == 16 and y.shape == [3, 16, 16]", ": x[3, H = 16, W = 16] -> y")
+    )
     assert set(found.symbols) == {"H", "W"}
 
 
 def test_every_expectation_that_fails_is_reported_blocks_included() -> None:
-    text = body("y = x -> b -> b\nexpect params == 1\nexpect depth == 0", before="block b : x -> y { y = x -> relu\n expect x.channels == 4 }")
+    text = body(
+        "y = x -> b -> b\nexpect params == 1\nexpect depth == 0",
+        before="block b : x -> y { y = x -> relu\n expect x.channels == 4 }",
+    )
     found = errors(text)
     assert [at(d) for d in found] == ["x.channels == 4", "x.channels == 4", "params == 1"]
     assert found[0].chain

@@ -89,7 +89,10 @@ def test_rebinding_in_a_loop_moves_on() -> None:
 
 @pytest.mark.parametrize(
     ("statements", "help_"),
-    [("z = x -> relu\nz = bn\ny = x -> relu", "write `z = z -> ...`"), ("z = bn\nz = x -> relu\ny = x -> relu", "use two names")],
+    [
+        ("z = x -> relu\nz = bn\ny = x -> relu", "write `z = z -> ...`"),
+        ("z = bn\nz = x -> relu\ny = x -> relu", "use two names"),
+    ],
 )
 def test_a_name_does_not_change_between_tensor_and_layer(statements: str, help_: str) -> None:
     found = error(body(statements))
@@ -131,7 +134,9 @@ def test_used_before_bound_says_how_to_write_a_recurrence() -> None:
     assert "unroll a recurrence with `for` and `share`" in found.helps[0]
 
 
-@pytest.mark.parametrize(("name", "meant"), [("konv", "conv"), ("widht", "width"), ("rleu", "relu"), ("basci", "basic")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("konv", "conv"), ("widht", "width"), ("rleu", "relu"), ("basci", "basic")]
+)
 def test_undefined_names_are_recognised(name: str, meant: str) -> None:
     found = error(body(f"y = x -> {name}", "(width = 3) : x[3] -> y", "block basic : x -> y { y = x }"))
     assert found.helps == (f"did you mean `{meant}`?",)
@@ -342,6 +347,8 @@ def test_arithmetic_on_tensors() -> None:
     assert names(found)[0] == "mul"
 
 
-@pytest.mark.parametrize("expression", ["x % 2", "x // 2", "x ** 2", 'x + "a"', "x + none", "x + relu", "x + [1]", "x + true"])
+@pytest.mark.parametrize(
+    "expression", ["x % 2", "x // 2", "x ** 2", 'x + "a"', "x + none", "x + relu", "x + [1]", "x + true"]
+)
 def test_arithmetic_that_tensors_have_not(expression: str) -> None:
     assert error(body(f"y = {expression}")).code == "E0212"

@@ -15,7 +15,9 @@ HEAVY = {"numpy", "onnx", "onnxruntime", "rich", "PIL", "safetensors", "torch", 
 def loaded_by(code: str) -> set[str]:
     """The packages that a fresh interpreter has loaded after the code."""
     script = code + "\nimport sys; print('\\n' + ' '.join({name.partition('.')[0] for name in sys.modules}))"
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     return set(ran.stdout.splitlines()[-1].split())
 
 

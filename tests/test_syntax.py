@@ -205,12 +205,16 @@ def test_int_is_a_type_before_a_name_and_a_function_elsewhere() -> None:
 
 
 def test_a_file_has_constants_functions_and_train_blocks() -> None:
-    file = parse(Source("test.net", "# c\nA = 1\n\nblock b : x -> y { }\nnet f : x[1] -> y { }\ntrain f { a = 1 }\ntrain { }"))
+    file = parse(
+        Source("test.net", "# c\nA = 1\n\nblock b : x -> y { }\nnet f : x[1] -> y { }\ntrain f { a = 1 }\ntrain { }")
+    )
     assert [len(file.constants), len(file.functions), len(file.trains)] == [1, 2, 2]
     assert [train.net.name if train.net else None for train in file.trains] == ["f", None]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# only a comment", "   \n\t# a\n  \n", "\ufeff".encode().decode("utf-8-sig")])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "# only a comment", "   \n\t# a\n  \n", "\ufeff".encode().decode("utf-8-sig")]
+)
 def test_an_empty_file_is_a_file(text: str) -> None:
     assert parse(Source("test.net", text)).functions == []
 

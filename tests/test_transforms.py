@@ -206,7 +206,18 @@ def test_label_maps_move_with_their_images():
 
 
 def test_every_transform_has_an_implementation():
-    examples = {"margin": 1, "height": 4, "width": None, "factor": 2.0, "mean": 1.0, "std": 1.0, "pixels": 1, "rotate": 10, "stretch": 0.1, "shear": 0.1}
+    examples = {
+        "margin": 1,
+        "height": 4,
+        "width": None,
+        "factor": 2.0,
+        "mean": 1.0,
+        "std": 1.0,
+        "pixels": 1,
+        "rotate": 10,
+        "stretch": 0.1,
+        "shear": 0.1,
+    }
     for name, transform in TRANSFORMS.items():
         pipeline = Pipeline([(name, {argument.name: examples[argument.name] for argument in transform.arguments})])
         if transform.stage == "prepare":

@@ -17,7 +17,11 @@ def ops(name: str | None) -> None:
     """List the operators and functions, or describe one: its arguments, cost, and an example."""
     if name is None:
         width = max(map(len, OPERATORS))
-        for style, title in (("layer", "layers, applied with ->"), ("function", "functions of tensors"), ("loss", "in train blocks")):
+        for style, title in (
+            ("layer", "layers, applied with ->"),
+            ("function", "functions of tensors"),
+            ("loss", "in train blocks"),
+        ):
             click.echo(f"{title}:")
             for op in OPERATORS.values():
                 if op.style == style:

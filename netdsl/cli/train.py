@@ -12,9 +12,9 @@ from netdsl.cli.common import elaborated, net_argument, reports_errors
 
 def device_options(function: Any) -> Any:
     """`--device` and `--threads`."""
-    function = click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU; one per core if not given.")(
-        function
-    )
+    function = click.option(
+        "--threads", type=click.IntRange(min=1), help="Threads on the CPU; one per core if not given."
+    )(function)
     return click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
         help="Where to run: auto is CUDA where it works, else the CPU.",

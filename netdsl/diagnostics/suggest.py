@@ -14,7 +14,9 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
 
     letters = set(word)
     # difflib takes 20 us and more for each: of thousands of names, look at those with the same letters
-    likely = nlargest(_LOOKED_AT, candidates, key=lambda name: len(letters.intersection(name)) - abs(len(name) - len(word)))
+    likely = nlargest(
+        _LOOKED_AT, candidates, key=lambda name: len(letters.intersection(name)) - abs(len(name) - len(word))
+    )
     matches = get_close_matches(word, likely, n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -12,7 +12,16 @@ from netdsl.elaborate.arguments import bind
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import AXES
 from netdsl.elaborate.values import (
-    BlockLayer, Builtin, Count, Fact, InitFunction, OpLayer, Recipe, Scope, describe, is_layer,
+    BlockLayer,
+    Builtin,
+    Count,
+    Fact,
+    InitFunction,
+    OpLayer,
+    Recipe,
+    Scope,
+    describe,
+    is_layer,
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
 from netdsl.ops import OPERATORS
@@ -128,7 +137,11 @@ class Calls:
             if isinstance(value, Value):
                 tensors_.append((value, label))
             elif isinstance(value, (int, float, Size)) and not isinstance(value, bool):
-                number = self.context.fix(value, "a number scales or shifts", node.span) if isinstance(value, Size) else value
+                number = (
+                    self.context.fix(value, "a number scales or shifts", node.span)
+                    if isinstance(value, Size)
+                    else value
+                )
                 numbers[side] = (number, node.span)
             else:
                 op = None

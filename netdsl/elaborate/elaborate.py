@@ -178,7 +178,8 @@ class _Driver:
         """Names of a signature are its own: hyperparameters, inputs and named sizes; and among themselves, outputs."""
         context = self.context
         sizes = {d.name: d for port in function.inputs for d in port.dimensions or [] if d.name is not None}
-        for group in ([*function.hyperparameters, *function.inputs, *sizes.values()], function.outputs):
+        groups: tuple[list[Any], ...] = ([*function.hyperparameters, *function.inputs, *sizes.values()], [*function.outputs])
+        for group in groups:
             seen: dict[str, Span] = {}
             for entry in group:
                 name = entry.name or ""
@@ -191,7 +192,6 @@ class _Driver:
                 seen.setdefault(name, entry.span)
 
     def _pick(self, net: str | None) -> t.Function:
-        context = self.context
         nets = [f for f in self.file.functions if f.kind == "net"]
         names = [f.name for f in nets]
         path = self.file.source.path
@@ -247,7 +247,9 @@ class _Driver:
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name in context.symbols and context.symbols[name] != value:
-            raise context.error("E0308", f"`{name}` has two defaults: {context.symbols[name]} and {value}", dimension.span)
+            raise context.error(
+                "E0308", f"`{name}` has two defaults: {context.symbols[name]} and {value}", dimension.span
+            )
         context.symbols[name] = value
         size = context.symbol(name)
         scope.names[name] = size
@@ -307,7 +309,9 @@ class _Driver:
                 except RecursionError:
                     raise context.too_deep(condition.span, scope.place) from None
             if not met:
-                raise context.error("E0401", f"expected {_shortened(condition)}", condition.span, scope.place, notes=sides)
+                raise context.error(
+                    "E0401", f"expected {_shortened(condition)}", condition.span, scope.place, notes=sides
+                )
 
         return Expectation(holds, statement.span)
 
@@ -365,5 +369,3 @@ def _named_values(scope: Scope) -> dict[str, Value]:
                 if isinstance(entry, Value):
                     found[f"{name}[{', '.join(map(str, key))}]"] = entry
     return found
-
-

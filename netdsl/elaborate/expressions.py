@@ -12,7 +12,17 @@ from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import globals_, lookup_global
 from netdsl.elaborate.values import (
-    POISON, BlockLayer, Composition, Family, OpLayer, Pinned, Poisoned, Repeat, Scope, describe, is_layer,
+    POISON,
+    BlockLayer,
+    Composition,
+    Family,
+    OpLayer,
+    Pinned,
+    Poisoned,
+    Repeat,
+    Scope,
+    describe,
+    is_layer,
 )  # fmt: skip
 from netdsl.ir import Size, Value
 from netdsl.ops import OPERATORS
@@ -78,7 +88,9 @@ class Expressions:
             if later.start < node.span.start:
                 message, place = f"`{name}` is not bound here", "bound only where this branch or loop runs"
                 helps = ("bind it before, or in every branch",)
-            return self.context.error("E0202", message, node.span, scope.place, also=(Label(later, place),), helps=helps)
+            return self.context.error(
+                "E0202", message, node.span, scope.place, also=(Label(later, place),), helps=helps
+            )
         operator = OPERATORS.get(name)
         if operator is not None:
             helps = (f"write `a {operator.symbol} b`",)
@@ -205,7 +217,9 @@ class Expressions:
                     self.whole(b, scope) if b is not None else None for b in (item.start, item.stop, item.step)
                 )
                 if step is not None and step <= 0:
-                    raise self.context.error("E0212", "the step of a family's slice is at least 1", item.span, scope.place)
+                    raise self.context.error(
+                        "E0212", "the step of a family's slice is at least 1", item.span, scope.place
+                    )
                 low = start if start is not None else min(key[len(tests)] for key in family.entries)
                 tests.append(lambda k, a=low, b=stop, c=step or 1: k >= a and (b is None or k < b) and (k - a) % c == 0)
             else:
@@ -228,7 +242,9 @@ class Expressions:
     def _attribute(self, node: t.Attribute, scope: Scope) -> Any:
         base = self.evaluate(node.base, scope)
         if not isinstance(base, Value):
-            raise self.context.error("E0213", f"{describe(base)} has no attribute `{node.name}`", node.span, scope.place)
+            raise self.context.error(
+                "E0213", f"{describe(base)} has no attribute `{node.name}`", node.span, scope.place
+            )
         if node.name not in ATTRIBUTES:
             raise self.context.error("E0213", f"a tensor has no attribute `{node.name}`", node.span, scope.place,
                                      notes=("it has " + ", ".join(ATTRIBUTES),),
@@ -238,7 +254,9 @@ class Expressions:
             return list(shape)
         if node.name == "rank":
             return len(shape)
-        position = {"channels": 0, "height": len(shape) - 2, "width": len(shape) - 1, "depth": len(shape) - 3}[node.name]
+        position = {"channels": 0, "height": len(shape) - 2, "width": len(shape) - 1, "depth": len(shape) - 3}[
+            node.name
+        ]
         least = {"channels": 1, "width": 2, "height": 3, "depth": 4}[node.name]
         if len(shape) < least:
             raise self.context.error("E0213", f"{describe(base)} has no {node.name}", node.span, scope.place)
@@ -385,5 +403,3 @@ def _head(expression: t.Expr) -> str:
     while isinstance(expression, (t.Call, t.Pin)):
         expression = expression.function if isinstance(expression, t.Call) else expression.base
     return " ".join(expression.span.text.split())[:40]
-
-

@@ -39,7 +39,11 @@ class Floor:
         return self.numerator.at(sizes) // self.divisor
 
     def __str__(self) -> str:
-        return f"floor(({self.numerator}) / {self.divisor})" if self._compound else f"floor({self.numerator} / {self.divisor})"
+        return (
+            f"floor(({self.numerator}) / {self.divisor})"
+            if self._compound
+            else f"floor({self.numerator} / {self.divisor})"
+        )
 
     @property
     def _compound(self) -> bool:

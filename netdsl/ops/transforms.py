@@ -76,7 +76,9 @@ _DECLARED = (
         (
             Argument("rotate", _ANGLE, 0, "the most that an image turns either way, in degrees"),
             Argument("stretch", _PART, 0, "the most that its height and its width, each for itself, grow or shrink by"),
-            Argument("shear", _PART, 0, "the most that its upright lines lean to a side, as the tangent of their angle"),
+            Argument(
+                "shear", _PART, 0, "the most that its upright lines lean to a side, as the tangent of their angle"
+            ),
         ),
         "rotate, stretch and shear each image at random about its centre, bilinear; label maps by the nearest pixel",
     ),

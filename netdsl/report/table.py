@@ -65,7 +65,9 @@ def _written(value: object) -> str:
         return "[" + ", ".join(map(_written, value)) + "]"
     if isinstance(value, str):
         return f'"{value}"'
-    return {None: "none", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    return (
+        {None: "none", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
 
 
 def _dims(tensor: Tensor) -> str:

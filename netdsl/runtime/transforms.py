@@ -80,7 +80,8 @@ class Pipeline:
     def black(self, channels: int) -> np.ndarray:
         """What the `prepare` steps make of the value 0, `[C, 1, 1]`: the border of a prepared image."""
         values = [step for step in self._stage("prepare") if step[0] not in ("pad", "resize")]
-        return Pipeline(values).apply(np.zeros((1, channels, 1, 1), np.float32))[0]
+        black: np.ndarray = Pipeline(values).apply(np.zeros((1, channels, 1, 1), np.float32))[0]
+        return black
 
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of a sample after all steps. Raises DataError (E0610) where a step does not fit the sample."""

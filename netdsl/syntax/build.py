@@ -13,8 +13,34 @@ from netdsl.syntax import tree as t
 _SUFFIX = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _LONGEST_NUMBER = 100
 _MARKS = frozenset(
-    "_NEWLINE COMMA LPAR RPAR LSQB RSQB LBRACE RBRACE ARROW EQUAL COLON DOT AT QUESTION FOR IN IF ELSE NET BLOCK TRAIN SHARE "
-    "EXPECT OR AND NOT".split()
+    [
+        "_NEWLINE",
+        "COMMA",
+        "LPAR",
+        "RPAR",
+        "LSQB",
+        "RSQB",
+        "LBRACE",
+        "RBRACE",
+        "ARROW",
+        "EQUAL",
+        "COLON",
+        "DOT",
+        "AT",
+        "QUESTION",
+        "FOR",
+        "IN",
+        "IF",
+        "ELSE",
+        "NET",
+        "BLOCK",
+        "TRAIN",
+        "SHARE",
+        "EXPECT",
+        "OR",
+        "AND",
+        "NOT",
+    ]
 )
 
 

@@ -18,12 +18,33 @@ _WORDS = {
 }  # fmt: skip
 #: what is said instead of a list of all tokens that can go on an expression
 _OPERATORS = frozenset(
-    "LESS GREATER LESS_EQUAL GREATER_EQUAL EQUALS NOT_EQUALS TILDE PLUS MINUS STAR SLASH DOUBLE_SLASH PERCENT "
-    "DOUBLE_STAR QUESTION AT DOT IN IF OR AND".split()
+    [
+        "LESS",
+        "GREATER",
+        "LESS_EQUAL",
+        "GREATER_EQUAL",
+        "EQUALS",
+        "NOT_EQUALS",
+        "TILDE",
+        "PLUS",
+        "MINUS",
+        "STAR",
+        "SLASH",
+        "DOUBLE_SLASH",
+        "PERCENT",
+        "DOUBLE_STAR",
+        "QUESTION",
+        "AT",
+        "DOT",
+        "IN",
+        "IF",
+        "OR",
+        "AND",
+    ]
 )
-_EXPRESSION_STARTS = frozenset("NAME NUMBER STRING TRUE FALSE NONE NOT MINUS LPAR LSQB".split())
+_EXPRESSION_STARTS = frozenset(["NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "NOT", "MINUS", "LPAR", "LSQB"])
 _KEYWORDS = frozenset(
-    "net block train share for in if else expect or and not true false none".split()
+    ["net", "block", "train", "share", "for", "in", "if", "else", "expect", "or", "and", "not", "true", "false", "none"]
 )  # fmt: skip
 _OUTSIDE = "a file holds `net`, `block` and `train`, and constants: `NAME = value`"
 
@@ -82,13 +103,19 @@ def _ended(source: Source, expected: set[str], still_open: list[Token]) -> Diagn
         return Diagnostic("E0101", f"the file ends, and a `{still_open[-1]}` is not closed",
                           (Label(span_of(source, still_open[-1]), "opened here"),), helps=(f"add `{mark}`",))  # fmt: skip
     end = len(source.text.rstrip())
-    return Diagnostic("E0101", f"the file ends where {_listed(expected)} was expected", (Label(Span(source, end, end)),))
+    return Diagnostic(
+        "E0101", f"the file ends where {_listed(expected)} was expected", (Label(Span(source, end, end)),)
+    )
 
 
 def _runs_on(source: Source, token: Token, still_open: list[Token]) -> bool:
     """Whether a bracket that was never closed made a statement run on into the next line."""
     inside = bool(still_open) and still_open[-1].type != "LBRACE"
-    return inside and token.type not in CLOSING and not source.text[_line_start(source.text, token.start_pos) : token.start_pos].strip()
+    return (
+        inside
+        and token.type not in CLOSING
+        and not source.text[_line_start(source.text, token.start_pos) : token.start_pos].strip()
+    )
 
 
 def _word_before(source: Source, position: int) -> str:
@@ -119,7 +146,7 @@ def _hints(source: Source, token: Token, expected: set[str], still_open: list[To
 def _listed(expected: set[str]) -> str:
     """The expected tokens in the user's words."""
     words = []
-    if _EXPRESSION_STARTS <= expected:
+    if expected >= _EXPRESSION_STARTS:
         words.append("an expression")
         expected = expected - _EXPRESSION_STARTS
     if {"PLUS", "STAR"} <= expected:

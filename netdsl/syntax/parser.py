@@ -26,7 +26,7 @@ _MOST_ERRORS, _LONGEST_AGAIN = 20, 50_000
 #: characters in a .net file
 MAX_CHARACTERS = 1_000_000
 
-_OPERAND_ENDS = frozenset("NAME NUMBER STRING TRUE FALSE NONE RPAR RSQB QUESTION".split())
+_OPERAND_ENDS = frozenset(["NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "RPAR", "RSQB", "QUESTION"])
 
 
 class _Newlines:
