@@ -247,6 +247,8 @@ class Applier:
         self._check_count(op.name, len(inputs), least, most, span, place, op)
         values, spans = bind(context, op.name, op.arguments, positional, named, span, place)
         args = Args(values)
+        if op.style == "loss" and args.get("ignore", 0) is None:
+            args["ignore"] = next((context.ignored[value] for value in inputs if value in context.ignored), None)
         site = Site(args, inputs, labels)
         try:
             op.resolve(site)

@@ -64,6 +64,8 @@ class Context:
     constraints: list[Constraint] = field(default_factory=list)
     fixed: dict[str, Constraint] = field(default_factory=dict)
     pins: dict[str, Value] = field(default_factory=dict)
+    #: the label that does not count, by target
+    ignored: dict[Value, int] = field(default_factory=dict)
     pinned: dict[str, Span] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     notes: list[Diagnostic] = field(default_factory=list)

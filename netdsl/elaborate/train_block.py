@@ -137,6 +137,8 @@ class TrainBlock:
         value = Value(name.name, TensorType(tuple(shape), dtype))  # type: ignore[arg-type]
         self.targets.append(Target(value, kind, ignore))  # type: ignore[arg-type]
         self.scope.names[name.name] = value
+        if ignore is not None:
+            self.context.ignored[value] = ignore
 
     # loss and metrics
 

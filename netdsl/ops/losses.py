@@ -5,7 +5,7 @@ A class label stands for one of the C channels at each position: logits [C] go w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import TensorType
 from netdsl.ops.arguments import WHOLE, Argument, optional
@@ -74,6 +74,16 @@ def _mean(b: Builder, x: str) -> str:
     return b.op("ReduceMean", [x], keepdims=0)
 
 
+def _counts(b: Builder, label: str, ignore: int) -> str:
+    """Which labels count: bool, of the label's shape."""
+    return b.op("Not", [b.op("Equal", [label, b.ints(ignore)])])
+
+
+def _counted(b: Builder, counts: str) -> str:
+    """How many labels count, at least 1: a float32 scalar."""
+    return b.op("Max", [b.op("ReduceSum", [b.op("Cast", [counts], to=1)], keepdims=0), b.floats(1.0)])
+
+
 @operator
 class CrossEntropy(_ClassLoss):
     """-log softmax(logits)[label], averaged over the labels that count."""
@@ -87,9 +97,13 @@ class CrossEntropy(_ClassLoss):
         return 4 * elements(node.inputs[0].shape)
 
     def lower(self, node: Node, b: Builder) -> str:
-        ignore: dict[str, Any] = {} if node.args.ignore is None else {"ignore_index": node.args.ignore}
         logits, label = (b.value(value) for value in node.inputs)
-        return b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="mean", **ignore)
+        ignore = node.args.ignore
+        if ignore is None:
+            return b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="mean")
+        # a batch in which no label counts has a loss of 0, where "mean" would divide by 0
+        total = b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="sum", ignore_index=ignore)
+        return b.op("Div", [total, _counted(b, _counts(b, label, ignore))])
 
 
 @operator
@@ -146,7 +160,6 @@ class Accuracy(_ClassLoss):
         hit = b.op("Equal", [b.op("ArgMax", [logits], axis=1, keepdims=0), label])
         if node.args.ignore is None:
             return _mean(b, b.op("Cast", [hit], to=1))
-        counts = b.op("Not", [b.op("Equal", [label, b.ints(node.args.ignore)])])
+        counts = _counts(b, label, node.args.ignore)
         hits = b.op("ReduceSum", [b.op("Cast", [b.op("And", [hit, counts])], to=1)], keepdims=0)
-        total = b.op("ReduceSum", [b.op("Cast", [counts], to=1)], keepdims=0)
-        return b.op("Div", [hits, b.op("Max", [total, b.floats(1.0)])])
+        return b.op("Div", [hits, _counted(b, counts)])
