@@ -142,6 +142,7 @@ class Applier:
     ) -> Any:  # fmt: skip
         """Expand a block (or a net) at this place."""
         context, declaration = self.context, layer.declaration
+        context.step(span, place, 40)
         self._check_count(declaration.name, len(inputs), len(declaration.inputs), len(declaration.inputs), span, place)
         bound = layer.bound
         if bound is None:

@@ -33,8 +33,8 @@ _MOST_ITEMS, _DEEPEST_LIST = 1_000_000, 50
 class Limits:
     """What a file may cost. Each is raised by an environment variable, which the message names."""
 
-    nodes: int = 200_000  # applications of operators
-    steps: int = 4_000_000  # statements run and expressions evaluated, about; applying a layer counts ten
+    nodes: int = 100_000  # applications of operators
+    steps: int = 3_000_000  # statements run and expressions evaluated, about; a layer counts ten, a block fifty
     blocks: int = 100  # blocks within blocks
 
     @staticmethod
@@ -130,15 +130,20 @@ class Context:
         """Count work done, and stop at the limit."""
         self.steps += count
         if self.steps > self.limits.steps:
-            raise self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
-                             "NETDSL_MAX_STEPS")  # fmt: skip
+            raise self._too_many_steps(span, place)
+
+    def _too_many_steps(self, span: Span, place: Place | None) -> LimitReached:
+        return self.limit(f"the file takes more than {self.limits.steps:,} steps to expand", span, place,
+                          "NETDSL_MAX_STEPS")  # fmt: skip
 
     def foresee(self, span: Span, place: Place | None, count: int) -> None:
         """Stop now where so many steps are still to come that the limit will be reached."""
-        if self.steps + count > self.limits.steps:
+        if count > self.limits.steps:
             shown = f"{count:,}" if count < 10**20 else "an enormous number of"
             raise self.limit(f"this takes {shown} steps, and a file may take {self.limits.steps:,}", span, place,
                              "NETDSL_MAX_STEPS")  # fmt: skip
+        if self.steps + count > self.limits.steps:
+            raise self._too_many_steps(span, place)
 
     def too_deep(self, span: Span, place: Place | None) -> LimitReached:
         """What to raise in place of Python's RecursionError."""

@@ -225,7 +225,7 @@ class Expressions:
             else:
                 index = self.whole(item, scope)
                 tests.append(lambda k, i=index: k == i)
-        self.context.step(node.span, scope.place, len(family.entries) // 16)
+        self.context.step(node.span, scope.place, len(family.entries))
         keys = [key for key in family.entries if all(test(k) for test, k in zip(tests, key, strict=True))]
         return [family.entries[key] for key in sorted(keys)]
 
