@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from netdsl.diagnostics import Span, did_you_mean
 from netdsl.elaborate.context import Context
@@ -22,20 +22,21 @@ def bind(
 ) -> tuple[dict[str, Any], dict[str, Span]]:  # fmt: skip
     """The checked values by name, defaults included; and where those that were given are written."""
     known = [argument.name for argument in arguments]
-    notes = (signature(name, arguments),)
+
+    def fail(code: str, message: str, where: Span, *helps: str) -> NoReturn:
+        raise context.error(code, message, where, place, notes=(signature(name, arguments),), helps=helps)
+
     if len(positional) > len(known):
-        raise context.error("E0203", f"`{name}` takes {_count(len(known))}, and {len(positional)} are given",
-                            positional[len(known)][1], place, notes=notes)  # fmt: skip
+        fail("E0203", f"`{name}` takes {_count(len(known))}, and {len(positional)} are given", positional[len(known)][1])
     for given, (_, where) in named.items():
         if given not in known:
-            raise context.error("E0203", f"`{name}` has no argument `{given}`", where, place, notes=notes,
-                                helps=did_you_mean(given, known))  # fmt: skip
+            fail("E0203", f"`{name}` has no argument `{given}`", where, *did_you_mean(given, known))
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
     for index, argument in enumerate(arguments):
         if index < len(positional):
             if argument.name in named:
-                raise context.error("E0203", f"`{argument.name}` is given twice", named[argument.name][1], place)
+                fail("E0203", f"`{argument.name}` is given twice", named[argument.name][1])
             value, where = positional[index]
         elif argument.name in named:
             value, where = named[argument.name]
