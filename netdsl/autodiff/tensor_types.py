@@ -80,8 +80,11 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 
 def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
-    """`graph` with every large initializer turned into an input: inference copies the model through bytes."""
-    small = [t for t in graph.initializer if t.data_type == TensorProto.INT64 and prod(t.dims) <= _SMALL]
+    """`graph` with every large initializer turned into an input: inference copies the model through bytes.
+
+    Small ones stay: shapes and scales are among them.
+    """
+    small = [t for t in graph.initializer if prod(t.dims) <= _SMALL]
     kept = {tensor.name for tensor in small}
     inputs = list(graph.input)
     known = kept | {value.name for value in inputs}
