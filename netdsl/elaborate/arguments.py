@@ -42,9 +42,7 @@ def bind(
             value, where = named[argument.name]
         elif argument.default is REQUIRED:
             doc = f" ({argument.doc})" if argument.doc else ""
-            raise context.error(
-                "E0204", f"`{name}` needs its argument `{argument.name}`{doc}", span, place, notes=notes
-            )
+            fail("E0204", f"`{name}` needs its argument `{argument.name}`{doc}", span)
         else:
             values[argument.name] = argument.default
             continue
