@@ -44,9 +44,23 @@ class Feed:
             if classes is not None:
                 part = Samples(samples.inputs, self._targets)
                 check_labels(part, classes, target.ignore, target=target.value.name, where=where)
+            if _wants_shares(graph.training, target):
+                _check_shares(target, self._targets[target.value.name], where)
+            if graph.training.augment:
+                self._check_movable(target)
 
     def __len__(self) -> int:
         return self._count
+
+    def _check_movable(self, target: Target) -> None:
+        """Maps move with their images, pixel by pixel: they must be of one size. Raises DataError (E0806)."""
+        maps = _maps(target, self._targets[target.value.name])
+        sizes = {prepared.shape[1:] for prepared in self._prepared.values() if len(prepared.shape) == 3}
+        if maps is not None and any(maps.shape[2:] != size for size in sizes):
+            shown = " and ".join(str(list(size)) for size in sorted(sizes))
+            message = f"`augment` moves images of {shown}, and the maps of `{target.value.name}` are {list(maps.shape[2:])}"
+            helps = ("leave out `augment`, or give maps of the images' size",)
+            raise DataError(Diagnostic("E0806", message, helps=helps))
 
     def batch(self, indices: np.ndarray, *, augment: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
         """The samples of these indices. `augment` is (seed, epoch), or None to leave them as they are."""
@@ -61,11 +75,10 @@ class Feed:
                 black = self._pipeline.black(prepared.shape[0])
                 inputs[name] = self._pipeline.augment(inputs[name], indices, seed=seed, epoch=epoch, fill=black)
         for name, array in targets.items():
-            target = self._declared[name]
-            if target.kind == "class" and array.ndim == 3:
-                fill = 0 if target.ignore is None else target.ignore
-                maps = array[:, None]
-                targets[name] = self._pipeline.augment(maps, indices, seed=seed, epoch=epoch, fill=fill)[:, 0]
+            maps = _maps(self._declared[name], array)
+            if maps is not None:
+                fill = self._declared[name].ignore or 0
+                targets[name] = self._pipeline.augment(maps, indices, seed=seed, epoch=epoch, fill=fill).reshape(array.shape)
         return inputs | targets
 
     def batches(
@@ -165,6 +178,27 @@ def _misfit(value: Value, shape: tuple[int, ...], graph: Graph) -> None:
         helps.append(f"resize the samples: prepare = [resize({int(wanted[1])}, {int(wanted[2])}), ...]")
     message = f"`{value.name}` is {show(wanted)} in the net, but the samples are {list(shape)}"
     raise DataError(Diagnostic("E0806", message, (Label(graph.span, "this net"),), helps=tuple(helps)))
+
+
+def _maps(target: Target, array: np.ndarray) -> np.ndarray | None:
+    """A target that lies on the image's pixels, as `[n, C, H, W]`: label maps, and values of three axes."""
+    if target.kind == "class":
+        return array[:, None] if array.ndim == 3 else None
+    return array if array.ndim == 4 else None
+
+
+def _wants_shares(training: Training, target: Target) -> bool:
+    """Whether the target holds shares from 0 to 1: what a binary cross-entropy compares with."""
+    return any(node.op.name == "binary_cross_entropy" and node.inputs[1] is target.value for node in training.nodes)
+
+
+def _check_shares(target: Target, array: np.ndarray, where: str) -> None:
+    """Raise DataError (E0607) for a value outside 0 to 1."""
+    wrong = np.flatnonzero(~((array >= 0) & (array <= 1)))
+    if len(wrong):
+        value, sample = array.reshape(-1)[wrong[0]], wrong[0] // (array.size // len(array))
+        message = f"`{target.value.name}` of sample {sample} in the {where} is {value:g}: binary_cross_entropy takes 0 to 1"
+        raise DataError(Diagnostic("E0607", message, helps=("scale the targets, a mask of 0 and 255 by 1 / 255",)))
 
 
 def _classes(training: Training, target: Target) -> int | None:
