@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,3 +98,25 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     assert caught.value.diagnostics[0].code == "E0806"
     with pytest.raises(CheckpointError):
         Predictor.from_checkpoint(graph, tmp_path / "none.safetensors", device="cpu")
+
+
+def test_no_samples_give_empty_outputs() -> None:
+    graph = load_text(TEXT)
+    found = Predictor(graph, initial_parameters(graph, 0), device="cpu", threads=1).predict(_images(0))
+    assert found.outputs["logits"].shape == (0, 3) and found.outputs["features"].shape == (0, 2, 6, 6)
+    assert found.probabilities["logits"].shape == (0, 3) and found.outputs["logits"].dtype == np.float32
+    assert len(found) == 0 and found.to_dict() == [] and describe_predictions(found) == ""
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [[1.0]], None, _images(2).astype(str), _images(2).astype(object), _images(1)[0], np.float32(1), np.array(1.0),
+        {"image": [1]}, _images(2)[None],
+    ],
+)  # fmt: skip
+def test_what_is_no_array_of_samples_is_told(inputs: Any) -> None:
+    graph = load_text(TEXT)
+    with pytest.raises(DataError) as caught:
+        Predictor(graph, initial_parameters(graph, 0), device="cpu", threads=1).predict(inputs)
+    assert caught.value.diagnostics[0].code == "E0806"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from netdsl.ir import Graph
+from netdsl.diagnostics import DataError, Diagnostic
+from netdsl.ir import Graph, Value
 from netdsl.lower import compile_model, fit_weights
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Arrays, count
@@ -132,9 +133,11 @@ class Predictor:
 
         The input pipeline is applied to them. Raises DataError where they do not fit the net.
         """
-        total = count(inputs)
-        feeds = prepared_inputs(self.graph, by_name(inputs, self.graph.inputs, "inputs", "input"), self.pipeline)
-        sizes_of(self.graph, {name: array.shape for name, array in feeds.items()})
+        given = by_name(inputs, self.graph.inputs, "inputs", "input")
+        _check_arrays(given, self.graph.inputs)
+        total = count(given)
+        feeds = prepared_inputs(self.graph, given, self.pipeline)
+        sizes = sizes_of(self.graph, {name: array.shape for name, array in feeds.items()})
         parts: list[list[np.ndarray]] = []
         for start in range(0, total, self.batch):
             rows = np.arange(start, min(start + self.batch, total))
@@ -144,6 +147,8 @@ class Predictor:
             }
             with memory_errors_told(self.batch):
                 parts.append(self._session.run(list(self.graph.outputs), arrays))
+        if not parts:
+            parts.append([_no_rows(value, sizes) for value in self.graph.outputs.values()])
         outputs = {
             name: np.concatenate(batches)
             for name, batches in zip(self.graph.outputs, zip(*parts, strict=True), strict=True)
@@ -156,6 +161,35 @@ class Predictor:
         wanted = {value.name: tuple(map(int, value.shape)) for value in self.graph.inputs}
         arrays, names = load_inputs(paths, inputs=wanted, resize=self.pipeline.leading_resize)
         return self.predict(arrays, names)
+
+
+def _check_arrays(arrays: Mapping[str, Any], values: Sequence[Value]) -> None:
+    """Raise DataError (E0806) unless these are arrays of numbers `[n, ...]` of the inputs' ranks, and as many of each."""
+    for value in values:
+        array, help = arrays[value.name], ""
+        if not isinstance(array, np.ndarray):
+            wrong, help = f"a {type(array).__name__}", "make it a NumPy array: np.array(samples)"
+        elif array.dtype.kind not in "biuf":
+            wrong = f"an array of {array.dtype}"
+        elif array.ndim != len(value.shape) + 1:
+            wrong = f"an array {list(array.shape)}"
+            if array.ndim == len(value.shape):
+                help = "a single sample needs an axis in front: sample[None]"
+        else:
+            continue
+        message = (
+            f"samples for `{value.name}` are an array of numbers [n, {', '.join(map(str, value.shape))}], not {wrong}"
+        )
+        raise DataError(Diagnostic("E0806", message, helps=(help,) if help else ()))
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{number} of `{name}`" for name, number in counts.items())
+        raise DataError(Diagnostic("E0806", f"the inputs differ in their numbers of samples: {told}"))
+
+
+def _no_rows(value: Value, sizes: Mapping[str, int]) -> np.ndarray:
+    """What the net gives for no samples."""
+    return np.zeros((0, *(dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape)), value.type.dtype)
 
 
 def _kinds(graph: Graph) -> dict[str, str]:
