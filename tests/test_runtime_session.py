@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from netdsl.diagnostics import DeviceError
 from netdsl.runtime import session
 from netdsl.runtime.history import EpochRecord, History
-from netdsl.runtime.progress import Bars, Lines, Progress, progress_on
+from netdsl.runtime.progress import Bars, Lines, Progress, Silence, progress_on
 from netdsl.runtime.session import Device, choose_device, memory_errors_told
 
 
@@ -105,3 +109,45 @@ def test_history_goes_to_json_and_back() -> None:
     history = History([RECORD])
     assert History.from_dict(history.to_dict()).epochs == [RECORD]
     assert repr(history).startswith("epoch 1, ")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("error", [OSError(28, "full"), BrokenPipeError(), ValueError("closed")])
+def test_progress_falls_silent_where_it_cannot_be_written(
+    terminal: bool, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.StringIO):
+        writes = 0
+
+        def isatty(self) -> bool:
+            return terminal
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            raise error
+
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Broken()
+    _tell(progress_on(stream))
+    assert stream.writes == 1
+
+
+def test_there_is_no_progress_without_a_stream() -> None:
+    assert type(progress_on(None)) is Silence
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_training_goes_on_without_a_place_for_its_progress(tmp_path: Path, redirection: str) -> None:
+    (tmp_path / "a.net").write_text(
+        "net a : image[1, 8, 8] -> logits {\n logits = image -> flatten -> dense(10)\n}\ntrain a {\n"
+        " target = class(label)\n loss = cross_entropy(logits, label)\n optimizer = sgd(lr = 0.01)\n"
+        " batch = 64\n epochs = 1\n}\n"
+    )
+    command = f'"{sys.executable}" -m netdsl train'
+    options = "--data digits --device cpu --threads 1 --out run"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    for file, code in (("a.net", 0), ("missing.net", 1)):
+        line = f"{command} {file} {options} {redirection}"
+        assert subprocess.run(line, shell=True, cwd=tmp_path, env=environment).returncode == code
+    assert (tmp_path / "run" / "last.safetensors").exists()

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,7 +48,9 @@ def elaborated(net: str, settings: dict[str, Source]) -> Elaboration:
 
 def colour(stream: Any) -> bool:
     """Whether to write colours to a stream: a terminal, and NO_COLOR (https://no-color.org) is not set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        stream is not None and stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
 
 
 def reports_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -67,18 +70,30 @@ def reports_errors(function: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             # of the output, such as a full disk: what is read and written elsewhere has diagnostics of its own
             tell([Diagnostic("E0903", f"the output cannot be written: {error.strerror or error}", path=error.filename)])
+        finally:
+            _drop_unwritable_stderr()
         raise SystemExit(1)
 
     return wrapped
 
 
+def _drop_unwritable_stderr() -> None:
+    """Forget what stderr could not take: the interpreter's last flush would turn it into an exit code of 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def tell(diagnostics: list[Diagnostic]) -> None:
-    """Print diagnostics for the user."""
-    for diagnostic in diagnostics:
-        click.echo(render(diagnostic, colour(sys.stderr)) + "\n", err=True, color=True)
+    """Print diagnostics for the user, if anyone can read them."""
     errors = sum(d.severity == "error" for d in diagnostics)
-    if errors > 1:
-        click.echo(f"{errors} errors", err=True)
+    with suppress(OSError):
+        for diagnostic in diagnostics:
+            click.echo(render(diagnostic, colour(sys.stderr)) + "\n", err=True, color=True)
+        if errors > 1:
+            click.echo(f"{errors} errors", err=True)
 
 
 def print_json(value: Any) -> None:

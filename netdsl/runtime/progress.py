@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from netdsl.runtime.history import EpochRecord, describe
 
@@ -51,13 +51,38 @@ class Silence:
     def close(self) -> None: ...
 
 
+class _Lenient:
+    """A stream that takes no more once a write has failed: training goes on where nobody can look any longer."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+        self._broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if not self._broken:
+            try:
+                action()
+            except (OSError, ValueError):  # a ValueError where the stream was closed
+                self._broken = True
+
+
 class Lines(Silence):
     """One line per epoch, and one every half a minute within long ones: for logs and pipes."""
 
     _EVERY = 30.0  # seconds
 
     def __init__(self, stream: TextIO):
-        self._stream = stream
+        self._stream = _Lenient(stream)
         self._last = time.monotonic()
         self._place = ""
         self._steps = 0
@@ -92,7 +117,7 @@ class Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        self._console = Console(file=stream)
+        self._console = Console(file=cast(TextIO, _Lenient(stream)))
         self._bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
@@ -134,8 +159,10 @@ class Bars:
         self._bar.stop()
 
 
-def progress_on(stream: TextIO) -> Progress:
-    """Bars on a terminal, plain lines elsewhere."""
+def progress_on(stream: TextIO | None) -> Progress:
+    """Bars on a terminal, plain lines elsewhere, nothing where there is no stream (a closed stderr)."""
+    if stream is None or stream.closed:
+        return Silence()
     return Bars(stream) if stream.isatty() else Lines(stream)
 
 
