@@ -6,12 +6,14 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+import netdsl
 from netdsl.diagnostics import CheckpointError, DataError, TrainingError
 from netdsl.elaborate import load_text
 from netdsl.ir import Graph
@@ -253,3 +255,71 @@ def test_masks_move_with_their_images_at_the_size_of_the_data() -> None:
     data = Data(Samples(images, masks), Samples(images, masks), "masks", "")
     run = Trainer(load_text(SEGMENT), data, directory=None, device="cpu", threads=1)
     assert run.run().epochs[-1].loss < 0.35  # unlearnable if images and masks moved apart
+
+
+class Told(Silence):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.mark.parametrize("part", ["count", "validation", "first", "last", "labels"])
+def test_a_resume_refuses_other_samples_of_the_same_name(tmp_path: Path, part: str) -> None:
+    trainer(tmp_path, progress=StopAt(2)).run()
+    images, labels, validation = DATA.train.inputs.copy(), DATA.train.targets.copy(), DATA.validation
+    if part == "count":
+        images, labels = images[:60], labels[:60]
+    elif part == "validation":
+        validation = samples(21, 9)
+    elif part == "labels":
+        labels[0] = (labels[0] + 1) % 3
+    else:
+        images[0 if part == "first" else -1] += 1
+    other = Data(Samples(images, labels), validation, DATA.name, DATA.split)
+    with pytest.raises(CheckpointError) as caught:
+        Trainer(graph_of(), other, directory=tmp_path, device="cpu", threads=1).resume()
+    assert caught.value.diagnostics[0].code == "E0706"
+
+
+def test_a_resume_with_other_hyperparameters_names_them(tmp_path: Path) -> None:
+    text = TEXT.replace("OPTIMIZER", SGD).replace("net small", "net small(drop = 0.3)").replace("(0.3)", "(drop)")
+    options = {"directory": tmp_path, "device": "cpu", "threads": 1}
+    Trainer(load_text(text), DATA, progress=StopAt(2), **options).run()
+    for drop, expected in ((0.3, []), (0.9, ["note: this will not continue bit for bit: drop was 0.3, is 0.9"])):
+        told = Told()
+        Trainer(netdsl.loads(text, drop=drop).graph, DATA, progress=told, **options).resume()
+        assert told.messages == expected
+
+
+def test_the_best_epoch_is_kept_before_the_last_says_that_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[str] = []
+    run = trainer(tmp_path)
+    monkeypatch.setattr(run, "save", lambda path: saved.append(path.name))
+    run.run()
+    assert saved[:2] == [BEST, LAST] and saved[-1] == LAST
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that not even root may write in")
+def test_a_folder_that_cannot_be_written_in_is_told_before_the_first_step() -> None:
+    run = trainer(Path("/proc/self"))
+    with pytest.raises(CheckpointError) as caught:
+        run.run()
+    assert caught.value.diagnostics[0].code == "E0705" and run._step == 0
+
+
+def test_the_probe_of_the_folder_leaves_nothing(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, LAST]
+
+
+@pytest.mark.parametrize(
+    "options", [{"epochs": 0}, {"epochs": 1.5}, {"epochs": True}, {"seed": -1}, {"seed": 2**32}, {"seed": "1"}]
+)
+def test_options_are_whole_numbers_in_range(options: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError) as caught:
+        Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, **options)
+    assert caught.value.diagnostics[0].code == "E0807"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.checkpoint import Checkpoint
-from netdsl.runtime.data.dataset import Data
+from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
@@ -34,6 +35,8 @@ from netdsl.version import __version__
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 _TENSORS = ("parameters", "statistics", "fixed")
+_MOST_SEED = 2**32 - 1
+_LOOKED_AT = 16  # samples of each part that tell a data set from another
 _CHECK_EVERY = 64  # steps between two looks at the loss where reading it means waiting for the device
 
 
@@ -83,8 +86,8 @@ class Trainer:
         """
         training = training_of(graph)
         self.graph, self.data, self.training = graph, data, training
-        self.seed = seed
-        self.epochs = training.epochs if epochs is None else epochs
+        self.seed = _whole("seed", seed, 0, _MOST_SEED)
+        self.epochs = training.epochs if epochs is None else _whole("epochs", epochs, 1)
         self.directory = None if directory is None else Path(directory)
         self.history = History(directory=None if directory is None else str(directory))
         self.progress = progress or Silence()
@@ -94,6 +97,7 @@ class Trainer:
         self._validation = Feed(graph, data.validation, self.pipeline, where="validation samples")
         self.batch = min(training.batch, len(self._train))
         self.steps_per_epoch = len(self._train) // self.batch
+        self._data_mark = {"training": _mark(data.train), "validation": _mark(data.validation)}
 
         model = build_step(graph, batch=self.batch, sizes=self._train.sizes, provider=self.device.provider)
         evaluation = build_evaluation(graph, model, provider=self.device.provider)
@@ -146,6 +150,12 @@ class Trainer:
         if at.position % self.batch or at.position // self.batch > self.steps_per_epoch or at.dataset != self.data.name:
             self._refuse(
                 path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on"
+            )
+        if at.running.get("data", self._data_mark) != self._data_mark:
+            self._refuse(
+                path,
+                f"it was trained on other samples, though the data set is called {at.dataset} too",
+                "give the data set that it was trained on, or start anew with --weights",
             )
         self._warn_of_changes(at)
         self._load_tensors(found.tensors)
@@ -201,9 +211,9 @@ class Trainer:
         self._stepper.clear_totals()
         self.progress.end(record)
         if self.directory is not None:
-            self.save(self.directory / LAST)
             if _best(self.history) is record:
                 self.save(self.directory / BEST)
+            self.save(self.directory / LAST)  # after the best: a resume does not come back to a finished epoch
 
     def _train_steps(self, interrupt: Interrupt, began: float) -> None:
         first, direct = self._done, self.device.provider == "cpu"
@@ -270,22 +280,27 @@ class Trainer:
         return checkpoints.Progress(
             net=self.graph.name,
             source_sha256=hashlib.sha256(self.graph.span.source.text.encode()).hexdigest(),
-            hyperparameters={
-                name: value if isinstance(value, (int, float, str)) else str(value)
-                for name, value in self.graph.hyperparameters.items()
-            },
+            hyperparameters=self._hyperparameters(),
             seed=self.seed,
             step=self._step,
             epoch=self._epoch,
             position=self._done * self.batch,
             learning_rate=self._rate(self._step),
             history=self.history.to_dict(),
-            running={"totals": totals.tolist(), "batch": self.batch, "epochs": self.epochs},
+            running={
+                "totals": totals.tolist(), "batch": self.batch, "epochs": self.epochs, "data": self._data_mark
+            },
             prepare=self.pipeline.to_json(),
             dataset=self.data.name,
             classes=None if self.data.classes is None else list(self.data.classes),
             environment=self._environment(),
         )  # fmt: skip
+
+    def _hyperparameters(self) -> dict[str, int | float | str]:
+        return {
+            name: value if isinstance(value, (int, float, str)) else str(value)
+            for name, value in self.graph.hyperparameters.items()
+        }
 
     def _environment(self) -> dict[str, object]:
         """What a resume must share with the run it continues, to be the same bit for bit."""
@@ -304,6 +319,12 @@ class Trainer:
         ]
         if at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
             changed.append("the file was edited")
+        given = self._hyperparameters()
+        changed += [
+            f"{name} was {at.hyperparameters.get(name)}, is {given.get(name)}"
+            for name in given | at.hyperparameters
+            if at.hyperparameters.get(name) != given.get(name)
+        ]
         if at.running.get("epochs") != self.epochs and self.training.optimizer.rate.kind == "cosine":
             changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
@@ -314,6 +335,7 @@ class Trainer:
         self._stepper.load({name: state[name].pack(tensors) for name in _TENSORS if name in state})
 
     def _make_directory(self) -> None:
+        """Make the folder and see that files can be written in it: better now than after an epoch."""
         if self.directory is None:
             return
         try:
@@ -321,10 +343,39 @@ class Trainer:
         except OSError as error:
             message = f"the folder of the run cannot be made: {error.strerror or error}"
             raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.directory, prefix=".probe."):
+                pass
+        except OSError as error:
+            message = f"the folder of the run cannot be written in: {error.strerror or error}"
+            raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
 
     def _refuse(self, path: str | os.PathLike[str], why: str, help: str) -> NoReturn:
         message = "this checkpoint cannot be resumed here"
         raise CheckpointError(Diagnostic("E0706", message, notes=(why,), helps=(help,), path=str(os.fspath(path))))
+
+
+def _whole(name: str, value: object, least: int, most: int | None = None) -> int:
+    """The value of an option. Raises TrainingError (E0807) unless it is a whole number from `least` to `most`."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        whole = int(value)
+        if least <= whole and (most is None or whole <= most):
+            return whole
+    span = f"from {least} on" if most is None else f"from {least} to {most}"
+    raise TrainingError(Diagnostic("E0807", f"{name} is a whole number {span}, not {value!r:.100}"))
+
+
+def _mark(samples: Samples) -> dict[str, int | str]:
+    """What tells samples from others: how many they are, and a hash of types, shapes and some rows all over them."""
+    rows = np.unique(np.linspace(0, len(samples) - 1, _LOOKED_AT).astype(np.int64))
+    digest = hashlib.sha256()
+    for arrays in (samples.inputs, samples.targets):
+        named = arrays if isinstance(arrays, Mapping) else {"": arrays}
+        for name in sorted(named):
+            array = np.asarray(named[name])
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array[rows]).tobytes())
+    return {"samples": len(samples), "sha256": digest.hexdigest()}
 
 
 def _best(history: History) -> EpochRecord:
