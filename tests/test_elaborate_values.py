@@ -159,7 +159,8 @@ def test_errors_of_blocks_constants_and_train_blocks_come_in_one_run() -> None:
     text = (
         "net f : x[3, 8, 8] -> y {\n  a = x -> b\n  y = x -> flatten -> dense(3)\n  z = y -> dens(3)\n}\n"
         "block b : x -> y { y = x -> conv(0, 3) }\n"
-        "train f {\n  target = class(label)\n  loss = cross_entropy(y, lable)\n  optimizer = sgdd(0.1)\n  batch = 0\n  epochs = 1\n}\n"
+        "train f {\n  target = class(label)\n  loss = cross_entropy(y, lable)\n  optimizer = sgdd(0.1)\n"
+        "  batch = 0\n  epochs = 1\n}\n"
     )
     assert [(found.code, at(found)) for found in errors(text)] == [
         ("E0205", "0"), ("E0201", "dens"), ("E0201", "lable"), ("E0201", "sgdd"), ("E0205", "0"),
@@ -232,7 +233,8 @@ def test_a_bare_family_is_the_list_of_its_entries() -> None:
     [
         ("n[0] = x\ny = n[0, 0]", "E0211"), ("n[0] = x\nn[0, 0] = x\ny = x", "E0211"), ("n[0.5] = x\ny = x", "E0212"),
         ("n[:] = x\ny = x", "E0211"), ("n = x\nn[0] = x\ny = x", "E0209"), ("n[0] = x\nn = x\ny = x", "E0209"),
-        ("n[n[0]] = x\ny = x", "E0202"), ("y = n[0]?", "E0201"), ("y = x?", "E0212"), ("n[0] = x\ny = x -> relu + n[0]? * 2", "E0212"),
+        ("n[n[0]] = x\ny = x", "E0202"), ("y = n[0]?", "E0201"), ("y = x?", "E0212"),
+        ("n[0] = x\ny = x -> relu + n[0]? * 2", "E0212"),
         ("n = [x]\nn[0] = x\ny = x", "E0209"), ("y = n[:, 0]\nn[0, 0] = x", "E0202"),
         ("n[0] = x\ny = concat(n[::-1])", "E0212"),
     ],

@@ -17,7 +17,7 @@ def render(diagnostic: Diagnostic, colour: bool = False) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
     tone = "1;" + _COLOURS[diagnostic.severity]
-    lines = [paint(f"{diagnostic.severity}[{diagnostic.code}]", tone) + paint(f": {diagnostic.message}", "1")]
+    lines = [paint(f"{diagnostic.severity}[{diagnostic.code}]", tone) + paint(f": {_printable(diagnostic.message)}", "1")]
     gutter = max((len(str(label.span.line)) for label in diagnostic.labels), default=1)
     path = None
     for index, label in enumerate(diagnostic.labels):
@@ -33,7 +33,7 @@ def render(diagnostic: Diagnostic, colour: bool = False) -> str:
         lines.append(" " * gutter + paint(" = ", "34") + frame)
     for kind, texts in (("note", diagnostic.notes), ("help", diagnostic.helps)):
         for text in texts:
-            indented = text.replace("\n", "\n" + " " * (gutter + 9))
+            indented = ("\n" + " " * (gutter + 9)).join(map(_printable, text.split("\n")))
             lines.append(" " * gutter + paint(" = ", "34") + paint(kind, "1") + ": " + indented)
     return "\n".join(lines)
 
@@ -49,7 +49,7 @@ def _excerpt(label: Label, gutter: int, paint: Any, tone: str) -> list[str]:
         column -= cut
         width = min(width, max(1, len(text) - column + 1))
     indent, width = _cells(text[: column - 1]), max(1, _cells(text[column - 1 : column - 1 + width]))
-    mark = " " * indent + paint("^" * width, tone) + (f" {paint(label.text, tone)}" if label.text else "")
+    mark = " " * indent + paint("^" * width, tone) + (f" {paint(_printable(label.text), tone)}" if label.text else "")
     bar = paint("|", "34")
     return [f"{line:>{gutter}} {bar} {text}", f"{' ' * gutter} {bar} {mark}"]
 

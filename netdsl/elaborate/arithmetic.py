@@ -48,9 +48,9 @@ def binary(context: Context, symbol: str, left: Any, right: Any, node: t.Chain |
 def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, place: Place) -> Any:
     if symbol in ("/", "//", "%") and right == 0:
         raise context.error("E0212", "a division by zero", span, place)
-    if symbol == "**" and isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() * abs(right) > _MOST_BITS:
-            raise context.error("E0212", f"the power has more than {_MOST_BITS:,} bits", span, place)
+    whole = isinstance(left, int) and isinstance(right, int)
+    if symbol == "**" and whole and left.bit_length() * abs(right) > _MOST_BITS:
+        raise context.error("E0212", f"the power has more than {_MOST_BITS:,} bits", span, place)
     try:
         result = _OPERATORS[symbol](left, right)
     except ZeroDivisionError:

@@ -384,8 +384,8 @@ class Expressions:
         if isinstance(expression, t.Pipeline):
             return f"the output of `{_head(expression.stages[-1])}`"
         if isinstance(expression, t.Index) and isinstance(expression.base, t.Name):
-            if not any(isinstance(item, t.Slice) for item in expression.items):
-                keys = [str(self.evaluate(item, scope)) for item in expression.items]  # type: ignore[arg-type]
+            keys = [str(self.evaluate(item, scope)) for item in expression.items if not isinstance(item, t.Slice)]
+            if len(keys) == len(expression.items):
                 return f"`{expression.base.name}[{', '.join(keys)}]`"
         text = " ".join(expression.span.text[:200].split())
         return f"`{text}`" if len(text) <= 40 else f"`{text[:37]}...`"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from netdsl.diagnostics import Frame, Span
 from netdsl.ir import Init, Parameter, Schedule, Size, Value
@@ -69,7 +69,7 @@ class Shared:
     uses: list[Span] = field(default_factory=list)
 
 
-Layer = Union[OpLayer, BlockLayer, Composition, Repeat, Pinned, Shared]
+Layer = OpLayer | BlockLayer | Composition | Repeat | Pinned | Shared
 LAYERS = (OpLayer, BlockLayer, Composition, Repeat, Pinned, Shared)
 
 
@@ -201,11 +201,12 @@ def describe(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return f"the number {value}" if abs(value) < 10**20 else "a very large number"
+    if isinstance(value, str):
+        return f'the string "{value if len(value) <= 40 else value[:37] + "..."}"'
     for kind, words in (
-        (float, f"the number {value}"), (str, f'the string "{value}"'), (type(None), "none"), (list, "a list"),
-        (tuple, "a tuple"), (range, "a range"), (Family, "a family"), (Size, f"the size {value}"),
-        (Init, "an initialisation"), (InitFunction, "an initialisation"), (Builtin, "a function"), (Fact, "a function"), (Recipe, "a part of a train block"),
-        (Schedule, "a schedule"),
+        (float, f"the number {value}"), (type(None), "none"), (list, "a list"), (tuple, "a tuple"), (range, "a range"),
+        (Family, "a family"), (Size, f"the size {value}"), ((Init, InitFunction), "an initialisation"),
+        ((Builtin, Fact), "a function"), (Recipe, "a part of a train block"), (Schedule, "a schedule"),
     ):  # fmt: skip
         if isinstance(value, kind):
             return words

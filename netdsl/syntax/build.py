@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import isinf
 from typing import Any
 
@@ -178,7 +179,7 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
     def call(self, children: list[Any]) -> t.Call:
         arguments = _nodes(children[1:])
         keywords = [a for a in arguments if type(a) is t.Keyword]
-        for before, after in zip(arguments, arguments[1:], strict=False):
+        for before, after in pairwise(arguments):
             if type(before) is t.Keyword and type(after) is not t.Keyword:
                 raise SourceError(Diagnostic("E0101", "a positional argument follows a named one",
                                              (Label(after.span, "give it a name, or move it to the front"),)))  # fmt: skip
