@@ -155,6 +155,16 @@ def test_every_independent_error_is_reported_and_none_that_follows_from_another(
     ]  # fmt: skip
 
 
+def test_all_undefined_names_of_a_statement_are_told() -> None:
+    text = body("a = konv(3)\ny = (x -> a) + (x -> relo -> conv(widht, 3)) + sum([i for i in [1]])")
+    assert [at(found) for found in errors(text)] == ["konv", "relo", "widht"]
+
+
+def test_names_that_may_not_be_read_are_not_told() -> None:
+    text = body("a = konv(3)\ny = a if x.channels == 3 else (u if false or v else w)\nz = a and u\nr = [i + u for i in a]")
+    assert [at(found) for found in errors(text)] == ["konv"]
+
+
 def test_errors_of_blocks_constants_and_train_blocks_come_in_one_run() -> None:
     text = (
         "net f : x[3, 8, 8] -> y {\n  a = x -> b\n  y = x -> flatten -> dense(3)\n  z = y -> dens(3)\n}\n"

@@ -9,6 +9,8 @@ from netdsl.diagnostics import Diagnostic, did_you_mean
 from netdsl.elaborate.arguments import literal, signature
 from netdsl.ops import OPERATORS, REQUIRED, Operator
 
+_STYLES = {"layer": "layers, applied with ->", "function": "functions of tensors", "loss": "in train blocks"}
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -16,16 +18,13 @@ from netdsl.ops import OPERATORS, REQUIRED, Operator
 def ops(name: str | None) -> None:
     """List the operators and functions, or describe one: its arguments, cost, and an example."""
     if name is None:
-        width = max(map(len, OPERATORS))
-        for style, title in (
-            ("layer", "layers, applied with ->"),
-            ("function", "functions of tensors"),
-            ("loss", "in train blocks"),
-        ):
+        shown = {op: f"a {op.symbol} b" if op.symbol else op.name for op in OPERATORS.values()}
+        width = max(map(len, shown.values()))
+        for style, title in _STYLES.items():
             click.echo(f"{title}:")
-            for op in OPERATORS.values():
+            for op, written in shown.items():
                 if op.style == style:
-                    click.echo(f"  {op.name:<{width}}  {op.summary}")
+                    click.echo(f"  {written:<{width}}  {op.summary}")
         return
     if name not in OPERATORS:
         tell([Diagnostic("E0201", f"there is no operator `{name}`", helps=did_you_mean(name, OPERATORS))])

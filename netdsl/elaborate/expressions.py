@@ -55,10 +55,10 @@ class Expressions:
     # names and literals
 
     def _name(self, node: t.Name, scope: Scope) -> Any:
-        value = self._bound(node, scope)
+        value = self.bound(node, scope)
         return value.ordered() if isinstance(value, Family) else value
 
-    def _bound(self, node: t.Name, scope: Scope) -> Any:
+    def bound(self, node: t.Name, scope: Scope) -> Any:
         """What a name is bound to; of a family, the family itself."""
         name = node.name
         if name in scope.names:
@@ -180,7 +180,7 @@ class Expressions:
 
     def _base(self, node: t.Expr, scope: Scope) -> Any:
         """What stands before `[ ]`: here a family is not yet the list of its entries."""
-        return self._bound(node, scope) if isinstance(node, t.Name) else self.evaluate(node, scope)
+        return self.bound(node, scope) if isinstance(node, t.Name) else self.evaluate(node, scope)
 
     def whole(self, expression: t.Expr, scope: Scope) -> int:
         """An index: a whole number."""

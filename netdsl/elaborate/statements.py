@@ -8,6 +8,7 @@ from typing import Any
 from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate.context import Context, LimitReached
 from netdsl.elaborate.names import reserved
+from netdsl.elaborate.reads import names_read
 from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
 from netdsl.ir import Value
 from netdsl.syntax import tree as t
@@ -18,6 +19,7 @@ class Statements:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._failures: set[int] = set()  # statements, which the tree keeps
         self.expectations: dict[tuple[int, str], tuple[t.Expect, Scope]] = {}
         self._by_type: dict[type, Callable[[Any, Scope], None]] = {
             t.Assign: self._assign, t.Share: self._share, t.For: self._for, t.If: self._if, t.Expect: self._expect,
@@ -58,11 +60,24 @@ class Statements:
                 raise
             except SourceError as error:
                 self.context.report(error)
-                self._poison(statement, scope)
+                self._failed(statement, scope)
             except Poisoned:
-                self._poison(statement, scope)
+                self._failed(statement, scope)
             except RecursionError:
                 raise self.context.too_deep(statement.span, scope.place) from None
+
+    def _failed(self, statement: t.Statement, scope: Scope) -> None:
+        """Tell what else the statement reads that is not there, once; and poison what it would have bound."""
+        if id(statement) not in self._failures:
+            self._failures.add(id(statement))
+            for name in names_read(statement):
+                try:
+                    self.context.expressions.bound(name, scope)
+                except SourceError as error:
+                    self.context.report(error)
+                except Poisoned:
+                    pass
+        self._poison(statement, scope)
 
     def _poison(self, statement: t.Statement, scope: Scope) -> None:
         for name in bound_names([statement]):
