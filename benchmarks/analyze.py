@@ -6,7 +6,8 @@
 
 Every contender is a fresh Python process that builds or reads the same ResNet-152 (stride in the 3x3, as torchvision
 has it), counts parameters and multiply-accumulates, and prints its table. onnx-tool reads an ONNX file that is written
-beforehand and not timed; a row of its own has it with the export from PyTorch, as the job is for the others. Each runs once unmeasured, so that bytecode and file caches are warm; then they take turns.
+beforehand and not timed; a row of its own has it with the export from PyTorch, as the job is for the others. Each
+runs once unmeasured, so that bytecode and file caches are warm; then they take turns.
 A run of netdsl whose own bytecode is not there yet is measured apart. The second half runs `netdsl analyze` on growing
 networks: seconds per operator should not grow.
 """
@@ -217,7 +218,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "command": f"python benchmarks/analyze.py --rounds {options.rounds}", "machine": machine("torch", "onnx", "click", "lark", *TOOLS),
+            "command": f"python benchmarks/analyze.py --rounds {options.rounds}", 
+            "machine": machine("torch", "onnx", "click", "lark", *TOOLS),
             "load_average_before": round(load, 2), "resnet152": compare(options.rounds, Path(folder)),
             "growth": growth(max(3, options.rounds // 2), Path(folder)),
         }  # fmt: skip

@@ -11,7 +11,9 @@ from netdsl.runtime.transforms import Pipeline
 
 
 def data_of_net(graph: Graph, spec: str | PathLike[str] | Data) -> Data:
-    """`load` with what the net says of its inputs and targets: their names, shapes, and the size that `prepare` starts by resizing to."""
+    """`load` with what the net says of its data: names and shapes of inputs and targets, and the size that `prepare`
+    starts by resizing to.
+    """
     if isinstance(spec, Data):
         return spec
     training = graph.training
