@@ -218,7 +218,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "command": f"python benchmarks/analyze.py --rounds {options.rounds}", 
+            "command": f"python benchmarks/analyze.py --rounds {options.rounds}",
             "machine": machine("torch", "onnx", "click", "lark", *TOOLS),
             "load_average_before": round(load, 2), "resnet152": compare(options.rounds, Path(folder)),
             "growth": growth(max(3, options.rounds // 2), Path(folder)),
