@@ -1,16 +1,19 @@
 """The parser's tables: generated from the grammar when the package is built, loaded when it is used.
 
 Building the tables takes 150 ms and more, loading them 3 ms. They are written as a Python module, `_tables.py`, so
-that nothing is unpickled; in a checkout whose grammar is newer they are built anew.
+that nothing is unpickled; in a checkout whose grammar is another they are built anew.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from lark import Lark
+from lark import __version__ as lark_version
 
 _HERE = Path(__file__).parent
 _MODULE = _HERE / "_tables.py"
@@ -30,14 +33,24 @@ def generate(grammar: str) -> str:
 
     lark = Lark(grammar, parser="lalr", lexer="basic", start=_STARTS, maybe_placeholders=False, keep_all_tokens=True)
     data, memo = lark.memo_serialize([TerminalDef, Rule])
-    return f'"""Generated from netdsl.lark: do not edit."""\n\nDATA = {data!r}\nMEMO = {memo!r}\n'
+    made_of = _made_of(grammar)
+    return f'"""Generated from netdsl.lark: do not edit."""\n\nMADE_OF = {made_of!r}\nDATA = {data!r}\nMEMO = {memo!r}\n'
+
+
+def _made_of(grammar: str) -> tuple[str, str]:
+    """What tables depend on: the grammar, and lark's version. Times of files say little after a checkout or install."""
+    return hashlib.sha256(grammar.encode()).hexdigest(), lark_version
 
 
 def load(**options: Any) -> Lark:
     """A parser with the given transformer and postlex."""
-    if not _fresh():
-        return _rebuilt(**options)
-    tables = import_module("netdsl.syntax._tables")
+    grammar = grammar_path().read_text(encoding="utf-8")
+    try:
+        tables = import_module("netdsl.syntax._tables")
+    except ImportError:
+        return _rebuilt(grammar, options)
+    if getattr(tables, "MADE_OF", None) != _made_of(grammar):
+        return _rebuilt(grammar, options)
     return _lark(tables.DATA, tables.MEMO, options)
 
 
@@ -46,18 +59,9 @@ def _lark(data: Any, memo: Any, options: dict[str, Any]) -> Lark:
     return cast(Lark, Lark._load_from_dict(data, memo, **options))  # type: ignore[no-untyped-call]
 
 
-def _fresh() -> bool:
-    try:
-        return _MODULE.stat().st_mtime >= grammar_path().stat().st_mtime
-    except FileNotFoundError:
-        return False
-
-
-def _rebuilt(**options: Any) -> Lark:
+def _rebuilt(grammar: str, options: dict[str, Any]) -> Lark:
     """Build the tables, and keep them where the folder can be written."""
-    import os
-
-    text = generate(grammar_path().read_text(encoding="utf-8"))
+    text = generate(grammar)
     scope: dict[str, Any] = {}
     exec(compile(text, "_tables.py", "exec"), scope)  # our own text, generated one line above
     try:
