@@ -38,8 +38,8 @@ def generate(grammar: str) -> str:
 
 
 def _made_of(grammar: str) -> tuple[str, str]:
-    """What tables depend on: the grammar, and lark's version. Times of files say little after a checkout or install."""
-    return hashlib.sha256(grammar.encode()).hexdigest(), lark_version
+    """What tables depend on: the grammar, and lark's major version. Times of files say little after an install."""
+    return hashlib.sha256(grammar.encode()).hexdigest(), lark_version.partition(".")[0]
 
 
 def load(**options: Any) -> Lark:
