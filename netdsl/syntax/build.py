@@ -65,10 +65,27 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         def of(kind: type) -> list[Any]:
             return [c for c in children if type(c) is kind]
 
-        return t.File(self.source, of(t.Function), of(t.Train), of(t.Assign))
+        version = next((c.number for c in children if type(c) is _Version), None)
+        return t.File(self.source, version, of(t.Import), of(t.Function), of(t.Train), of(t.Assign))
 
     def expression_only(self, children: list[Any]) -> Any:
         return _nodes(children)[0]
+
+    def version(self, children: list[Any]) -> _Version:
+        return _Version(int(str(children[1])))  # that it is a whole number was seen before parsing
+
+    def import_(self, children: list[Any]) -> t.Import:
+        origin = children[1]
+        relative = type(origin) is Token
+        path, span = (str(origin)[1:-1], self._token(origin)) if relative else (origin.path, origin.span)
+        names = [c for c in children if type(c) is t.Imported]
+        return t.Import(self._span(children), path, span, relative, names)
+
+    def module(self, children: list[Any]) -> _Module:
+        return _Module(self._span(children), ".".join(map(str, children[::2])))
+
+    def imported(self, children: list[Any]) -> t.Imported:
+        return t.Imported(self._span(children), str(children[0]), str(children[-1]))
 
     def function(self, children: list[Any]) -> t.Function:
         kind, name = children[0], children[1]
@@ -262,6 +279,24 @@ class _Body:
 
     def __init__(self, span: Span, statements: list[t.Statement]) -> None:
         self.span, self.statements = span, statements
+
+
+class _Version:
+    """The number in `syntax 1`."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class _Module:
+    """The dotted path behind `from`."""
+
+    __slots__ = ("path", "span")
+
+    def __init__(self, span: Span, path: str) -> None:
+        self.span, self.path = span, path
 
 
 class _Bound:

@@ -44,9 +44,9 @@ _OPERATORS = frozenset(
 )
 _EXPRESSION_STARTS = frozenset(["NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "NOT", "MINUS", "LPAR", "LSQB"])
 _KEYWORDS = frozenset(
-    ["net", "block", "train", "share", "for", "in", "if", "else", "expect", "or", "and", "not", "true", "false", "none"]
+    ["from", "import", "as", "net", "block", "train", "share", "for", "in", "if", "else", "expect", "or", "and", "not", "true", "false", "none"]
 )  # fmt: skip
-_OUTSIDE = "a file holds `net`, `block` and `train`, and constants: `NAME = value`"
+_OUTSIDE = "a file holds imports, `net`, `block` and `train`, and constants: `NAME = value`"
 
 
 def span_of(source: Source, token: Token) -> Span:
@@ -86,9 +86,6 @@ def bad_token(source: Source, error: UnexpectedToken, still_open: list[Token]) -
         return Diagnostic("E0101", f"a `{opened}` is not closed",
                           (Label(span_of(source, opened), "opened here"), Label(span, "a new statement seems to start here")),
                           helps=(f"add `{OPENING[opened.type]}` before it",))  # fmt: skip
-    if token.type == "NAME" and _word_before(source, span.start) in ("from", "import"):
-        return Diagnostic("E0101", "this version has no imports: a file is read by itself", (Label(span),),
-                          helps=("copy the block that you need into the file",))  # fmt: skip
     found = "the end of the line" if token.type == "_NEWLINE" else f"`{token}`"
     if token.type == "_NEWLINE":
         start = len(source.text[: span.start].rstrip())
@@ -125,6 +122,13 @@ def _word_before(source: Source, position: int) -> str:
 
 def _hints(source: Source, token: Token, expected: set[str], still_open: list[Token]) -> tuple[str, ...]:
     before = _word_before(source, token.start_pos or 0)
+    if token.type == "SYNTAX":
+        return ("`syntax` and its version are the first line of a file",)
+    line = source.text[_line_start(source.text, token.start_pos) : token.start_pos].split()
+    if token.type == "IMPORT" and not line:
+        return ("an import is written `from std.residual import basic` or `from \"file.net\" import name`",)
+    if line[:1] == ["from"]:
+        return _import_hints(token, expected)
     if token.type in CLOSING:
         if any(OPENING[opened.type] == token for opened in still_open):
             return (f"close the `{still_open[-1]}` of line {span_of(source, still_open[-1]).line} first",)
@@ -136,10 +140,20 @@ def _hints(source: Source, token: Token, expected: set[str], still_open: list[To
     if token.type == "EQUAL" and before in _KEYWORDS:
         return (f"`{before}` is a word of the language: choose another name",)
     if not still_open and "EQUAL" in expected and "LSQB" in expected:
-        meant = closest(before, ("net", "block", "train"))
+        meant = closest(before, ("from", "net", "block", "train"))
         return (f"did you mean `{meant}`?", _OUTSIDE) if meant else (_OUTSIDE,)
     if "_NEWLINE" in expected and token.type in _EXPRESSION_STARTS:
         return ("a layer is applied by `->`; two statements go on two lines",)
+    return ()
+
+
+def _import_hints(token: Token, expected: set[str]) -> tuple[str, ...]:
+    if token == "net" and "NAME" in expected:
+        return ("a file goes in quotes: `from \"file.net\" import name`",)
+    if token == "*":
+        return ("every name is imported by itself: `import a, b`",)
+    if "IMPORT" in expected:
+        return ("say what is imported: `from std.residual import basic`",)
     return ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from functools import cache
 from threading import Lock
@@ -11,7 +12,7 @@ from typing import Any, cast
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
-from netdsl.diagnostics import Diagnostic, Label, Source, SourceError
+from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span
 from netdsl.syntax import tables
 from netdsl.syntax.build import TreeBuilder
 from netdsl.syntax.errors import CLOSING, OPENING, bad_character, bad_token, span_of, without_statement
@@ -25,7 +26,11 @@ MAX_CHAIN = 1000
 _MOST_ERRORS, _LONGEST_AGAIN = 20, 50_000
 #: characters in a .net file
 MAX_CHARACTERS = 1_000_000
+#: the newest version of the language, which a file without `syntax N` is of
+VERSION = 1
 
+#: `syntax N`, behind blank lines and comments
+_VERSION_LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*syntax[ \t]+(\d[^\s#]*)")
 _OPERAND_ENDS = frozenset(["NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "RPAR", "RSQB", "QUESTION"])
 
 
@@ -96,7 +101,23 @@ def parse(source: Source) -> File:
             "E0102", f"the file has {len(source.text):,} characters; at most {MAX_CHARACTERS:,} are read",
             path=source.path, helps=("split it, or build the repetition with `for`",),
         ))  # fmt: skip
+    _check_version(source)
     return cast(File, _parse(source, "start"))
+
+
+def _check_version(source: Source) -> None:
+    """Before all else: a file of a newer version may have errors that are none."""
+    found = _VERSION_LINE.match(source.text)
+    if found is None or found[1] in map(str, range(1, VERSION + 1)):
+        return
+    span = Span(source, found.start(1), found.end(1))
+    if found[1].isdecimal() and int(found[1][:9]) > VERSION:
+        message = f"the file is of version {found[1][:9]} of the language, and this netdsl knows versions up to {VERSION}"
+        helps: tuple[str, ...] = ("install a newer netdsl",)
+    else:
+        message = f"`{found[1][:40]}` is no version of the language: versions are whole numbers from 1"
+        helps = (f"write `syntax {VERSION}`",)
+    raise SourceError(Diagnostic("E0108", message, (Label(span),), helps=helps))
 
 
 def parse_expression(source: Source) -> Expr:

@@ -248,8 +248,28 @@ class Train(Node):
     body: list[Statement]
 
 
+class Imported(Node):
+    """`name` or `name as alias`; the alias is the name where none is given."""
+
+    span: Span
+    name: str
+    alias: str
+
+
+class Import(Node):
+    """`from std.x import a` (relative false, path `std.x`) or `from "x.net" import a`."""
+
+    span: Span
+    path: str
+    path_span: Span
+    relative: bool
+    names: list[Imported]
+
+
 class File(Node):
     source: Source
+    version: int | None
+    imports: list[Import]
     functions: list[Function]
     trains: list[Train]
     constants: list[Assign]
