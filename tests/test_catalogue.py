@@ -1,0 +1,117 @@
+"""Every code has a page in the catalogue; its failing examples give that code, its mended ones no message at all."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from netdsl.cli import main
+from netdsl.diagnostics import catalogue
+
+ROOT = Path(__file__).parent.parent / "netdsl"
+_CODE = re.compile(r"\"([ENW]\d{4})\"")
+_BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_MESSAGE = re.compile(r"^(?:error|warning|note)\[(\w+)\]", re.MULTILINE)
+KINDS = {("net", "fail"), ("net", "ok"), ("console", "fail"), ("console", "ok"), ("python", "")}
+
+
+class Block(NamedTuple):
+    language: str
+    info: str
+    text: str
+
+
+def blocks(code: str) -> list[Block]:
+    return [Block(*found) for found in _BLOCK.findall(catalogue.text(code))]
+
+
+def used() -> set[str]:
+    """The codes in the source."""
+    return {code for path in ROOT.rglob("*.py") for code in _CODE.findall(path.read_text(encoding="utf-8"))}
+
+
+def test_every_code_has_a_page_and_every_page_a_code() -> None:
+    assert used() == set(catalogue.codes())
+
+
+@pytest.mark.parametrize("code", catalogue.codes())
+def test_form(code: str) -> None:
+    text = catalogue.text(code)
+    assert text.startswith(f"# {code}: ") and catalogue.title(code)
+    assert len(catalogue.title(code)) <= 70 and not catalogue.title(code).endswith(".")
+    assert max(map(len, text.split("\n"))) <= 120
+    assert text.count("```") == 2 * len(blocks(code)), "a fence without its partner, or without a language"
+    for block in blocks(code):
+        assert (block.language, block.info) in KINDS or block.info.startswith("file=")
+    prose = _BLOCK.sub("", text).split("\n", 1)[1]
+    assert len(prose.split()) >= 20
+
+
+@pytest.mark.parametrize("code", catalogue.codes())
+def test_examples(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(code):
+        if block.info.startswith("file="):
+            path = tmp_path / block.info.removeprefix("file=")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            exec(compile(block.text, code, "exec"), {})
+        else:
+            found = messages(block, monkeypatch, succeeds=block.info == "ok" or not code.startswith("E"))
+            if block.info == "fail":
+                assert found and set(found) == {code}, f"messages {found}"
+            elif block.language == "net":
+                assert not found
+            else:
+                assert code not in found
+
+
+def messages(block: Block, monkeypatch: pytest.MonkeyPatch, succeeds: bool) -> list[str]:
+    """The codes of the messages that a file, or the last of several commands, has; the others have none."""
+    if block.language == "net":
+        Path("example.net").write_text(block.text, encoding="utf-8")
+        commands = ["netdsl check example.net"]
+    else:
+        commands = [line.removeprefix("$ ") for line in block.text.split("\n") if line.startswith("$ ")]
+    for command in commands:
+        words = shlex.split(command)
+        start = words.index("netdsl")
+        with monkeypatch.context() as environment:
+            for name, value in (word.split("=") for word in words[:start]):
+                environment.setenv(name, value)
+            result = CliRunner().invoke(main, words[start + 1 :])
+        assert result.exit_code == (command == commands[-1] and not succeeds), result.output
+    return _MESSAGE.findall(result.stderr)
+
+
+def test_explain_prints_the_page() -> None:
+    result = CliRunner().invoke(main, ["explain", "e0311"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("E0311: shapes do not agree in arithmetic\n\n")
+    assert "this fails:\n\n    net f : image[3, 32, 32] -> y {\n        x = image" in result.stdout
+    assert "\x1b" not in result.stdout and "```" not in result.stdout
+
+
+def test_explain_lists_all_codes() -> None:
+    lines = CliRunner().invoke(main, ["explain"]).stdout.split("\n")
+    for code in catalogue.codes():
+        assert f"  {code}  {catalogue.title(code)}" in lines
+    assert {f"{catalogue.FAMILIES[catalogue.family(code)]}:" for code in catalogue.codes()} <= set(lines)
+
+
+def test_explain_of_an_unknown_code() -> None:
+    result = CliRunner().invoke(main, ["explain", "E9311"])
+    assert result.exit_code == 1
+    assert "there is no code `E9311`" in result.stderr and "did you mean `E0311`?" in result.stderr
+
+
+def test_explain_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = CliRunner().invoke(main, ["explain", "E0311"]).stdout.split("\n")
+    assert all(len(line) <= 40 for line in lines if not line.startswith(" "))
