@@ -27,8 +27,8 @@ def holds(condition: str, before: str = "") -> bool:
         "int(2.9) == 2 and int(-2.9) == -2", "max(1, 2.5) == 2.5 and min([3, 1]) == 1", "sum([1, 2, 3]) == 6",
         "abs(-3) == 3", "1k == 1000 and 1.5M == 1500000", "(none == none) == true", "not none", "[] == [] and not []",
         "(0 or 5) == 5 and (3 and 4) == 4", "range(3)[1] == 1", "(1, 2) == [1, 2]", "conv == conv and not conv == relu",
-        "true and not false", "1 == 1.0", "[[1, 2], [3]] == [[1, 2], [3]]", "(1 if true else undefined)",
-        "(true or undefined) and not (false and undefined)",
+        "true and not false", "1 == 1.0", "[[1, 2], [3]] == [[1, 2], [3]]", "(1 if true else 1 // 0)",
+        "(true or 1 // 0) and not (false and 1 // 0)",
     ],
 )  # fmt: skip
 def test_expressions_are_pythons(condition: str) -> None:
@@ -160,9 +160,28 @@ def test_all_undefined_names_of_a_statement_are_told() -> None:
     assert [at(found) for found in errors(text)] == ["konv", "relo", "widht"]
 
 
-def test_names_that_may_not_be_read_are_not_told() -> None:
+def test_names_that_are_bound_nowhere_are_told_once_even_where_they_are_not_read() -> None:
     text = body("a = konv(3)\ny = a if x.channels == 3 else (u if false or v else w)\nz = a and u\nr = [i + u for i in a]")
-    assert [at(found) for found in errors(text)] == ["konv"]
+    assert [at(found) for found in errors(text)] == ["konv", "u", "v", "w"]
+
+
+def test_names_in_a_block_that_is_never_applied_are_told() -> None:
+    text = body("y = x -> relu", before="block b(n) : x -> y { y = x -> conv(n, k) -> rely\n expect whatever(y) }")
+    assert [at(found) for found in errors(text)] == ["k", "rely"]
+
+
+def test_names_that_a_function_may_see_are_not_told() -> None:
+    before = """
+C = 3
+block b(n, m = n + C) : x[n, h = 3], int z -> y {
+    for i, j in [[n, m]] { u[i] = x -> conv(j, 3) }
+    if n { share v = relu } else { w, _ = (n, h) }
+    y = u[0] -> v -> other([k + w for k in range(len(zip([z], [1])))]) -> conv(n, init = gaussian(0.1))
+    y = concat(y, y, axis = height)
+}
+block other(list) : x -> y { y = x }
+"""
+    assert graph(body("y = x -> relu", before=before))
 
 
 def test_errors_of_blocks_constants_and_train_blocks_come_in_one_run() -> None:
@@ -173,7 +192,7 @@ def test_errors_of_blocks_constants_and_train_blocks_come_in_one_run() -> None:
         "  batch = 0\n  epochs = 1\n}\n"
     )
     assert [(found.code, at(found)) for found in errors(text)] == [
-        ("E0205", "0"), ("E0201", "dens"), ("E0201", "lable"), ("E0201", "sgdd"), ("E0205", "0"),
+        ("E0201", "dens"), ("E0205", "0"), ("E0201", "lable"), ("E0201", "sgdd"), ("E0205", "0"),
     ]  # fmt: skip
 
 

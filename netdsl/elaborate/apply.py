@@ -12,6 +12,7 @@ from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
     BlockLayer,
     Composition,
+    Declaration,
     Layer,
     OpLayer,
     Pinned,
@@ -142,18 +143,20 @@ class Applier:
     ) -> Any:  # fmt: skip
         """Expand a block (or a net) at this place."""
         context, declaration = self.context, layer.declaration
+        if id(declaration) in context.broken:
+            raise Poisoned
         context.step(span, place, 40)
         self._check_count(declaration.name, len(inputs), len(declaration.inputs), len(declaration.inputs), span, place)
         bound = layer.bound
         if bound is None:
-            bound = self.bind_hyperparameters(declaration, (), {}, layer.span, place)
+            bound = self.bind_hyperparameters(Declaration(declaration, layer.module), (), {}, layer.span, place)
         if len(place.chain) >= context.limits.blocks:
             chained = Place(place.path, (*place.chain, Frame(declaration.name, span)))
             raise context.limit(f"blocks are nested more than {context.limits.blocks} deep: does `{declaration.name}` "
                                 "apply itself without end?", span, chained, "NETDSL_MAX_BLOCKS")  # fmt: skip
         inner = place.under(name or context.unique(place.path, declaration.name))
         inner = Place(inner.path, (*place.chain, Frame(declaration.name, span)), place.shared)
-        scope = Scope(declaration, inner, dict(bound))
+        scope = Scope(declaration, inner, layer.module, dict(bound))
         scope.names |= {port.name: value for port, value in zip(declaration.inputs, inputs, strict=True)}
         for port, value, label in zip(declaration.inputs, inputs, labels, strict=True):
             if port.dimensions is not None:
@@ -185,11 +188,13 @@ class Applier:
                                 if have != want]  # fmt: skip
 
     def bind_hyperparameters(
-        self, declaration: t.Function, positional: Sequence[Any], named: dict[str, tuple[Any, Span]], span: Span,
+        self, declared: Declaration, positional: Sequence[Any], named: dict[str, tuple[Any, Span]], span: Span,
         place: Place | None,
     ) -> dict[str, Any]:  # fmt: skip
         """The hyperparameters' values by name; defaults may use those before them."""
-        context = self.context
+        context, declaration = self.context, declared.function
+        if id(declaration) in context.broken:
+            raise Poisoned
         known = [h.name for h in declaration.hyperparameters]
         for name, (_, where) in named.items():
             if name not in known:
@@ -199,7 +204,7 @@ class Applier:
         if len(positional) > len(known):
             raise context.error("E0203", f"`{declaration.name}` takes {len(known)} hyperparameters, and "
                                 f"{len(positional)} are given", span, place)  # fmt: skip
-        scope = Scope(None, place or Place(""))
+        scope = Scope(None, place or Place(""), declared.module)
         for index, hyperparameter in enumerate(declaration.hyperparameters):
             name = hyperparameter.name
             if index < len(positional):

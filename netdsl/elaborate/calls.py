@@ -15,6 +15,7 @@ from netdsl.elaborate.values import (
     BlockLayer,
     Builtin,
     Count,
+    Declaration,
     Fact,
     InitFunction,
     OpLayer,
@@ -55,8 +56,9 @@ class Calls:
             self._no_tensors(function, positional, node, scope)
             return OpLayer(function.op, node.span, placed, named, True)
         if isinstance(function, BlockLayer) and function.bound is None:
-            bound = self.applier.bind_hyperparameters(function.declaration, positional, named, node.span, scope.place)
-            return BlockLayer(function.declaration, node.span, bound)
+            declared = Declaration(function.declaration, function.module)
+            bound = self.applier.bind_hyperparameters(declared, positional, named, node.span, scope.place)
+            return BlockLayer(*declared, node.span, bound)
         if isinstance(function, Builtin):
             return self._builtin(function.name, positional, named, node, scope)
         if isinstance(function, Recipe) and self.recipe is not None:

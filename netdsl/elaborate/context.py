@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from netdsl.elaborate.apply import Applier
     from netdsl.elaborate.expressions import Expressions
     from netdsl.elaborate.statements import Statements
-    from netdsl.syntax import tree as t
 
 
 #: a run stops at so many different errors, or at so many statements that failed (one in a loop fails each time)
@@ -36,6 +35,7 @@ class Limits:
     nodes: int = 100_000  # applications of operators
     steps: int = 3_000_000  # statements run and expressions evaluated, about; a layer counts ten, a block fifty
     blocks: int = 100  # blocks within blocks
+    files: int = 100  # files that are imported
 
     @staticmethod
     def from_environment() -> Limits:
@@ -45,7 +45,7 @@ class Limits:
 
         usual = Limits()
         return Limits(read("NETDSL_MAX_NODES", usual.nodes), read("NETDSL_MAX_STEPS", usual.steps),
-                      read("NETDSL_MAX_BLOCKS", usual.blocks))  # fmt: skip
+                      read("NETDSL_MAX_BLOCKS", usual.blocks), read("NETDSL_MAX_FILES", usual.files))  # fmt: skip
 
 
 class LimitReached(SourceError):
@@ -56,10 +56,9 @@ class LimitReached(SourceError):
 class Context:
     """The state of one elaboration."""
 
-    file: t.File
     limits: Limits
-    constants: dict[str, Any] = field(default_factory=dict)
-    functions: dict[str, t.Function] = field(default_factory=dict)
+    #: functions whose signatures are wrong: applying one says nothing more
+    broken: set[int] = field(default_factory=set)
     nodes: list[Node] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
     fixed: dict[str, Constraint] = field(default_factory=dict)
@@ -98,6 +97,12 @@ class Context:
         """The exception to raise for an error at a span, with the chain of blocks that leads there."""
         chain = place.chain if place is not None else ()
         return SourceError(Diagnostic(code, message, (Label(span, label), *also), notes, helps, chain))
+
+    def shadows(self, name: str, span: Span, imported: Span, place: Place | None = None) -> SourceError:
+        """The error of binding a name that the file imports."""
+        return self.error("E0209", f"`{name}` is imported, and cannot be bound", span, place,
+                          also=(Label(imported, "imported here"),),
+                          helps=(f"choose another name, or import it as another: `import {name} as other`",))  # fmt: skip
 
     def report(self, error: SourceError) -> None:
         """Keep the diagnostics, one per place: a block that is applied often reports its error once."""

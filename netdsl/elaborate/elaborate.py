@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, closest, did_you_mean
+from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, did_you_mean
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.arguments import literal
 from netdsl.elaborate.context import Context, LimitReached, Limits
 from netdsl.elaborate.expressions import Expressions
 from netdsl.elaborate.finish import fix_sizes, split_training
-from netdsl.elaborate.names import reserved
+from netdsl.elaborate.modules import Modules
+from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
-from netdsl.elaborate.values import LAYERS, Family, Place, Poisoned, Scope, describe
+from netdsl.elaborate.undefined import undefined
+from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe
 from netdsl.ir import Graph, Init, Size, TensorType, Training, Value
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
 
 _RECURSION = 20_000  # blocks within blocks, expressions within expressions: Python frames, not C's
-_MOST_BYTES = 16_000_000
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +39,12 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Elaboration:
-    """A graph, the conditions that its file sets on it, and what the author may want to know."""
+    """A graph, the conditions that its file sets on it, the file's tree, and what the author may want to know."""
 
     graph: Graph
     expectations: tuple[Expectation, ...]
+    file: t.File
     notes: tuple[Diagnostic, ...] = ()
-
-
-def read_source(path: str | Path) -> Source:
-    """The text of a .net file. Raises SourceError where there is none."""
-
-    def fail(message: str, *helps: str) -> SourceError:
-        return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
-
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError:
-        folder = Path(path).parent
-        try:
-            names = [entry for entry in os.listdir(folder) if entry.endswith(".net")]
-        except OSError:
-            raise fail(f"there is no such file, nor a folder `{folder}`") from None
-        near = closest(Path(path).name, names)
-        raise fail("there is no such file", *([f"did you mean `{folder / near}`?"] if near else [])) from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise fail(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > _MOST_BYTES:
-        raise fail(f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
-    try:
-        return Source(str(path), data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise fail(f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
 
 
 def elaborate(
@@ -81,19 +56,57 @@ def elaborate(
     `net` picks one where the file has several; `overrides` are hyperparameters by name, as Python values or, where a
     value is a `Source`, as the text of an expression. Raises SourceError with every independent diagnostic.
     """
-    context = Context(parse(source), limits or Limits.from_environment())
+    return _elaborated(parse(source), limits, lambda driver: driver.run(net, dict(overrides or {})))
+
+
+def elaborate_all(source: Source, *, limits: Limits | None = None) -> list[Elaboration]:
+    """Elaborate every net of a source; none where it holds only blocks, whose names are looked up all the same.
+
+    Raises SourceError with every independent diagnostic of the file.
+    """
+    file = parse(source)
+    names: list[str | None] = [f.name for f in file.functions if f.kind == "net"]
+    if not names and file.functions:
+        _elaborated(file, limits, _Driver.look_up)
+        return []
+    done: list[Elaboration] = []
+    wrong: dict[tuple[str, ...], Diagnostic] = {}  # what the nets have in common is said once
+    for name in names or [None]:  # an empty file has an error of its own
+        try:
+            done.append(_elaborated(file, limits, lambda driver, name=name: driver.run(name, {})))
+        except SourceError as error:
+            for d in error.diagnostics:
+                wrong.setdefault((d.code, d.message, *(str(label.span) for label in d.labels)), d)
+    if wrong:
+        raise SourceError(*_in_order(wrong.values(), source))
+    return done
+
+
+def _in_order(diagnostics: Iterable[Diagnostic], main: Source) -> list[Diagnostic]:
+    """Diagnostics as their places stand in the text, those of the file itself first."""
+
+    def place(diagnostic: Diagnostic) -> tuple[bool, str, int]:
+        if not diagnostic.labels:
+            return False, "", -1
+        span = diagnostic.labels[0].span
+        return span.source is not main, span.source.path, span.start
+
+    return sorted(diagnostics, key=place)
+
+
+def _elaborated(file: t.File, limits: Limits | None, run: Callable[[_Driver], Result]) -> Result:
+    context = Context(limits or Limits.from_environment())
     context.apply = Applier(context)
     context.expressions = Expressions(context, context.apply)
     context.statements = Statements(context)
     with _deep_recursion():
         try:
-            return _Driver(context).run(net, dict(overrides or {}))
+            return run(_Driver(context, file))
         except LimitReached as error:
             context.keep(error)
             raise SourceError(*context.diagnostics) from None
         except RecursionError:
-            start = Span(source, 0, 0)
-            raise context.too_deep(start, None) from None
+            raise context.too_deep(Span(file.source, 0, 0), None) from None
 
 
 def load(path: str | Path, net: str | None = None, **hyperparameters: Any) -> Graph:
@@ -117,16 +130,20 @@ def _deep_recursion() -> Iterator[None]:
 
 
 class _Driver:
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.file = context.file
+    def __init__(self, context: Context, file: t.File) -> None:
+        self.context, self.file = context, file
+        self.module = Modules(context).main(file)
+
+    def look_up(self) -> None:
+        """Look up every name that the file reads."""
+        for error in undefined(self.file, self.module, self.context):
+            self.context.report(error)
+        self._raise_reported()
 
     def run(self, net: str | None, overrides: dict[str, Any]) -> Elaboration:
         context = self.context
-        self._declare()
-        self._raise_reported()
         declaration = self._pick(net)
-        scope = Scope(declaration, Place(""))
+        scope = Scope(declaration, Place(""), self.module)
         outputs: Any = None
         try:
             hyperparameters = self._hyperparameters(declaration, overrides)
@@ -141,61 +158,23 @@ class _Driver:
         except Poisoned:
             pass
         training = self._train(declaration, scope) if outputs is not None else None
-        self._raise_reported()
+        self.look_up()
         graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
         expectations = tuple(self._expectation(e, s) for e, s in context.statements.expectations.values())
-        return Elaboration(graph, expectations, tuple(context.notes))
+        return Elaboration(graph, expectations, self.file, tuple(context.notes))
 
     def _raise_reported(self) -> None:
         if self.context.diagnostics:
-            raise SourceError(*self.context.diagnostics)
+            raise SourceError(*_in_order(self.context.diagnostics, self.file.source))
 
     # declarations
-
-    def _declare(self) -> None:
-        context = self.context
-        for function in self.file.functions:
-            if function.name in reserved():
-                context.report(context.error("E0209", f"`{function.name}` is a name of the language and cannot be bound",
-                                             function.name_span))  # fmt: skip
-            elif function.name in context.functions:
-                first = context.functions[function.name].name_span
-                context.report(context.error("E0105", f"two declarations of `{function.name}`", function.name_span,
-                                             also=(Label(first, "the first is here"),)))  # fmt: skip
-            else:
-                context.functions[function.name] = function
-                self._check_signature(function)
-        for constant in self.file.constants:
-            for target in constant.targets:
-                if target.name in context.functions:
-                    first = context.functions[target.name].name_span
-                    context.report(context.error("E0105", f"two declarations of `{target.name}`", target.span,
-                                                 also=(Label(first, "the first is here"),)))  # fmt: skip
-        scope = Scope(None, Place(""), context.constants)
-        context.statements.run(list(self.file.constants), scope)
-
-    def _check_signature(self, function: t.Function) -> None:
-        """Names of a signature are its own: hyperparameters, inputs and named sizes; and among themselves, outputs."""
-        context = self.context
-        sizes = {d.name: d for port in function.inputs for d in port.dimensions or [] if d.name is not None}
-        groups: tuple[list[Any], ...] = ([*function.hyperparameters, *function.inputs, *sizes.values()], [*function.outputs])
-        for group in groups:
-            seen: dict[str, Span] = {}
-            for entry in group:
-                name = entry.name or ""
-                if name in reserved():
-                    context.report(context.error("E0209", f"`{name}` is a name of the language and cannot be bound",
-                                                 entry.span, helps=(f"choose another, such as `{name}_1`",)))  # fmt: skip
-                elif name in seen:
-                    context.report(context.error("E0105", f"`{name}` is declared twice", entry.span,
-                                                 also=(Label(seen[name], "the first is here"),)))  # fmt: skip
-                seen.setdefault(name, entry.span)
 
     def _pick(self, net: str | None) -> t.Function:
         nets = [f for f in self.file.functions if f.kind == "net"]
         names = [f.name for f in nets]
         path = self.file.source.path
         if not nets:
+            self._raise_reported()
             empty = not self.file.functions and not self.file.constants
             message = "the file is empty" if empty else "the file has no net"
             raise SourceError(Diagnostic("E0103", message, path=path, helps=(
@@ -218,11 +197,12 @@ class _Driver:
                                              path=self.file.source.path, notes=(f"it has {listed}",),
                                              helps=did_you_mean(name, known)))  # fmt: skip
         named = {name: (self._override(value), declaration.name_span) for name, value in overrides.items()}
-        return context.apply.bind_hyperparameters(declaration, (), named, declaration.name_span, None)
+        declared = Declaration(declaration, self.module)
+        return context.apply.bind_hyperparameters(declared, (), named, declaration.name_span, None)
 
     def _override(self, value: Any) -> Any:
         if isinstance(value, Source):
-            return self.context.expressions.evaluate(parse_expression(value), Scope(None, Place("")))
+            return self.context.expressions.evaluate(parse_expression(value), Scope(None, Place(""), self.module))
         return list(value) if isinstance(value, tuple) else value
 
     def _input(self, port: t.Input, scope: Scope) -> Value:

@@ -11,6 +11,7 @@ from netdsl.elaborate.apply import Applier, output_labels
 from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import globals_, lookup_global
+from netdsl.elaborate.sources import std_names
 from netdsl.elaborate.values import (
     POISON,
     BlockLayer,
@@ -63,10 +64,10 @@ class Expressions:
         name = node.name
         if name in scope.names:
             value = scope.names[name]
-        elif name in self.context.constants:
-            value = self.context.constants[name]
-        elif name in self.context.functions:
-            return BlockLayer(self.context.functions[name], node.span)
+        elif name in scope.module.constants:
+            value = scope.module.constants[name]
+        elif name in scope.module.functions:
+            return BlockLayer(*scope.module.functions[name], node.span)
         elif name in self.context.facts:
             value = self.context.facts[name]
         else:
@@ -79,7 +80,7 @@ class Expressions:
 
     def _undefined(self, node: t.Name, scope: Scope) -> Exception:
         name = node.name
-        known = [*scope.names, *self.context.constants, *self.context.functions, *globals_()]
+        known = [*scope.names, *scope.module.constants, *scope.module.functions, *globals_()]
         helps = did_you_mean(name, known)
         later = self.binding(name, scope)
         if later is not None:
@@ -94,6 +95,8 @@ class Expressions:
         operator = OPERATORS.get(name)
         if operator is not None:
             helps = (f"write `a {operator.symbol} b`",)
+        elif name in std_names():
+            helps = (f"the library has one: `from std.{std_names()[name]} import {name}`", *helps)
         return self.context.error("E0201", f"`{name}` is not defined", node.span, scope.place, helps=helps)
 
     def binding(self, name: str, scope: Scope) -> Span | None:
@@ -126,7 +129,7 @@ class Expressions:
         return tuple(self._list(node, scope))
 
     def _comprehension(self, node: t.Comprehension, scope: Scope) -> list[Any]:
-        inner = Scope(scope.function, scope.place, dict(scope.names), scope.loops + 1)
+        inner = Scope(scope.function, scope.place, scope.module, dict(scope.names), scope.loops + 1)
         items: list[Any] = []
         for value in self.items(node.iterable, scope):
             self.context.step(node.span, scope.place)

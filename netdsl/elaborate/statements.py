@@ -95,6 +95,8 @@ class Statements:
         if name in reserved():
             raise context.error("E0209", f"`{name}` is a name of the language and cannot be bound", span, scope.place,
                                 helps=(f"choose another name, such as `{name}_1`",))  # fmt: skip
+        if name in scope.module.imports:
+            raise context.shadows(name, span, scope.module.imports[name], scope.place)
         before = scope.names.get(name)
         if isinstance(before, Family):
             raise context.error("E0209", f"`{name}` is a family of indexed nodes, and is bound here without an index",
@@ -138,6 +140,8 @@ class Statements:
         if target.name in reserved():
             raise context.error("E0209", f"`{target.name}` is a name of the language and cannot be bound", target.span,
                                 scope.place)  # fmt: skip
+        if target.name in scope.module.imports:
+            raise context.shadows(target.name, target.span, scope.module.imports[target.name], scope.place)
         family = scope.names.get(target.name, Family(target.name))
         if family is POISON:
             raise Poisoned
@@ -211,5 +215,3 @@ def bound_names(statements: list[t.Statement]) -> set[str]:
 def _family_names(statements: list[t.Statement]) -> set[str]:
     return {target.name for statement in _walk(statements) if isinstance(statement, t.Assign)
             for target in statement.targets if isinstance(target, t.FamilyEntry)}  # fmt: skip
-
-

@@ -42,7 +42,7 @@ class TrainBlock:
 
     def __init__(self, context: Context, block: t.Train, scope: Scope) -> None:
         self.context, self.block = context, block
-        self.scope = Scope(scope.function, Place("train"), dict(scope.names))
+        self.scope = Scope(scope.function, Place("train"), scope.module, dict(scope.names))
         self.targets: list[Target] = []
         self.meant: set[str | None] = set()  # keys that were misspelt
         self.recipes = _recipes()
@@ -201,7 +201,7 @@ class TrainBlock:
         return self._pipeline("augment", expression)
 
     def _evaluate(self, expression: t.Expr, names: Mapping[str, Recipe]) -> Any:
-        scope = Scope(self.scope.function, self.scope.place, {**self.scope.names, **names})
+        scope = Scope(self.scope.function, self.scope.place, self.scope.module, {**self.scope.names, **names})
         calls = self.context.expressions.calls
         calls.recipe = self.build
         return self.context.expressions.evaluate(expression, scope)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
 from netdsl.ir import Init, Parameter, Schedule, Size, Value
@@ -31,6 +31,7 @@ class BlockLayer:
     """A net or block, perhaps with hyperparameters."""
 
     declaration: t.Function
+    module: Module
     span: Span
     bound: Mapping[str, Any] | None = None
 
@@ -173,12 +174,30 @@ class Sharing:
             self.cursor += 1
 
 
+@dataclass(slots=True, eq=False)
+class Module:
+    """A file and what it declares; what it imports stands among its own, with the place of the import."""
+
+    file: t.File
+    functions: dict[str, Declaration] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    imports: dict[str, Span] = field(default_factory=dict)
+
+
+class Declaration(NamedTuple):
+    """A net or block, and the file whose names it sees."""
+
+    function: t.Function
+    module: Module
+
+
 @dataclass(slots=True)
 class Scope:
     """The names of one function being elaborated."""
 
     function: t.Function | None
     place: Place
+    module: Module
     names: dict[str, Any] = field(default_factory=dict)
     loops: int = 0
 

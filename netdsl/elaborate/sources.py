@@ -1,0 +1,93 @@
+"""Reading .net files: the one that is named, and those it imports."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+from netdsl.diagnostics import Diagnostic, Source, SourceError, closest, did_you_mean
+
+_MOST_BYTES = 16_000_000
+#: the library, `std`: files in the language itself
+STD = Path(__file__).parent.parent / "std"
+
+
+def read_source(path: str | Path, shown: str | None = None) -> Source:
+    """The text of a .net file, reported under `shown`. Raises SourceError where there is none."""
+
+    def fail(message: str, *helps: str) -> SourceError:
+        return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        folder = Path(path).parent
+        try:
+            names = [entry for entry in os.listdir(folder) if entry.endswith(".net")]
+        except OSError:
+            raise fail(f"there is no such file, nor a folder `{folder}`") from None
+        near = closest(Path(path).name, names)
+        raise fail("there is no such file", *([f"did you mean `{folder / near}`?"] if near else [])) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise fail(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > _MOST_BYTES:
+        raise fail(f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
+    try:
+        return Source(shown or str(path), data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise fail(f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
+
+
+def std_modules() -> list[str]:
+    """The names of the library's files: `residual`, ..."""
+    return sorted(path.stem for path in STD.glob("*.net"))
+
+
+@cache
+def std_names() -> dict[str, str]:
+    """What the library declares, and in which module: for did-you-mean, so the files are searched, not parsed."""
+    declared = re.compile(r"^(?:block|net)[ \t]+(\w+)", re.MULTILINE)
+    return {name: module for module in std_modules()
+            for name in declared.findall((STD / f"{module}.net").read_text(encoding="utf-8"))}  # fmt: skip
+
+
+def imported_source(path: str, relative: bool, importer: Source) -> tuple[str, Source]:
+    """The identity and the text of an imported file. Raises SourceError, without a place, where it cannot be had."""
+    if not relative:
+        return _std_source(path)
+    problem = ""
+    if os.path.isabs(path):
+        problem = "an import is relative to the file that it stands in"
+    elif not path.endswith(".net"):
+        problem = "what is imported is a .net file"
+    if problem:
+        raise SourceError(Diagnostic("E0109", f'"{path}" cannot be imported: {problem}',
+                                     helps=('write `from "blocks/mine.net" import name`',)))  # fmt: skip
+    shown = os.path.normpath(os.path.join(os.path.dirname(importer.path), path))
+    if os.path.exists(shown) and not os.path.isfile(shown):  # a pipe would be waited for without end
+        raise SourceError(Diagnostic("E0109", f'"{path}" cannot be imported: `{shown}` is not a file'))
+    try:
+        return os.path.realpath(shown), read_source(shown)
+    except SourceError as error:
+        (why,) = error.diagnostics
+        note = (f"it is looked for at `{shown}`, relative to `{importer.path}`",)
+        raise SourceError(Diagnostic("E0109", f'"{path}" cannot be imported: {why.message}', notes=note,
+                                     helps=why.helps)) from None  # fmt: skip
+
+
+def _std_source(path: str) -> tuple[str, Source]:
+    first, _, module = path.partition(".")
+    known = std_modules()
+    if first != "std":
+        helps = did_you_mean(path, [f"std.{name}" for name in known])
+        raise SourceError(Diagnostic("E0109", f"there is no library `{first}`: there is `std`", helps=(
+            *helps, f'a file of your own is imported by its path: `from "{path.replace(".", "/")}.net" import ...`')))  # fmt: skip
+    if module not in known:
+        what = f"`std` has no module `{module}`" if module else "`std` is a folder of modules: which one?"
+        helps = did_you_mean(module, known) if module else ("write `from std.residual import basic`",)
+        raise SourceError(Diagnostic("E0109", what, notes=("it has " + ", ".join(known),), helps=helps))
+    file = STD / f"{module}.net"
+    return os.path.realpath(file), read_source(file, f"std/{module}.net")
