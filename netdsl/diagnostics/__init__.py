@@ -1,5 +1,6 @@
 """All that is said to the user about wrong input: sources, spans, diagnostics, and how they are shown."""
 
+from netdsl.diagnostics.as_json import to_dict
 from netdsl.diagnostics.diagnostic import (
     CheckpointError,
     DataError,
@@ -11,9 +12,9 @@ from netdsl.diagnostics.diagnostic import (
     SourceError,
     TrainingError,
 )
-from netdsl.diagnostics.render import render, to_dict
 from netdsl.diagnostics.source import Source, Span
 from netdsl.diagnostics.suggest import closest, did_you_mean
+from netdsl.diagnostics.text import render
 
 __all__ = [
     "CheckpointError",

@@ -56,7 +56,7 @@ class NetError(Exception):
         self.diagnostics = list(diagnostics)
 
     def __str__(self) -> str:
-        from netdsl.diagnostics.render import render
+        from netdsl.diagnostics.text import render
 
         return "\n".join(render(d) for d in self.diagnostics)
 
