@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from netdsl.cli import main
-from netdsl.diagnostics import catalogue
+from netdsl.diagnostics import NetError, catalogue
 
 ROOT = Path(__file__).parent.parent / "netdsl"
 _CODE = re.compile(r"\"([ENW]\d{4})\"")
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _MESSAGE = re.compile(r"^(?:error|warning|note)\[(\w+)\]", re.MULTILINE)
-KINDS = {("net", "fail"), ("net", "ok"), ("console", "fail"), ("console", "ok"), ("python", "")}
+KINDS = {("python", ""), ("text", ""), *((kind, info) for kind in ("net", "console", "python") for info in ("fail", "ok"))}
 
 
 class Block(NamedTuple):
@@ -60,33 +60,38 @@ def test_examples(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             path = tmp_path / block.info.removeprefix("file=")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
-        elif block.language == "python":
-            exec(compile(block.text, code, "exec"), {})
+        elif not block.info:
+            if block.language == "python":
+                exec(block.text, {})
         else:
             found = messages(block, monkeypatch, succeeds=block.info == "ok" or not code.startswith("E"))
             if block.info == "fail":
                 assert found and set(found) == {code}, f"messages {found}"
-            elif block.language == "net":
-                assert not found
             else:
-                assert code not in found
+                assert not found
 
 
 def messages(block: Block, monkeypatch: pytest.MonkeyPatch, succeeds: bool) -> list[str]:
     """The codes of the messages that a file, or the last of several commands, has; the others have none."""
+    if block.language == "python":
+        try:
+            exec(block.text, {})
+        except NetError as error:
+            return [diagnostic.code for diagnostic in error.diagnostics]
+        return []
     if block.language == "net":
         Path("example.net").write_text(block.text, encoding="utf-8")
         commands = ["netdsl check example.net"]
     else:
         commands = [line.removeprefix("$ ") for line in block.text.split("\n") if line.startswith("$ ")]
-    for command in commands:
+    for number, command in enumerate(commands, start=1):
         words = shlex.split(command)
         start = words.index("netdsl")
         with monkeypatch.context() as environment:
             for name, value in (word.split("=") for word in words[:start]):
                 environment.setenv(name, value)
             result = CliRunner().invoke(main, words[start + 1 :])
-        assert result.exit_code == (command == commands[-1] and not succeeds), result.output
+        assert result.exit_code == (number == len(commands) and not succeeds), result.output
     return _MESSAGE.findall(result.stderr)
 
 

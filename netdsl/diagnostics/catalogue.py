@@ -6,7 +6,8 @@ field. Blocks of code follow, which the tests run:
 - `net fail` is a complete file whose first message has this code, `net ok` the mended one, which has no message at all;
 - `net file=blocks/mine.net` is a file that the blocks behind it use;
 - `python` makes the other files that they use, in the current folder;
-- `console fail` and `console ok` are commands behind `$ `, the last of which has, or has not, a message of this code.
+- `console fail` and `console ok` are commands behind `$ `, the last of which has such a message, or none;
+- `python fail` and `python ok` are the same for the Python interface; `text` is for what no test can run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).parent / "codes"
 #: what the codes that begin so are about
 FAMILIES = {
     "E01": "syntax and files",
-    "E02": "names, types and limits",
+    "E02": "names and types",
     "E03": "shapes",
     "E04": "expect and limits",
     "E05": "train blocks",
