@@ -21,7 +21,7 @@ from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
 from netdsl.elaborate.undefined import undefined
 from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe
-from netdsl.ir import Graph, Init, Size, TensorType, Training, Value
+from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
 
@@ -45,6 +45,8 @@ class Elaboration:
     expectations: tuple[Expectation, ...]
     file: t.File
     notes: tuple[Diagnostic, ...] = ()
+    #: the nodes that reach neither an output nor the loss, which the graph leaves out; their sizes are not fixed
+    unused: tuple[Node, ...] = ()
 
 
 def elaborate(
@@ -161,7 +163,9 @@ class _Driver:
         self.look_up()
         graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
         expectations = tuple(self._expectation(e, s) for e, s in context.statements.expectations.values())
-        return Elaboration(graph, expectations, self.file, tuple(context.notes))
+        used = {node.name for node in graph.nodes + (graph.training.nodes if graph.training else ())}
+        unused = tuple(node for node in context.nodes if node.name not in used)
+        return Elaboration(graph, expectations, self.file, tuple(context.notes), unused)
 
     def _raise_reported(self) -> None:
         if self.context.diagnostics:
