@@ -17,7 +17,11 @@ ROOT = Path(__file__).parent.parent / "netdsl"
 _CODE = re.compile(r"\"([ENW]\d{4})\"")
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _MESSAGE = re.compile(r"^(?:error|warning|note)\[(\w+)\]", re.MULTILINE)
-KINDS = {("python", ""), ("text", ""), *((kind, info) for kind in ("net", "console", "python") for info in ("fail", "ok"))}
+KINDS = {
+    ("python", ""),
+    ("text", ""),
+    *((word, info) for word in ("net", "console", "python") for info in ("fail", "ok")),
+}
 
 
 class Block(NamedTuple):

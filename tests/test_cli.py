@@ -80,7 +80,7 @@ def test_check_speaks_to_people_on_stderr(folder: Path) -> None:
 def test_check_counts_several_errors(folder: Path) -> None:
     result = run("check", "bad.net")
     assert result.stderr.count("error[") == 2
-    assert result.stderr.endswith("2 errors\n")
+    assert result.stderr.endswith("2 errors; for more: netdsl explain E0201\n")
 
 
 def test_notes_do_not_fail(folder: Path) -> None:

@@ -12,20 +12,26 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from netdsl.diagnostics import Diagnostic, NetError, Source, render, to_dict
+from netdsl.diagnostics import Diagnostic, NetError, Source, render
 from netdsl.elaborate import Elaboration, elaborate, read_source
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_COLUMNS = 80  # of a terminal that does not say
+
 
 def net_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """`FILE[:NET]` and `--set name=value`, given to the command as `net` (a path) and `settings`."""
-    function = click.option(
+    return click.argument("net", metavar="FILE[:NET]")(settings_option(function))
+
+
+def settings_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--set name=value`, given to the command as `settings`."""
+    return click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_settings,
         help="A hyperparameter, as it is written in a file: --set n=9, --set widths='[16, 32]'.",
     )(function)  # fmt: skip
-    return click.argument("net", metavar="FILE[:NET]")(function)
 
 
 def _settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Source]:
@@ -87,18 +93,29 @@ def _drop_unwritable_stderr() -> None:
 
 
 def tell(diagnostics: list[Diagnostic]) -> None:
-    """Print diagnostics for the user, if anyone can read them."""
-    errors = sum(d.severity == "error" for d in diagnostics)
+    """Print diagnostics for the user and how many there are, if anyone can read them."""
     with suppress(OSError):
         for diagnostic in diagnostics:
-            click.echo(render(diagnostic, colour(sys.stderr)) + "\n", err=True, color=True)
-        if errors > 1:
-            click.echo(f"{errors} errors", err=True)
+            click.echo(render(diagnostic, colour(sys.stderr), _columns(sys.stderr)) + "\n", err=True, color=True)
+        if len(diagnostics) > 1:
+            click.echo(counted(diagnostics), err=True)
+
+
+def counted(diagnostics: list[Diagnostic]) -> str:
+    """How many errors and warnings there are: `3 errors, 1 warning`."""
+    numbers = [(sum(d.severity == kind for d in diagnostics), kind) for kind in ("error", "warning", "note")]
+    return ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in numbers if number)
+
+
+def _columns(stream: Any) -> int | None:
+    """The width of a terminal, None where the stream is none."""
+    if stream is None or not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
 
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
-
-
-def diagnostics_json(diagnostics: list[Diagnostic]) -> list[dict[str, Any]]:
-    return [to_dict(d) for d in diagnostics]
