@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -92,17 +92,19 @@ def _drop_unwritable_stderr() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def tell(diagnostics: list[Diagnostic]) -> None:
-    """Print diagnostics for the user and how many there are, if anyone can read them."""
+def tell(diagnostics: Sequence[Diagnostic], remarks: Iterable[str] = ()) -> None:
+    """Print diagnostics for the user, remarks, and how many diagnostics there are, if anyone can read them."""
     with suppress(OSError):
         for diagnostic in diagnostics:
             click.echo(render(diagnostic, colour(sys.stderr), _columns(sys.stderr)) + "\n", err=True, color=True)
+        for remark in remarks:
+            click.echo(remark, err=True)
         if len(diagnostics) > 1:
-            click.echo(counted(diagnostics), err=True)
+            click.echo(_counted(diagnostics), err=True)
 
 
-def counted(diagnostics: list[Diagnostic]) -> str:
-    """How many errors and warnings there are: `3 errors, 1 warning`."""
+def _counted(diagnostics: Sequence[Diagnostic]) -> str:
+    """`3 errors, 1 warning`"""
     numbers = [(sum(d.severity == kind for d in diagnostics), kind) for kind in ("error", "warning", "note")]
     return ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in numbers if number)
 
