@@ -229,6 +229,8 @@ MOVES = [
     Case("concat", ((3, 4, 5), (3, 2, 5)), lambda _, *xs: torch.cat(xs, 2), {"axis": "height"}, flops=0),
     Case("concat", ((3, 4, 5), (3, 4, 2)), lambda _, *xs: torch.cat(xs, 3), {"axis": 2}, flops=0),
     Case("concat", ((3,), (4,)), lambda _, *xs: torch.cat(xs, 1), flops=0),
+    Case("zeros_like", (MAPS,), lambda _, x: 0 * x, flops=0),
+    Case("zeros_like", ((5,),), lambda _, x: 0 * x, flops=0),
 ]  # fmt: skip
 
 ARITHMETIC = [
@@ -246,6 +248,13 @@ ARITHMETIC = [
     Case("div", (MAPS,), lambda _, a: a / 255, {"right": 255}),
     Case("div", (MAPS, MAPS), lambda _, a, b: a / b),
     Case("neg", (MAPS,), lambda _, a: -a),
+]
+
+MATRICES = [
+    Case("matmul", ((4, 5), (5, 3)), lambda _, a, b: a @ b, macs=4 * 5 * 3, flops=0),
+    Case("matmul", ((2, 4, 5), (2, 5, 3)), lambda _, a, b: a @ b, macs=2 * 4 * 5 * 3, flops=0),
+    Case("transpose", ((4, 5),), lambda _, x: x.mT, flops=0),
+    Case("transpose", (MAPS,), lambda _, x: x.mT, flops=0),
 ]
 
 _CLASSES = {"dtypes": ("float32", "int64")}
@@ -267,7 +276,7 @@ LOSSES = [
     Case("binary_cross_entropy", (MAPS, MAPS), lambda _, x, t: F.binary_cross_entropy_with_logits(x, t), flops=6 * 270),
 ]  # fmt: skip
 
-CASES = [*CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *LOSSES]
+CASES = [*CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *MATRICES, *LOSSES]
 
 
 def count(shapes: Mapping[str, Shape]) -> int:

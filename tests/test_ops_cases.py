@@ -16,8 +16,8 @@ from netdsl.ir import Size
 from netdsl.ops import OPERATORS, REQUIRED, UNSEEN, Reach, elements
 
 SPATIAL = [case for case in CASES if OPERATORS[case.op].style != "loss" and len(case.shapes[0]) > 1]
-# a reshape's symbolic sizes are fixed
-DYNAMIC = [case for case in SPATIAL if case.op not in ("reshape", "flatten")]
+# a reshape's symbolic sizes are fixed, and the first axis, which a product of two matrices sums over, has no name
+DYNAMIC = [c for c in SPATIAL if c.op not in ("reshape", "flatten") and (c.op, len(c.shapes[0])) != ("matmul", 2)]
 
 
 def truth(case: Case, parameters: dict[str, np.ndarray], inputs: list[np.ndarray]) -> np.ndarray:

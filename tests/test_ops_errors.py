@@ -132,3 +132,13 @@ def test_kinds(kind: Any, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         with pytest.raises(ValueError):
             kind.check(value)
+
+
+def test_matrices_that_do_not_fit() -> None:
+    found = misfit("matmul", (16, 8), (10, 8))
+    assert (found.code, found.message) == ("E0311", "cannot multiply `a` and `b`: rows of 8 meet columns of 10")
+    assert found.notes == ("`a` is [16, 8], `b` is [10, 8]",)
+    assert found.helps == ("`transpose` exchanges the rows and columns of `b`",)
+    assert not misfit("matmul", (16, 8), (10, 6)).helps
+    assert "before the last two differ" in misfit("matmul", (2, 16, 8), (8, 10)).message
+    assert misfit("matmul", (16,), (16, 2)).code == misfit("transpose", (16,)).code == "E0301"

@@ -6,6 +6,7 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     convolution,
     dense,
     losses,
+    matrix,
     normalization,
     pooling,
     shape,

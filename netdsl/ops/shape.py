@@ -280,3 +280,22 @@ class Concat(_Move):
 
     def lower(self, node: Node, b: Builder) -> str:
         return b.op("Concat", [b.value(value) for value in node.inputs], axis=1 + node.args.axis)
+
+
+@operator
+class ZerosLike(_Move):
+    """Zeros of the input's shape: channels to fill up with, or maps that `+` stretches another tensor over."""
+
+    name = "zeros_like"
+    summary = "zeros of a tensor's shape"
+    example = "zeros_like(image[3, 32, 32])"
+    style = "function"
+    batched = False
+    dtypes = frozenset({"float32", "int64"})
+
+    def reaches(self, node: Node) -> tuple[Unseen]:
+        return (UNSEEN,)
+
+    def lower(self, node: Node, b: Builder) -> str:
+        zero = b.floats(0.0) if node.output.type.dtype == "float32" else b.ints(0)
+        return b.op("Expand", [zero, b.op("Shape", [b.value(node.inputs[0])])])
