@@ -42,12 +42,12 @@ def run(*arguments: str) -> Result:
     ("arguments", "code"),
     [
         (["check", "f.net"], 0), (["check", "f.net:f"], 0), (["check", "bad.net"], 1), (["check", "none.net"], 1),
-        (["check", "f.net:g"], 1), (["check", "two.net"], 1), (["check", "two.net:b"], 0), (["check", "."], 1),
+        (["check", "f.net:g"], 1), (["check", "two.net"], 0), (["check", "two.net:b"], 0), (["check", "."], 1),
         (["check", "f.net", "--set", "n=3"], 0), (["check", "f.net", "--set", "n=-1"], 1), (["check", "f.net", "--set", "m=1"], 1),
         (["check", "f.net", "--set", "n=("], 1), (["check", "f.net", "--set", "n=1/0"], 1), (["check", "f.net", "--set", "n=n"], 1),
         (["check", "f.net", "--set", "widths=[2 ** i for i in range(3)]"], 0), (["check", "f.net", "--set", "n"], 2),
         (["check", "f.net", "--set", "=3"], 2), (["check", "f.net", "--set", "n="], 2), (["check"], 2),
-        (["check", "f.net", "--colour"], 2), (["check", "f.net", "more"], 2), (["chekc", "f.net"], 2), ([], 2),
+        (["check", "f.net", "--colour"], 2), (["analyze", "f.net", "more"], 2), (["chekc", "f.net"], 2), ([], 2),
         (["analyze", "f.net"], 0), (["analyze", "bad.net"], 1), (["analyze", "f.net", "--depth", "0"], 0),
         (["analyze", "f.net", "--depth", "-1"], 2), (["analyze", "f.net", "--depth", "x"], 2),
         (["compile", "bad.net"], 1), (["compile", "f.net", "-o", "no/such/f.onnx"], 1), (["compile", "f.net", "-o", "."], 1),
@@ -92,7 +92,8 @@ def test_notes_do_not_fail(folder: Path) -> None:
 
 
 def test_check_as_json(folder: Path) -> None:
-    assert json.loads(run("check", "f.net", "--json").stdout) == {"ok": True, "diagnostics": []}
+    fine = {"ok": True, "diagnostics": [], "nets": [{"net": "f", "file": "f.net", "constraints": []}]}
+    assert json.loads(run("check", "f.net", "--json").stdout) == fine
     result = run("check", "bad.net", "--json")
     assert (result.exit_code, result.stderr) == (1, "")
     found = json.loads(result.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -99,14 +99,27 @@ def tell(diagnostics: Sequence[Diagnostic], remarks: Iterable[str] = ()) -> None
             click.echo(render(diagnostic, colour(sys.stderr), _columns(sys.stderr)) + "\n", err=True, color=True)
         for remark in remarks:
             click.echo(remark, err=True)
-        if len(diagnostics) > 1:
-            click.echo(_counted(diagnostics), err=True)
+        if last := "; ".join([*_counts(diagnostics), *_more(diagnostics)]):
+            click.echo(last, err=True)
 
 
-def _counted(diagnostics: Sequence[Diagnostic]) -> str:
-    """`3 errors, 1 warning`"""
-    numbers = [(sum(d.severity == kind for d in diagnostics), kind) for kind in ("error", "warning", "note")]
-    return ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in numbers if number)
+def _counts(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+    """`3 errors, 1 warning`, where there are several"""
+    counts = [(sum(d.severity == kind for d in diagnostics), kind) for kind in ("error", "warning", "note")]
+    if len(diagnostics) > 1:
+        yield ", ".join(number(count, kind) for count, kind in counts if count)
+
+
+def _more(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
+    """Where to read more on the first of them: on a note there is no need to."""
+    codes = [d.code for d in diagnostics if d.severity != "note"]
+    if codes:
+        yield f"for more: netdsl explain {codes[0]}"
+
+
+def number(count: int, of: str) -> str:
+    """`1 error`, `2 errors`"""
+    return f"{count} {of}{'' if count == 1 else 's'}"
 
 
 def _columns(stream: Any) -> int | None:

@@ -1,6 +1,5 @@
 """All that is said to the user about wrong input: sources, spans, diagnostics, and how they are shown."""
 
-from netdsl.diagnostics.as_json import to_dict
 from netdsl.diagnostics.diagnostic import (
     CheckpointError,
     DataError,
@@ -31,5 +30,4 @@ __all__ = [
     "closest",
     "did_you_mean",
     "render",
-    "to_dict",
 ]

@@ -22,7 +22,7 @@ def render(diagnostic: Diagnostic, colour: bool = False, width: int | None = Non
     marks = [Mark.of(label, not i, GUTTER if i else tone) for i, label in enumerate(diagnostic.labels)]
     gutter = len(str(max((mark.last_line for mark in marks), default=0)))
     name = f"{diagnostic.severity}[{diagnostic.code}]"
-    lines = _hanging(look.paint(name, tone) + look.paint(": ", "1"), len(name) + 2, diagnostic.message, look, "1")
+    lines = _hanging(look.paint(name, tone) + ": ", len(name) + 2, diagnostic.message, look, "1")
     lines += _places(diagnostic, marks, gutter, look)
     if not marks and diagnostic.path is not None:
         lines.append(" " * gutter + look.paint("--> ", GUTTER) + printable(diagnostic.path))
