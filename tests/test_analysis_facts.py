@@ -120,12 +120,13 @@ def test_params_of_a_block_a_layer_and_repetitions():
     found = facts("""
     block unit(width) : x -> y { y = x -> conv(width, 3) -> bn }
     net n : image[1, 8, 8] -> y {
-        y = image -> unit(2) @stem -> 3 * (conv(2, 1) @body) -> conv(5, 1) @bodyguard
+        y = image -> unit(2) @stem -> 3 * (conv(2, 1) @body) -> conv(5, 1) @bodyguard -> conv(1, 1) -> conv(1, 1)
     }""")  # fmt: skip
     assert found.params_of("stem") == 20 + 4
-    assert found.params_of("stem/bn") == 4
+    assert found.params_of("stem/y.bn") == 4
     assert found.params_of("body") == 3 * 6
     assert found.params_of("body[1]") == 6
+    assert found.params_of("y") == 6 + 2  # what the statement binds, without what has a name of its own
     assert found.params_of("nobody") is None
 
 
@@ -136,7 +137,7 @@ def test_expect_asks_for_every_figure():
         expect params == 40 + 2570 and trainable_params == params and buffers == 0
         expect macs == 64 * 36 + 2560 and flops == 2 * macs + 266 and depth == 2
         expect activation_memory == 4 * (512 + 10) and peak_memory == 4 * 512
-        expect receptive_field(x) == 3 and params("dense") == 2570
+        expect receptive_field(x) == 3 and params("y.dense") == 2570
     }""")
     with pytest.raises(NetError) as error:
         loads("net n : image[1, 8, 8] -> y { y = image -> conv(4, 3)\n expect depth == 2 }")

@@ -301,7 +301,7 @@ def test_paths_whose_centres_differ_are_named():
     text = "net n : image[1, 8, 8] -> y { a = image -> conv(1, 3)\n b = image -> conv(1, 2)\n y = a + b -> relu }"
     for layer in analyze(load_text(text)).to_dict()["layers"][-2:]:
         assert layer["receptive_field"] == {
-            "size": [3, 3], "stride": [1, 1], "start": [-1, -1], "aligned": False, "paths": ["conv", "conv.1"]
+            "size": [3, 3], "stride": [1, 1], "start": [-1, -1], "aligned": False, "paths": ["a.conv", "b.conv"]
         }  # fmt: skip
 
 
@@ -314,7 +314,7 @@ def test_paths_whose_strides_differ_are_named_and_held_by_the_hull():
     graph = load_text(text)
     found = Facts(graph).receptive_fields(graph.outputs["y"])["image"]
     assert not found.aligned
-    assert found.paths == ("conv", "conv.1")
+    assert found.paths == ("a.conv", "b.conv")
     # output u sees 2u through a, and u to u + 8 through b: the hull around 2u at u = 0 .. 7
     assert (found.stride, found.start, found.size) == ((2, 2), (-7, -7), (16, 16))
 

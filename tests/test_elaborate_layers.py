@@ -15,8 +15,8 @@ def test_a_pipeline_from_a_tensor_applies() -> None:
 def test_empty_parentheses_may_be_left_off() -> None:
     assert ops(graph(body("y = x -> relu() -> relu -> bn()"))) == ["relu", "relu", "bn"]
     assert names(graph(body("y = x -> b() -> b", before="block b() : x -> y { y = x -> relu }"))) == [
-        "b/relu",
-        "b.1/relu",
+        "y.b/y.relu",
+        "y.b.1/y.relu",
     ]
 
 
@@ -139,10 +139,42 @@ def test_share_binds_a_layer() -> None:
 
 
 def test_names_of_nodes_come_from_blocks_and_are_numbered() -> None:
-    block = "block b : x -> y { y = x -> conv(3, 3) -> relu -> conv(3, 3) }"
+    block = "block b : x -> z { y = x -> conv(3, 3) -> relu -> conv(3, 3)\n z = y + x }"
     found = graph(body("y = x -> b -> conv(3, 3) -> b", before=block))
-    assert names(found) == ["b/conv", "b/relu", "b/conv.1", "conv", "b.1/conv", "b.1/relu", "b.1/conv.1"]
-    assert [p.name for p in found.parameters()][:2] == ["b/conv.weight", "b/conv.bias"]
+    assert names(found) == ["y.b/y.conv", "y.b/y.relu", "y.b/y.conv.1", "y.b/z.add", "y.conv",
+                            "y.b.1/y.conv", "y.b.1/y.relu", "y.b.1/y.conv.1", "y.b.1/z.add"]  # fmt: skip
+    assert [p.name for p in found.parameters()][:2] == ["y.b/y.conv.weight", "y.b/y.conv.bias"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ("y = x -> relu\ny = y -> relu", ["y.relu", "y.relu.1"]),
+        ("y = x -> 2 * (relu -> tanh -> relu)",
+         ["y.relu[0]", "y.tanh[0]", "y.relu.1[0]", "y.relu[1]", "y.tanh[1]", "y.relu.1[1]"]),
+        ("y = x -> 2 * (2 * relu)", ["y.relu[0,0]", "y.relu[0,1]", "y.relu[1,0]", "y.relu[1,1]"]),
+        ("y = x\nfor w in [4, 9] { for i in range(2) { y = y -> relu } }",
+         ["y[0,0].relu", "y[0,1].relu", "y[1,0].relu", "y[1,1].relu"]),
+        ("y = x\nfor d in reversed(range(1, 3)) { y = y -> relu -> relu }",
+         ["y[2].relu", "y[2].relu.1", "y[1].relu", "y[1].relu.1"]),
+        ("n[0, 2] = x -> relu\nfor i in [1] { n[i, 2] = n[0, 2] -> 2 * relu }\ny = n[1, 2]",
+         ["n[0,2].relu", "n[1,2].relu[0]", "n[1,2].relu[1]"]),
+        ("_, y = (x, x -> relu)", ["y.relu"]),
+        ("z = [t -> relu for t in [x, x]]\ny = z[0] + z[1]", ["z.relu[0]", "z.relu[1]", "y.add"]),
+        ("share f = relu -> tanh\ny = x -> f -> f", ["f/relu", "f/tanh", "f.1/relu", "f.1/tanh"]),
+    ],
+)  # fmt: skip
+def test_names_say_which_name_a_statement_binds_and_which_repetition_it_is(statements: str, expected: list[str]) -> None:
+    assert names(graph(body(statements))) == expected
+
+
+def test_names_stay_when_lines_are_added_elsewhere() -> None:
+    block = "block b : x -> y {{ {}a = x -> conv(3, 3)\n y = x + a -> bn }}"
+    loop = "for i in range({}) {{ for j in range(2) {{ y = y -> conv(3, 3) -> bn }} }}\n"
+    before = graph(body("y = x -> b\n" + loop.format(2) + "y = y -> conv(3, 1)", before=block.format("")))
+    lines = "w = x -> conv(3, 5) -> bn\ny = x -> b\nv = y -> conv(3, 3)\n" + loop.format(4) + "y = y + w + v -> conv(3, 1)"
+    after = graph(body(lines, before=block.format("z = x -> conv(3, 3)\n x = x + z\n")))
+    assert {p.name for p in before.parameters()} < {p.name for p in after.parameters()}
 
 
 def test_names_do_not_change_from_run_to_run() -> None:
@@ -154,7 +186,7 @@ def test_names_do_not_change_from_run_to_run() -> None:
 
 def test_a_name_for_an_application() -> None:
     found = graph(body("y = x -> conv(8, 3) @first -> relu"))
-    assert names(found) == ["first", "relu"]
+    assert names(found) == ["first", "y.relu"]
     assert [p.name for p in found.parameters()] == ["first.weight", "first.bias"]
     assert found.named["first"] is found.nodes[0].output
 
@@ -162,7 +194,7 @@ def test_a_name_for_an_application() -> None:
 def test_a_name_on_a_composition_or_block_is_a_prefix() -> None:
     block = "block b : x -> y { y = x -> conv(3, 3) }"
     found = graph(body("y = x -> b @one -> (conv(3, 3) -> bn) @two -> b", before=block))
-    assert names(found) == ["one/conv", "two/conv", "two/bn", "b/conv"]
+    assert names(found) == ["one/y.conv", "two/conv", "two/bn", "y.b/y.conv"]
 
 
 @pytest.mark.parametrize(
@@ -170,11 +202,11 @@ def test_a_name_on_a_composition_or_block_is_a_prefix() -> None:
     [
         ("y = x -> 3 * conv(3, 3) @c", ["c[0]", "c[1]", "c[2]"]),
         ("y = x\nfor i in range(2) { y = y -> conv(3, 3) @c }", ["c[0]", "c[1]"]),
-        ("y = x -> 2 * (conv(3, 3) @c -> relu)", ["c[0]", "relu", "c[1]", "relu.1"]),
+        ("y = x -> 2 * (conv(3, 3) @c -> relu)", ["c[0]", "y.relu[0]", "c[1]", "y.relu[1]"]),
         ("y = x -> 2 * (conv(3, 3) -> relu) @c", ["c[0]/conv", "c[0]/relu", "c[1]/conv", "c[1]/relu"]),
         ("f = conv(3, 3) @c\ny = x\nfor i in range(2) { y = y -> f }", ["c[0]", "c[1]"]),
-        ("y = sum([x -> conv(3, 3) @c for i in range(2)])", ["c[0]", "c[1]", "sum"]),
-        ("y = x -> 2 * b", ["b/c", "b.1/c"]),
+        ("y = sum([x -> conv(3, 3) @c for i in range(2)])", ["c[0]", "c[1]", "y.sum"]),
+        ("y = x -> 2 * b", ["y.b[0]/c", "y.b[1]/c"]),
     ],
 )
 def test_a_repeated_name_is_indexed(statements: str, expected: list[str]) -> None:
@@ -188,10 +220,10 @@ def test_a_name_given_twice_is_an_error_that_shows_both() -> None:
 
 
 def test_a_name_that_an_application_got_by_itself_is_taken() -> None:
-    found = error(body("y = x -> relu -> relu @relu"))
+    found = error(body("share tower = relu\ny = x -> tower -> relu @tower"))
     assert (found.code, found.message) == (
         "E0215",
-        "`@relu` is the name that an application without `@` has got already",
+        "`@tower` is the name that an application without `@` has got already",
     )
 
 

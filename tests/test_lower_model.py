@@ -48,7 +48,7 @@ def test_names_and_places(graph: Graph) -> None:
     nodes = {node.name: node for node in model.graph.node}
     assert len(nodes) == len(model.graph.node)
     assert {node.name for node in graph.nodes} <= {name.partition(":")[0] for name in nodes}
-    assert "first/conv" in nodes and "head" in nodes
+    assert "first/y.conv" in nodes and "head" in nodes
     places = {p.key: p.value for p in nodes["head"].metadata_props}
     assert places == {"netdsl.source": "<text>:6:42"}
     assert nodes["head"].input[1:] == ["head.weight", "head.bias"]

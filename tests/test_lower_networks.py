@@ -159,7 +159,7 @@ def test_convolution(shape: list[int], arguments: str) -> None:
         pads = [(cells, cells) for cells in a.pad]
     padded = np.pad(data, [(0, 0), (0, 0), *pads])
     convolve = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
-    want = convolve(torch.from_numpy(padded), p["conv.weight"], p.get("conv.bias"), stride=a.stride,
+    want = convolve(torch.from_numpy(padded), p["y.conv.weight"], p.get("y.conv.bias"), stride=a.stride,
                     dilation=a.dilation, groups=a.groups)  # fmt: skip
     if a.pad == "same":
         assert want.shape[2:] == tuple(-(-n // s) for n, s in zip(shape[1:], a.stride, strict=True))
@@ -193,7 +193,7 @@ def test_deconvolution(shape: list[int], arguments: str, provider: str) -> None:
     a, rank = graph.nodes[0].args, len(shape) - 1
     data = image(2, *shape)
     transposed = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
-    full = transposed(torch.from_numpy(data), p["deconv.weight"], stride=a.stride, dilation=a.dilation,
+    full = transposed(torch.from_numpy(data), p["y.deconv.weight"], stride=a.stride, dilation=a.dilation,
                       groups=a.groups).numpy()  # fmt: skip
     for axis, (k, s, d) in enumerate(zip(a.kernel, a.stride, a.dilation, strict=True), start=2):
         if a.pad == "same":
@@ -206,6 +206,6 @@ def test_deconvolution(shape: list[int], arguments: str, provider: str) -> None:
         full = np.take(full, range(begin, full.shape[axis] - max(end, 0)), axis)
         full = np.pad(full, [(0, -min(end, 0)) if i == axis else (0, 0) for i in range(full.ndim)])
     want = torch.from_numpy(full)
-    if "deconv.bias" in p:
-        want = want + p["deconv.bias"].view(-1, *(1,) * rank)
+    if "y.deconv.bias" in p:
+        want = want + p["y.deconv.bias"].view(-1, *(1,) * rank)
     assert_close(session(model).run(["y"], {"x": data})[0], want)

@@ -43,7 +43,7 @@ def test_the_json_has_the_documented_keys():
         "params", "trainable_params", "macs", "flops", "activation_bytes", "peak_memory_bytes", "depth"
     }  # fmt: skip
     assert found["layers"][0] == {
-        "name": "unit/conv", "op": "conv", "block": "unit", "shape": [4, 8, 8], "params": 112, "macs": 6912,
+        "name": "y.unit/y.conv", "op": "conv", "block": "y.unit", "shape": [4, 8, 8], "params": 112, "macs": 6912,
         "flops": 2 * 6912 + 256, "line": 2,
         "receptive_field": {"size": [3, 3], "stride": [1, 1], "start": [-1, -1], "aligned": True},
         "symbolic_shape": [4, "H", "W"],
@@ -65,8 +65,8 @@ def test_layers_as_hyperparameters_are_json():
 
 def test_blocks_fold_and_repetitions_count():
     lines = grid(table(report(), depth=0))
-    assert [line.split("  ")[0] for line in lines] == ["unit", "unit.1 x 2", "global_avg_pool", "dense"]
-    assert lines[1].split("  ")[0:1] == ["unit.1 x 2"]
+    assert [line.split("  ")[0] for line in lines] == ["y.unit", "y.unit.1 x 2", "y.global_avg_pool", "y.dense"]
+    assert lines[1].split("  ")[0:1] == ["y.unit.1 x 2"]
     assert lines[1].split()[-1] == "7"  # three 3x3 convolutions in
 
 
@@ -81,13 +81,13 @@ def test_folded_rows_add_up():
 
 def test_a_greater_depth_opens_the_blocks():
     names = [line.split()[0] for line in grid(table(report(), depth=1))]
-    assert names[:3] == ["unit/conv", "unit/bn", "unit/relu"]
+    assert names[:3] == ["y.unit/y.conv", "y.unit/y.bn", "y.unit/y.relu"]
 
 
 def test_resnet152_fits_a_screen():
     text = str(load("examples/imagenet_resnet.net").analyze())
     assert len(grid(text)) < 20
-    assert "bottleneck.12 x 35" in text
+    assert "x[2,1].bottleneck x 35" in text
     assert "60,192,808 (60.2 M)" in text
     assert "11,513,626,624 (11.5 G)" in text
 
@@ -98,7 +98,7 @@ def test_a_long_flat_net_is_cut_in_the_middle_unless_asked():
     cut = grid(table(found))
     assert len(cut) == SCREEN + 1
     assert any("40 more rows" in line for line in cut)
-    assert cut[-1].startswith("conv.99")
+    assert cut[-1].startswith("y[99].conv")
     assert len(grid(table(found, depth=0))) == 100
 
 
@@ -117,7 +117,7 @@ def test_every_width_is_readable(width, columns):
 
 def test_long_names_keep_their_end():
     text = table(load("examples/imagenet_resnet.net").analyze(), depth=1, width=25)
-    assert "...eck.49/conv.1" in text
+    assert "...k/main.conv.1" in text
 
 
 def test_colour_only_where_asked():

@@ -83,7 +83,7 @@ train { target = class(mask, [H, W])
         batch = 1
         epochs = 1 }
 """)
-    weights = {"conv.weight": np.array([1, -1], np.float32).reshape(2, 1, 1, 1), "conv.bias": np.zeros(2, np.float32)}
+    weights = {"scores.conv.weight": np.array([1, -1], np.float32).reshape(2, 1, 1, 1), "scores.conv.bias": np.zeros(2, np.float32)}
     image = np.ones((1, 1, 6, 4), np.float32)
     image[0, 0, :, 0] = -1
     found = Predictor(graph, weights, device="cpu", threads=1).predict(image)

@@ -154,10 +154,10 @@ def _logits(tensors: Mapping[str, np.ndarray], images: torch.Tensor) -> torch.Te
         mean, var = by[f"{name}.running_mean"], by[f"{name}.running_var"]
         return functional.relu(functional.batch_norm(x, mean, var, by[f"{name}.scale"], by[f"{name}.bias"]))
 
-    x = functional.conv2d((images - 0.5) / 0.25, by["conv.weight"], by["conv.bias"], padding=1)
-    x = functional.max_pool2d(norm(x, "bn"), 2)
-    x = norm(functional.conv2d(x, by["conv.1.weight"], by["conv.1.bias"], stride=2, padding=1), "bn.1")
-    return functional.linear(x.flatten(1), by["dense.weight"], by["dense.bias"])
+    x = functional.conv2d((images - 0.5) / 0.25, by["x.conv.weight"], by["x.conv.bias"], padding=1)
+    x = functional.max_pool2d(norm(x, "x.bn"), 2)
+    x = norm(functional.conv2d(x, by["x.conv.1.weight"], by["x.conv.1.bias"], stride=2, padding=1), "x.bn.1")
+    return functional.linear(x.flatten(1), by["logits.dense.weight"], by["logits.dense.bias"])
 
 
 def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_
 
 
 def test_a_nan_at_the_very_start_is_told_too(tmp_path: Path) -> None:
-    weights = {"dense.bias": np.full(3, np.nan, np.float32)}
+    weights = {"logits.dense.bias": np.full(3, np.nan, np.float32)}
     run = Trainer(graph_of(), DATA, directory=tmp_path, device="cpu", threads=1, weights=weights)
     with pytest.raises(TrainingError, match="step 1 of epoch 1"):
         run.run()

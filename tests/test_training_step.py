@@ -67,7 +67,8 @@ def test_training_follows_pytorch(name: str, optimizer: str, batch: int, make: M
     graph = twin.graph(optimizer, batch=batch, epochs=3)
     assert graph.training is not None
     module = twin.module()
-    weights = initial_parameters(graph, 3)
+    # a start at which no ReLU of ResNet-20 lies within rounding of its kink: there two right answers part
+    weights = initial_parameters(graph, 7)
     load(module, graph, weights)
     chosen = choose_device(device, 1)
     model = build_step(graph, batch=batch, provider=chosen.provider)

@@ -119,8 +119,8 @@ class Facts:
         return largest[0] if len(set(largest)) == 1 else largest
 
     def params_of(self, name: str) -> int | None:
-        """The weights of the layer or block of that name, repetitions `name[i]` included; None: there is none."""
-        heads = (f"{name}/", f"{name}[")
+        """The weights of the layer, block or binding of that name, repetitions `name[i]` included; None: there is none."""
+        heads = (f"{name}/", f"{name}[", f"{name}.")
         nodes = [node for node in self.graph.nodes if node.name == name or node.name.startswith(heads)]
         if not nodes:
             return None

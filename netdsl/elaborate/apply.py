@@ -77,12 +77,12 @@ class Applier:
     def _repeat(
         self, layer: Repeat, inputs: tuple[Value, ...], labels: tuple[str, ...], span: Span, place: Place
     ) -> Any:
-        context, place = self.context, place.again()
+        context = self.context
         result: Any = inputs if len(inputs) > 1 else inputs[0]
         context.foresee(span, place, layer.count)
         before = len(context.nodes)
         for index in range(layer.count):
-            result = self.layer(layer.layer, inputs, labels, span, place)
+            result = self.layer(layer.layer, inputs, labels, span, place.again(index))
             inputs = result if isinstance(result, tuple) else (result,)
             labels = output_labels(layer.layer, len(inputs))
             if index == 0:
@@ -97,9 +97,9 @@ class Applier:
             name = context.indexed(place.path, layer.name)
         else:
             name = context.unique(place.path, layer.name)
-        path = f"{place.path}/{name}" if place.path else name
+        path = place.within(name)
         if name != layer.name and "[" not in name:
-            first = context.pinned.get(f"{place.path}/{layer.name}" if place.path else layer.name)
+            first = context.pinned.get(place.within(layer.name))
             raise context.error(
                 "E0215", f"two applications are named `@{layer.name}`" if first else
                 f"`@{layer.name}` is the name that an application without `@` has got already", layer.span, place,
@@ -154,7 +154,7 @@ class Applier:
             chained = Place(place.path, (*place.chain, Frame(declaration.name, span)))
             raise context.limit(f"blocks are nested more than {context.limits.blocks} deep: does `{declaration.name}` "
                                 "apply itself without end?", span, chained, "NETDSL_MAX_BLOCKS")  # fmt: skip
-        inner = place.under(name or context.unique(place.path, declaration.name))
+        inner = place.under(name or context.name(place, declaration.name))
         inner = Place(inner.path, (*place.chain, Frame(declaration.name, span)), place.shared)
         scope = Scope(declaration, inner, layer.module, dict(bound))
         scope.names |= {port.name: value for port, value in zip(declaration.inputs, inputs, strict=True)}
@@ -269,8 +269,7 @@ class Applier:
         context.constraints += [Constraint(a, b, why, span) for a, b, why in site.joins]
         types = tuple(self._simple(type_, span) for type_ in types)
         self._foresee_nodes(1, span, place)
-        node_name = name or context.unique(place.path, op.name)
-        path = f"{place.path}/{node_name}" if place.path else node_name
+        path = place.within(name or context.name(place, op.name))
         parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
         outputs = tuple(Value(path if i == 0 else f"{path}:{i}", type_) for i, type_ in enumerate(types))
         context.nodes.append(Node(path, op, args, inputs, outputs, parameters, span, place.chain))

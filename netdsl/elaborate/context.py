@@ -174,11 +174,17 @@ class Context:
             f"if it is meant, set {variable} in the environment to a larger number",))  # fmt: skip
         return LimitReached(*error.diagnostics)
 
-    def unique(self, path: str, base: str) -> str:
-        """`base` the first time it is asked for under a path, then `base.1`, `base.2`, ..."""
-        count = self._names.get((path, base), 0)
-        self._names[path, base] = count + 1
-        return base if count == 0 else f"{base}.{count}"
+    def unique(self, path: str, base: str, suffix: str = "") -> str:
+        """`base` and suffix the first time they are asked for under a path, then `base.1`, `base.2`, ..."""
+        key = (path, base + suffix)
+        count = self._names.get(key, 0)
+        self._names[key] = count + 1
+        return base + suffix if count == 0 else f"{base}.{count}{suffix}"
+
+    def name(self, place: Place, layer: str) -> str:
+        """The name of a layer that is applied at a place: `main.conv`, `x[2].conv.1`, `skip.conv[0]`."""
+        base = f"{place.binding}.{layer}" if place.binding else layer
+        return self.unique(place.path, base, f"[{','.join(map(str, place.repeat))}]" if place.repeat else "")
 
     def indexed(self, path: str, base: str) -> str:
         """`base[0]`, `base[1]`, ... under a path."""

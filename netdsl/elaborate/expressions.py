@@ -129,10 +129,11 @@ class Expressions:
         return tuple(self._list(node, scope))
 
     def _comprehension(self, node: t.Comprehension, scope: Scope) -> list[Any]:
-        inner = Scope(scope.function, scope.place, scope.module, dict(scope.names), scope.loops + 1)
+        inner = Scope(scope.function, scope.place, scope.module, dict(scope.names), scope.loops)
         items: list[Any] = []
-        for value in self.items(node.iterable, scope):
+        for index, value in enumerate(self.items(node.iterable, scope)):
             self.context.step(node.span, scope.place)
+            inner.place = scope.place.again(index)
             self.context.statements.bind_names(node.names, value, inner, node.iterable.span)
             if node.condition is None or self.truth(node.condition, inner):
                 items.append(self.evaluate(node.item, inner))
@@ -270,7 +271,7 @@ class Expressions:
         if not is_layer(layer):
             raise self.context.error("E0207", f"`@{node.name}` names the application of a layer, and this is "
                                      f"{describe(layer)}", node.span, scope.place)  # fmt: skip
-        return Pinned(layer, node.name, scope.loops > 0, node.span)
+        return Pinned(layer, node.name, bool(scope.loops) or scope.place.repeated, node.span)
 
     # operators
 
@@ -340,7 +341,7 @@ class Expressions:
     def _pipeline(self, node: t.Pipeline, scope: Scope) -> Any:
         value = self.evaluate(node.stages[0], scope)
         labels: tuple[str, ...] | None = None
-        place = scope.place.again() if scope.loops else scope.place
+        place = scope.place.in_loop() if scope.loops else scope.place
         for index, stage in enumerate(node.stages[1:], 1):
             layer = self.evaluate(stage, scope)
             if value is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from netdsl.diagnostics import Label, SourceError, Span
@@ -120,19 +120,32 @@ class Statements:
             self.bind(name.name, part, scope, name.span)
 
     def _assign(self, statement: t.Assign, scope: Scope) -> None:
-        value = self.context.expressions.evaluate(statement.value, scope)
         targets = statement.targets
+        keys = [self._key(target, scope) if isinstance(target, t.FamilyEntry) else () for target in targets]
+        place = scope.place
+        scope.place = place.bound_to(_binding(targets, keys, scope))
+        try:
+            value = self.context.expressions.evaluate(statement.value, scope)
+        finally:
+            scope.place = place
         if len(targets) == 1:
-            self._assign_one(targets[0], value, scope)
+            self._assign_one(targets[0], keys[0], value, scope)
             return
         if not isinstance(value, (list, tuple, range)) or len(value) != len(targets):
             given = f"{len(value)} values" if isinstance(value, (list, tuple, range)) else describe(value)
             raise self.context.error("E0214", f"{len(targets)} names are to be bound, and the right side is {given}",
                                      statement.span, scope.place)  # fmt: skip
-        for target, part in zip(targets, value, strict=True):
-            self._assign_one(target, part, scope)
+        for target, key, part in zip(targets, keys, value, strict=True):
+            self._assign_one(target, key, part, scope)
 
-    def _assign_one(self, target: t.Name | t.FamilyEntry, value: Any, scope: Scope) -> None:
+    def _key(self, target: t.FamilyEntry, scope: Scope) -> tuple[int, ...]:
+        if any(isinstance(key, t.Slice) for key in target.keys):
+            raise self.context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place)
+        return tuple(self.context.expressions.whole(key, scope) for key in target.keys)  # type: ignore[arg-type]
+
+    def _assign_one(
+        self, target: t.Name | t.FamilyEntry, key: tuple[int, ...], value: Any, scope: Scope
+    ) -> None:
         if isinstance(target, t.Name):
             self.bind(target.name, value, scope, target.span)
             return
@@ -148,9 +161,6 @@ class Statements:
         if not isinstance(family, Family):
             raise context.error("E0209", f"`{target.name}` is {describe(family)}, and an entry of it is assigned",
                                 target.span, scope.place, helps=("a family needs a name of its own",))  # fmt: skip
-        if any(isinstance(key, t.Slice) for key in target.keys):
-            raise context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place)
-        key = tuple(context.expressions.whole(k, scope) for k in target.keys)  # type: ignore[arg-type]
         known = next(iter(family.entries), key)
         if len(known) != len(key):
             raise context.error("E0211", f"`{target.name}` has {len(known)} indices, and {len(key)} are given",
@@ -166,15 +176,15 @@ class Statements:
         self.bind(statement.name, Shared(statement.name, layer, statement.span), scope, statement.span)
 
     def _for(self, statement: t.For, scope: Scope) -> None:
-        scope.loops += 1
+        items, outer = self.context.expressions.items(statement.iterable, scope), scope.loops
         try:
-            items = self.context.expressions.items(statement.iterable, scope)
-            for value in items:
+            for index, value in zip(_indices(items), items, strict=True):
+                scope.loops = (*outer, index)
                 self.context.step(statement.span, scope.place)
                 self.bind_names(statement.names, value, scope, statement.iterable.span)
                 self.run(statement.body, scope)
         finally:
-            scope.loops -= 1
+            scope.loops = outer
 
     def _if(self, statement: t.If, scope: Scope) -> None:
         for condition, body in statement.branches:
@@ -186,6 +196,23 @@ class Statements:
     def _expect(self, statement: t.Expect, scope: Scope) -> None:
         """Kept until the whole net is known: `params` and its like are of the whole."""
         self.expectations[statement.span.start, scope.place.path] = (statement, scope)
+
+
+def _indices(items: Sequence[Any]) -> Sequence[int]:
+    """What tells the passes of a loop apart in names: the counter where the loop counts, up or down, else positions."""
+    if isinstance(items, range) and items and min(items[0], items[-1]) >= 0:
+        return items
+    whole = all(type(item) is int and 0 <= item < 10**9 for item in items)
+    if whole and items and len(set(items)) == len(items) == max(items) - min(items) + 1:
+        return items
+    return range(len(items))
+
+
+def _binding(targets: Sequence[t.Name | t.FamilyEntry], keys: Sequence[tuple[int, ...]], scope: Scope) -> str:
+    """What a statement binds, as names of its layers have it: `main`, `node[1,2]`, `x[0]` in the first pass of a loop."""
+    target, key = next(((a, b) for a, b in zip(targets, keys, strict=True) if a.name != "_"), (targets[0], keys[0]))
+    index = key if isinstance(target, t.FamilyEntry) else scope.loops
+    return f"{target.name}[{','.join(map(str, index))}]" if index else target.name
 
 
 def _walk(statements: list[t.Statement]) -> Iterator[t.Statement]:

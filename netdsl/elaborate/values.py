@@ -139,18 +139,33 @@ class Poisoned(Exception):
 
 @dataclass(slots=True)
 class Place:
-    """Where layers are being applied: the block path that names are made under, and the chain of blocks."""
+    """Where layers are being applied: what names are made of, and the chain of blocks.
+
+    A layer's name is `path/binding.layer[repeat]`: the blocks it is in, the name that its statement binds, the layer,
+    and its place in `n * layer` or a comprehension.
+    """
 
     path: str
     chain: tuple[Frame, ...] = ()
     shared: tuple[Sharing, ...] = ()
     repeated: bool = False  # in a loop or a repetition: names given with `@` are indexed
+    binding: str = ""
+    repeat: tuple[int, ...] = ()
 
     def under(self, name: str) -> Place:
-        return Place(f"{self.path}/{name}" if self.path else name, self.chain, self.shared)
+        return Place(self.within(name), self.chain, self.shared)
 
-    def again(self) -> Place:
-        return Place(self.path, self.chain, self.shared, True)
+    def within(self, name: str) -> str:
+        return f"{self.path}/{name}" if self.path else name
+
+    def bound_to(self, name: str) -> Place:
+        return Place(self.path, self.chain, self.shared, self.repeated, name, self.repeat)
+
+    def in_loop(self) -> Place:
+        return Place(self.path, self.chain, self.shared, True, self.binding, self.repeat)
+
+    def again(self, index: int) -> Place:
+        return Place(self.path, self.chain, self.shared, True, self.binding, (*self.repeat, index))
 
 
 @dataclass(slots=True)
@@ -199,7 +214,7 @@ class Scope:
     place: Place
     module: Module
     names: dict[str, Any] = field(default_factory=dict)
-    loops: int = 0
+    loops: tuple[int, ...] = ()  # which pass of each loop around the statement this is
 
 
 def is_layer(value: Any) -> bool:
