@@ -37,9 +37,10 @@ def test_a_step_is_pytorchs_with_ignore_index(tmp_path: Path, all_ignored: bool)
     samples = Samples(images, mask)
     history = net.train(Data(samples, samples, "made", "all of it twice"), out=tmp_path, device="cpu")
 
-    hidden = torch.tanh(torch.nn.functional.conv2d(torch.tensor(images), weights["s.conv.weight"], weights["s.conv.bias"], padding=1))
-    logits = torch.nn.functional.conv2d(hidden, weights["s.conv.1.weight"], weights["s.conv.1.bias"], padding=1)
-    total = torch.nn.functional.cross_entropy(logits, torch.tensor(mask), ignore_index=255, reduction="sum")
+    functional = torch.nn.functional
+    hidden = functional.conv2d(torch.tensor(images), weights["s.conv.weight"], weights["s.conv.bias"], padding=1)
+    logits = functional.conv2d(torch.tanh(hidden), weights["s.conv.1.weight"], weights["s.conv.1.bias"], padding=1)
+    total = functional.cross_entropy(logits, torch.tensor(mask), ignore_index=255, reduction="sum")
     counted = max(1, int((mask != 255).sum()))
     (total / counted).backward()
     assert history.epochs[0].loss == pytest.approx(float(total.detach()) / counted, rel=1e-5)

@@ -15,7 +15,7 @@ from netdsl.runtime.data import Data, Samples
 ENLARGE = {
     'upsample(2, mode = "bilinear")': lambda x, w: functional.interpolate(x, scale_factor=2, mode="bilinear"),
     "upsample(3)": lambda x, w: functional.interpolate(x, scale_factor=3, mode="nearest"),
-    "deconv(4, 2, stride = 2)": lambda x, w: functional.conv_transpose2d(x, w["deconv.weight"], w["deconv.bias"], stride=2),
+    "deconv(4, 2, stride = 2)": lambda x, w: functional.conv_transpose2d(x, w["s.deconv.weight"], w["s.deconv.bias"], stride=2),
 }
 
 
@@ -35,9 +35,9 @@ def test_a_step_through_an_enlarging_layer_is_pytorchs(tmp_path: Path, layer: st
     samples = Samples(images, labels)
     history = net.train(Data(samples, samples, "made", "all of it twice"), out=tmp_path, device="cpu")
 
-    x = torch.tanh(functional.conv2d(torch.tensor(images), weights["conv.weight"], weights["conv.bias"], padding=1))
+    x = torch.tanh(functional.conv2d(torch.tensor(images), weights["s.conv.weight"], weights["s.conv.bias"], padding=1))
     x = ENLARGE[layer](x, weights)
-    x = torch.tanh(functional.conv2d(x, weights["conv.1.weight"], weights["conv.1.bias"], padding=1))
+    x = torch.tanh(functional.conv2d(x, weights["s.conv.1.weight"], weights["s.conv.1.bias"], padding=1))
     loss = functional.cross_entropy(x.mean((2, 3)), torch.tensor(labels))
     loss.backward()
     assert history.epochs[0].loss == pytest.approx(float(loss.detach()), rel=1e-5)
