@@ -13,11 +13,11 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
 )
 from netdsl.ops.arguments import REQUIRED, Argument
 from netdsl.ops.initializers import INITIALIZERS, Initializer
-from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Site, elements, show, show_size
+from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Rule, Site, elements, show, show_size
 from netdsl.ops.reach import UNSEEN, Reach, Unseen
 from netdsl.ops.registry import OPERATORS
 
 __all__ = [
     "INITIALIZERS", "OPERATORS", "REQUIRED", "UNSEEN", "Args", "Argument", "Initializer", "Misfit", "Operator",
-    "ParamSpec", "Reach", "Site", "Unseen", "elements", "show", "show_size",
+    "ParamSpec", "Reach", "Rule", "Site", "Unseen", "elements", "show", "show_size",
 ]  # fmt: skip

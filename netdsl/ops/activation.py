@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ops.arguments import FRACTION, NUMBER, Argument, choice
-from netdsl.ops.operator import Operator, Site
+from netdsl.ops.operator import Operator, Rule, Site
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Softmax(Operator):
     name = "softmax"
     summary = "softmax over the channels"
     example = "vector[10] -> softmax"
+    rules = (Rule("[C, ...] -> [C, ...]"),)
 
     def resolve(self, site: Site) -> None:
         if not site.inputs[0].shape:

@@ -11,13 +11,20 @@ from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim
 from netdsl.ops.arguments import NUMBER, Argument, optional
 from netdsl.ops.axes import difference, reconcile
-from netdsl.ops.operator import Operator, Site, elements, show
+from netdsl.ops.operator import Operator, Rule, Site, elements, show
 from netdsl.ops.reach import Reach, Unseen
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
+
+
+_COMBINE = (
+    Rule("[...], [...] -> [...]"),
+    Rule("[C, ...], [1, ...] -> [C, ...]"),
+    Rule("[C, n...], [C] -> [C, n...]"),
+)
 
 
 class _Elementwise(Operator):
@@ -84,6 +91,7 @@ class _Several(_Elementwise):
     """One result from any number of tensors."""
 
     arity = (1, None)
+    rules = _COMBINE
     cost = "one FLOP per output element and input after the first"
     onnx: str
 
@@ -138,6 +146,7 @@ class _Binary(_Elementwise):
     """Two operands, one of which may be a number: then `left` or `right` holds it, and there is one input."""
 
     arity = (1, 2)
+    rules = (*_COMBINE, Rule("[...] -> [...]", "left != none or right != none"))
     onnx: str
     arguments = (
         Argument("left", optional(NUMBER), None, "the number that stands left of the sign"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Site, elements
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import cut_tensor, half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
@@ -44,6 +44,12 @@ class Conv(Operator):
     name = "conv"
     summary = "convolution"
     example = "image[3, 32, 32] -> conv(16, 3, stride = 2)"
+    rules = (
+        Rule("[C, n...] -> [channels, ceil(n / stride)...]", 'pad == "same"'),
+        Rule("[C, n...] -> [channels, (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1...]", 'pad != "same"'),
+    )
+    owns = ("weight [channels, C // groups, kernel...]", "bias [channels]")
+    multiplies = "one per weight and output position; with `connect` only for the weights that exist"
     cost = "one FLOP per output element for the bias"
     arguments = (
         _CHANNELS, _KERNEL, _STRIDE,
@@ -127,6 +133,13 @@ class Deconv(Operator):
     name = "deconv"
     summary = "transposed convolution"
     example = "image[3, 32, 32] -> deconv(16, 2, stride = 2)"
+    rules = (
+        Rule("[C, n...] -> [channels, n * stride...]", 'pad == "same"'),
+        Rule("[C, n...] -> [channels, (n - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad + output_pad...]",
+             'pad != "same"'),
+    )  # fmt: skip
+    owns = ("weight [C, channels // groups, kernel...]", "bias [channels]")
+    multiplies = "one per weight and input position"
     cost = "one FLOP per output element for the bias"
     arguments = (
         _CHANNELS, _KERNEL, _STRIDE,

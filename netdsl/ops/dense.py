@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.arguments import COUNT, FLAG, INIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Site, show
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Dense(Operator):
     name = "dense"
     summary = "fully connected layer"
     example = "vector[64] -> dense(10)"
+    rules = (Rule("[D] -> [units]"),)
+    owns = ("weight [units, D]", "bias [units]")
+    multiplies = "one per weight"
     cost = "one FLOP per output element for the bias"
     arguments = (
         Argument("units", COUNT, doc="output numbers"),
@@ -73,6 +76,8 @@ class Rbf(Operator):
     name = "rbf"
     summary = "squared distance to a fixed code of +1 and -1 per class"
     example = "vector[84] -> rbf(10)"
+    rules = (Rule("[D] -> [classes]"),)
+    owns = ("codes [classes, D]",)
     cost = "three FLOPs per code element (subtract, square, add); no MACs"
     arguments = (Argument("classes", COUNT, doc="number of codes"),)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import TensorType
 from netdsl.ops.arguments import WHOLE, Argument, optional
-from netdsl.ops.operator import Operator, Site, elements, show
+from netdsl.ops.operator import Operator, Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class _Loss(Operator):
 class _ClassLoss(_Loss):
     """Logits against class labels."""
 
+    rules = (Rule("[C, ...], [...] -> []"),)
     arguments = (_IGNORE,)
 
     def check_inputs(self, site: Site) -> None:
@@ -59,6 +60,8 @@ class _ClassLoss(_Loss):
 
 class _ValueLoss(_Loss):
     """Two float tensors of one shape."""
+
+    rules = (Rule("[...], [...] -> []"),)
 
     def check_inputs(self, site: Site) -> None:
         super().check_inputs(site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
-from netdsl.ops.operator import Operator, Site, elements, show, show_size
+from netdsl.ops.operator import Operator, Rule, Site, elements, show, show_size
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class MatMul(_Matrices):
     summary = "matrix product of two tensors, sample by sample"
     example = "matmul(rows[16, 8], columns[8, 10])"
     arity = (2, 2)
+    rules = (Rule("[..., N, K], [..., K, M] -> [..., N, M]"),)
+    multiplies = "K per output element"
     cost = "none"
 
     def shape(self, site: Site) -> Shape:
@@ -68,6 +70,7 @@ class Transpose(_Matrices):
     name = "transpose"
     summary = "the last two axes exchanged"
     example = "transpose(rows[16, 8])"
+    rules = (Rule("[..., N, M] -> [..., M, N]"),)
     cost = "none"
     dtypes = frozenset({"float32", "int64", "bool"})
 
@@ -81,4 +84,3 @@ class Transpose(_Matrices):
     def lower(self, node: Node, b: Builder) -> str:
         rank = 1 + len(node.output.shape)
         return b.op("Transpose", [b.value(node.inputs[0])], perm=[*range(rank - 2), rank - 1, rank - 2])
-

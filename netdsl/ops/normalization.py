@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init
 from netdsl.ops.arguments import FLAG, POSITIVE, UNIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Site, elements
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class BatchNorm(Operator):
     name = "bn"
     summary = "batch normalisation"
     example = "image[3, 32, 32] -> bn"
+    rules = (Rule("[C, ...] -> [C, ...]"),)
+    owns = ("scale [C]", "bias [C]", "running_mean [C]", "running_var [C]")
     cost = "two FLOPs per output element (scale and shift at inference)"
     arguments = (
         Argument("eps", POSITIVE, 1e-5, "added to the variance"),
@@ -123,6 +125,8 @@ class ScaleShift(Operator):
     name = "scale_shift"
     summary = "learned factor and shift per channel"
     example = "image[3, 32, 32] -> scale_shift"
+    rules = (Rule("[C, ...] -> [C, ...]"),)
+    owns = ("scale [C]", "bias [C]")
     cost = "two FLOPs per output element"
     arguments = (Argument("trainable", FLAG, True, "false freezes the layer"),)
 

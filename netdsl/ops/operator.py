@@ -50,6 +50,17 @@ class ParamSpec(NamedTuple):
     mask: tuple[tuple[int, ...], ...] | None = None
 
 
+class Rule(NamedTuple):
+    """How the output's shape follows from the inputs', and under which condition on the arguments, for the reader.
+
+    `[C, n...] -> [channels, ceil(n / stride)...]`: sizes are named on the left and computed on the right. `n...` is each of
+    the spatial sizes, `...` all axes that are left. The tests hold it against `Operator.infer`.
+    """
+
+    formula: str
+    when: str = ""
+
+
 @dataclass
 class Site:
     """What a rule sees of one application: bound arguments, input tensors, and how they read in the file.
@@ -99,6 +110,12 @@ class Operator:
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     #: `layer`: applied with `->`; `function`: called with tensors in parentheses; `loss`: a function of the train block
     style: ClassVar[Literal["layer", "function", "loss"]] = "layer"
+    #: what `infer` does, for the reader
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("[...] -> [...]"),)
+    #: the parameters, each with its shape in the names of the rules and arguments: `bias [channels]`
+    owns: ClassVar[tuple[str, ...]] = ()
+    #: one line on what is counted as MACs
+    multiplies: ClassVar[str] = "none"
     #: one line on what is counted as FLOPs besides 2 x MACs
     cost: ClassVar[str] = "one FLOP per output element"
     #: the element types that inputs may have

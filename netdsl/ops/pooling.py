@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
-from netdsl.ops.operator import Operator, Site, elements
+from netdsl.ops.operator import Operator, Rule, Site, elements
 from netdsl.ops.reach import Reach, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import half_pads, onnx_pads, pad_tensor, per_axis, require_positive, spatial_rank, window_output
@@ -21,6 +21,17 @@ _PAD = Argument("pad", PADDING, 0, 'cells on each side; "same": output is ceil(i
 _CEIL = Argument("ceil", FLAG, False, "round sizes up: the last window may hang over the end, but starts before it")
 #: takes part in a maximum without ever being it
 _LOWEST = -3.4028234663852886e38
+
+
+def _rules(window: str) -> tuple[Rule, ...]:
+    """The shape rules of a pool over windows of so many cells."""
+    less = f"- {window}" if " + " not in window else "- " + window.replace(" + ", " - ")
+    return (
+        Rule(f"[C, n...] -> [C, (n + 2 * pad {less}) // stride + 1...]", 'pad != "same" and not ceil'),
+        Rule(f"[C, n...] -> [C, (n + pad + min(pad + stride, {window}) - 1 {less}) // stride + 1...]",
+             'pad != "same" and ceil'),
+        Rule("[C, n...] -> [C, ceil(n / stride)...]", 'pad == "same" and not ceil'),
+    )  # fmt: skip
 
 
 class _Pool(Operator):
@@ -76,6 +87,7 @@ class MaxPool(_Pool):
     name = "max_pool"
     summary = "maximum over windows"
     example = "image[3, 32, 32] -> max_pool(2)"
+    rules = _rules("dilation * (kernel - 1) + 1")
     arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("dilation", COUNTS, 1, "distance between window elements"))
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -96,6 +108,7 @@ class AvgPool(_Pool):
     name = "avg_pool"
     summary = "mean over windows"
     example = "image[3, 32, 32] -> avg_pool(2)"
+    rules = _rules("kernel")
     arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"))
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -112,6 +125,7 @@ class _GlobalPool(Operator):
     """What the pools over whole maps share: [C, ...] becomes [C]."""
 
     cost = "one FLOP per input element"
+    rules = (Rule("[C, n...] -> [C]"),)
     onnx: str
 
     def resolve(self, site: Site) -> None:

@@ -9,7 +9,7 @@ from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim, Size
 from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NUMBER, SHAPE, Argument, choice
 from netdsl.ops.axes import axis_index, difference, reconcile
-from netdsl.ops.operator import Operator, Site, elements, show
+from netdsl.ops.operator import Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import cut_tensor, pad_tensor, per_axis, spatial_rank
@@ -56,6 +56,7 @@ class Flatten(_Move):
     name = "flatten"
     summary = "[C, H, W] to the vector [C * H * W]"
     example = "image[3, 32, 32] -> flatten"
+    rules = (Rule("[C, H, W] -> [C * H * W]"),)
 
     def shape(self, site: Site) -> Shape:
         return (_product(_linear(site, site.inputs[0].shape, "the element count is a product of sizes")),)
@@ -74,6 +75,7 @@ class Reshape(_Move):
     name = "reshape"
     summary = "the same elements under another shape"
     example = "reshape(vector[64], [4, 4, -1])"
+    rules = (Rule("[...] -> shape", "-1 not in shape"),)
     style = "function"
     arguments = (Argument("shape", SHAPE, doc="the new shape without batch; one size may be -1"),)
 
@@ -118,6 +120,7 @@ class Pad(_Move):
     name = "pad"
     summary = "cells around each map, or with negative numbers a crop"
     example = "image[3, 32, 32] -> pad(2)"
+    rules = (Rule("[C, n...] -> [C, n + before + after...]"),)
     dtypes = frozenset({"float32"})
     arguments = (
         Argument("cells", CROPS, doc="cells on each side; or per axis a number or a pair [before, after]"),
@@ -158,6 +161,7 @@ class CropLike(_Move):
     name = "crop_like"
     summary = "the first of two tensors, centre-cropped to the second's spatial size"
     example = "(image[3, 32, 32], small[8, 28, 28]) -> crop_like"
+    rules = (Rule("[C, n...], [K, m...] -> [C, m...]"),)
     arity = (2, 2)
 
     def resolve(self, site: Site) -> None:
@@ -195,6 +199,7 @@ class Upsample(Operator):
     name = "upsample"
     summary = "maps enlarged by a whole factor"
     example = "image[3, 32, 32] -> upsample(2)"
+    rules = (Rule("[C, n...] -> [C, n * factor...]"),)
     cost = 'none for "nearest"; else 3, 7 or 15 FLOPs per output element (a weighted sum of 2, 4 or 8 neighbours)'
     arguments = (
         Argument("factor", COUNTS, doc="how many times as large"),
@@ -237,6 +242,10 @@ class Concat(_Move):
     name = "concat"
     summary = "tensors one after another along an axis"
     example = "concat(image[3, 32, 32], mask[1, 32, 32])"
+    rules = (
+        Rule("[A, ...], [B, ...] -> [A + B, ...]", 'axis == "channel"'),
+        Rule("[C, A, W], [C, B, W] -> [C, A + B, W]", 'axis == "height"'),
+    )
     style = "function"
     arity = (1, None)
     arguments = (Argument("axis", AXIS, "channel", "channel, depth, height, width, or counted from 0 without batch"),)

@@ -1,0 +1,101 @@
+"""The shape rules that `netdsl ops` prints are true: random applications come out as they say."""
+
+from __future__ import annotations
+
+from math import prod
+from random import Random
+from typing import Any
+
+import pytest
+from shape_rules import Shape, computed, holds, lists, matched
+
+from netdsl.ir import Init, TensorType, Value
+from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
+
+ENOUGH, MOST_TRIES = 40, 20_000
+_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5)
+
+
+def shapes_for(formula: str, random: Random) -> list[Shape]:
+    """Inputs of the form of a rule's left side."""
+    sizes: dict[str, Shape] = {}
+    found = []
+    rank = random.randint(0, 3)
+    for pattern in lists(formula.partition(" -> ")[0]):
+        for name in pattern:
+            many = rank if name == "..." else max(1, rank) if name.endswith("...") else 1
+            one = int(name) if name.isdecimal() else 0
+            sizes.setdefault(name, tuple(one or random.choice([1, 2, 4, 6, 7, 12]) for _ in range(many)))
+        found.append(tuple(size for name in pattern for size in sizes[name]))
+    return found
+
+
+def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
+    if argument.default is not REQUIRED and random.random() < 0.4:
+        return argument.default
+    listed = [random.randint(1, 3) for _ in shapes[0][1:]]
+    candidates = [*_WORDS, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(shapes[0])]]
+    return random.choice([v for v in candidates if argument.kind.accepts(v)])
+
+
+def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
+    """The application, its output's shape and its parameters; None where the operator rejects it."""
+    kinds = ["float32", "int64" if op.name in ("cross_entropy", "accuracy") else "float32"]
+    kinds += ["float32"] * len(shapes)
+    inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))  # type: ignore[arg-type]
+    site = Site(args, inputs, tuple(v.name for v in inputs))
+    try:
+        op.resolve(site)
+        (type_, *_) = op.infer(site)
+        return site, tuple(int(d) for d in type_.shape), op.parameters(site)
+    except Misfit:
+        return None
+
+
+def known_to(rule: Rule, site: Site, shapes: list[Shape]) -> dict[str, Any] | None:
+    """The names of a rule: sizes, and arguments as the operator took them, a list as a value per axis."""
+    sizes = matched(rule.formula, shapes)
+    if sizes is None:
+        return None
+    args: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in site.args.items()}
+    if "pads" in args:
+        args |= {"before": tuple(p[0] for p in args["pads"]), "after": tuple(p[1] for p in args["pads"])}
+    return args | sizes
+
+
+@pytest.mark.parametrize(
+    ("op", "rule"),
+    [pytest.param(op, rule, id=f"{op.name}-{i}") for op in OPERATORS.values() for i, rule in enumerate(op.rules)],
+)
+def test_rule_is_true(op: Operator, rule: Rule) -> None:
+    random, seen = Random(0), 0
+    for _ in range(MOST_TRIES):
+        shapes = shapes_for(rule.formula, random)
+        given = {a.name: value(a, shapes, random) for a in op.arguments}
+        application = applied(op, Args(given), shapes) if holds(rule.when, given) else None
+        if application is None:
+            continue
+        site, shape, specs = application
+        known = known_to(rule, site, shapes)
+        assert known is not None
+        assert computed(rule.formula.partition(" -> ")[2], known) == shape, (shapes, given)
+        owned = dict(text.split(" ", 1) for text in op.owns)
+        assert set(specs) <= set(owned)
+        for role, spec in specs.items():
+            assert computed(owned[role], known) == spec.shape, (role, shapes, given)
+        seen += 1
+        if seen == ENOUGH:
+            return
+    raise AssertionError(f"the rule came up {seen} times only")
+
+
+@pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
+def test_some_rule_covers_the_defaults(op: Operator) -> None:
+    defaults = {a.name: a.default for a in op.arguments if a.default is not REQUIRED}
+    required = {a.name: [2] if a.kind.accepts([-1]) else 2 for a in op.arguments if a.default is REQUIRED}
+    assert op.symbol or any(holds(rule.when, defaults | required) for rule in op.rules)
+
+
+def test_a_rule_that_is_wrong_is_found() -> None:
+    with pytest.raises(AssertionError):
+        test_rule_is_true(OPERATORS["max_pool"], Rule("[C, n...] -> [C, n // stride...]", 'pad != "same" and not ceil'))
