@@ -1,0 +1,123 @@
+"""Windows that stop before the end of their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from netdsl.diagnostics import Label
+from netdsl.ir import Dim, Node, Size
+from netdsl.lint.axes import AXES, listed
+from netdsl.lint.net import Net
+from netdsl.lint.rule import Finding, of_net
+from netdsl.ops.spatial import half_pads
+
+#: less than one cell in so many is let pass: of a long signal some rest nearly always remains
+_NOTICEABLE = 500
+#: how far to look for a size that fits
+_FARTHEST = 128
+
+
+class _Axis(NamedTuple):
+    """One spatial axis of a window operator."""
+
+    word: str
+    size: Dim
+    kernel: int
+    stride: int
+    dilation: int
+    pads: tuple[int, int]
+
+    def unseen(self, size: int) -> int:
+        """The cells behind the last window of an input of that size. Padding that no window reaches does not count."""
+        span = self.dilation * (self.kernel - 1) + 1
+        if self.stride > span:
+            return 0  # it steps over cells everywhere: that is what it is for
+        return max(0, (size + sum(self.pads) - span) % self.stride - self.pads[1])
+
+    @property
+    def drops(self) -> int:
+        """The cells that are not seen at the default size."""
+        return self.unseen(int(self.size))
+
+
+@of_net("W0202", "dropped-cells", "a stride or pool whose windows leave out the last rows or columns")
+def dropped_cells(net: Net) -> Iterator[Finding]:
+    strided = (node for node in net.of("conv", "max_pool", "avg_pool") if max(node.args.stride) > 1)
+    for (place, layer), nodes in net.by_origin(strided).items():
+        found = [(node, axes) for node in nodes if (axes := _leaving_out(node))]
+        if found:
+            node, axes = found[0]
+            labels = (Label(place),) if place == layer else (Label(place), Label(layer, "by this layer"))
+            notes = (f"so at {len(found)} of the {len(nodes)} places where it is applied",) if len(nodes) > 1 else ()
+            helps = tuple(_ways_out(node, axes, net.graph.symbols))
+            yield Finding(_message(node, axes), labels, notes, helps, node.chain)
+
+
+def _leaving_out(node: Node) -> list[_Axis]:
+    """The axes along which a noticeable part of the input is not seen."""
+    return [axis for axis in _axes(node) if axis.drops * _NOTICEABLE >= int(axis.size)]
+
+
+def _axes(node: Node, pads: Sequence[tuple[int, int]] | None = None) -> list[_Axis]:
+    """The spatial axes of a node, with other paddings if they are given."""
+    a: Any = node.args
+    sizes = node.inputs[0].shape[1:]
+    pads = pads or a.get("reaching") or a.pads
+    return list(map(_Axis, AXES[len(sizes)], sizes, a.kernel, a.stride, a.dilation, pads))
+
+
+def _message(node: Node, axes: list[_Axis]) -> str:
+    parts: dict[tuple[int, int], list[str]] = {}
+    for axis in axes:
+        parts.setdefault((axis.drops, int(axis.size)), []).append(axis.word)
+    texts = []
+    for (unseen, size), words in parts.items():
+        plural = " and ".join(f"{word}s" for word in words)
+        texts.append(f"the last of {size} {plural}" if unseen == 1 else f"the last {unseen} of {size} {plural}")
+    return f"`{node.op.name}` never sees {' and '.join(texts)}"
+
+
+def _ways_out(node: Node, axes: list[_Axis], defaults: Mapping[str, int]) -> Iterator[str]:
+    if node.op.name != "conv":
+        yield "`ceil = true` adds windows for them, which hang over the end"
+    else:
+        pad = _better_pad(node)
+        if pad is not None:
+            yield f"with `pad = {pad}` every cell is seen"
+    sizes = list(dict.fromkeys(text for axis in axes for text in _sizes(axis, axes, defaults)))
+    if sizes:
+        yield f"nothing is left out of {listed(sizes, 'and')}"
+
+
+def _better_pad(node: Node) -> str | None:
+    """A padding with which the windows reach the end."""
+    a: Any = node.args
+    spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
+    choices = {"0": [(0, 0)] * len(spans), '"same"': [half_pads(span) for span in spans]}
+    choices |= {str(pad): [(pad, pad)] * len(spans) for pad in range(1, min(_FARTHEST, max(spans) + 1))}
+    return next((text for text, pads in choices.items() if not any(axis.drops for axis in _axes(node, pads))), None)
+
+
+def _sizes(axis: _Axis, axes: list[_Axis], defaults: Mapping[str, int]) -> Iterator[str]:
+    """Sizes next to this one from which nothing is dropped: of the net's input where that is symbolic."""
+    if not isinstance(axis.size, Size):
+        near = _near(axis.size, lambda n: not axis.unseen(n))
+        if near:
+            yield f"{listed(near, 'or')} {axis.word}s"
+        return
+    symbols = axis.size.symbols()
+    if len(symbols) == 1:
+        (name,) = symbols
+        sizes = [(other, other.size) for other in axes if isinstance(other.size, Size)]
+        bound = [(other, size) for other, size in sizes if size.symbols() == symbols]
+        near = _near(defaults[name], lambda n: not any(other.unseen(size.at({name: n})) for other, size in bound))
+        if near:
+            yield f"an input with {name} = {listed(near, 'or')}"
+
+
+def _near(size: int, fits: Callable[[int], bool]) -> list[str]:
+    """The next smaller and the next larger size that fit."""
+    below = next((n for n in range(size - 1, max(1, size - _FARTHEST), -1) if fits(n)), None)
+    above = next((n for n in range(size + 1, size + _FARTHEST) if fits(n)), None)
+    return [str(n) for n in (below, above) if n is not None]
