@@ -26,6 +26,7 @@ from netdsl.elaborate.values import (
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
 from netdsl.ops import OPERATORS
+from netdsl.ops.functions import FUNCTIONS
 from netdsl.syntax import tree as t
 
 if TYPE_CHECKING:
@@ -181,10 +182,10 @@ class Calls:
         if name != "len":
             values = [self.context.fix(v, f"`{name}` decides the graph", node.span) if isinstance(v, Size) else v
                       for v in values]  # fmt: skip
-        wanted, accepts = _BUILTIN_FORMS[name]
-        if not accepts(values):
+        if not _TAKES[name](values):
             given = ", ".join(describe(v) for v in values) or "nothing"
-            raise self.context.error("E0212", f"`{name}` takes {wanted}, and is given {given}", node.span, scope.place)
+            raise self.context.error("E0212", f"`{name}` takes {FUNCTIONS[name].wants}, and is given {given}", node.span,
+                                     scope.place)  # fmt: skip
         if name in ("reversed", "enumerate", "zip"):
             self.context.foresee(node.span, scope.place, sum(len(v) for v in values))
         result = _BUILTIN[name](*values)
@@ -203,18 +204,16 @@ def _finite(value: Any) -> bool:
     return arithmetic.is_number(value) and abs(value) < float("inf")
 
 
-_BUILTIN_FORMS: dict[str, tuple[str, Any]] = {
-    "len": ("a list", lambda v: len(v) == 1 and _lists(v)),
-    "range": ("one to three whole numbers, the third not 0",
-              lambda v: 1 <= len(v) <= 3 and _whole(v) and v[2:] != [0] and all(abs(x) < 2**62 for x in v)),
-    "reversed": ("a list", lambda v: len(v) == 1 and _lists(v)),
-    "enumerate": ("a list", lambda v: len(v) == 1 and _lists(v)),
-    "zip": ("lists", lambda v: len(v) >= 1 and _lists(v)),
-    "round": ("a number, and perhaps the decimals",
-              lambda v: 1 <= len(v) <= 2 and _finite(v[0]) and _whole(v[1:]) and all(abs(x) < 100 for x in v[1:])),
-    "int": ("a number", lambda v: len(v) == 1 and _finite(v[0])),
-    "abs": ("a number", lambda v: len(v) == 1 and arithmetic.is_number(v[0])),
-}  # fmt: skip
+_TAKES: dict[str, Callable[[list[Any]], bool]] = {
+    "len": lambda v: len(v) == 1 and _lists(v),
+    "range": lambda v: 1 <= len(v) <= 3 and _whole(v) and v[2:] != [0] and all(abs(x) < 2**62 for x in v),
+    "reversed": lambda v: len(v) == 1 and _lists(v),
+    "enumerate": lambda v: len(v) == 1 and _lists(v),
+    "zip": lambda v: len(v) >= 1 and _lists(v),
+    "round": lambda v: 1 <= len(v) <= 2 and _finite(v[0]) and _whole(v[1:]) and all(abs(x) < 100 for x in v[1:]),
+    "int": lambda v: len(v) == 1 and _finite(v[0]),
+    "abs": lambda v: len(v) == 1 and arithmetic.is_number(v[0]),
+}
 _BUILTIN: dict[str, Any] = {
     "len": len, "range": range, "reversed": lambda v: list(reversed(v)), "enumerate": lambda v: list(enumerate(v)),
     "zip": lambda *v: list(zip(*v, strict=False)), "round": round, "int": int, "abs": abs,

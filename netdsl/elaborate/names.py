@@ -9,8 +9,8 @@ from netdsl.diagnostics import Span
 from netdsl.elaborate.values import Builtin, InitFunction, OpLayer
 from netdsl.ir import Init
 from netdsl.ops import INITIALIZERS, OPERATORS
+from netdsl.ops.functions import FUNCTIONS
 
-BUILTINS = ("len", "range", "reversed", "enumerate", "zip", "round", "int", "abs")
 #: names of axes, which only the argument `axis` reads
 AXES = ("channel", "depth", "height", "width")
 
@@ -18,14 +18,14 @@ AXES = ("channel", "depth", "height", "width")
 @cache
 def reserved() -> frozenset[str]:
     """The names that a file cannot bind."""
-    return frozenset(OPERATORS) | frozenset(BUILTINS)
+    return frozenset(OPERATORS) | frozenset(FUNCTIONS)
 
 
 @cache
 def globals_() -> tuple[str, ...]:
     """All names known without being bound, for did-you-mean."""
     usable = [name for name, op in OPERATORS.items() if getattr(op, "symbol", None) is None]
-    return (*usable, *BUILTINS, *INITIALIZERS)
+    return (*usable, *FUNCTIONS, *INITIALIZERS)
 
 
 def lookup_global(name: str, span: Span) -> Any:
@@ -33,7 +33,7 @@ def lookup_global(name: str, span: Span) -> Any:
     operator = OPERATORS.get(name)
     if operator is not None and getattr(operator, "symbol", None) is None:
         return OpLayer(operator, span)
-    if name in BUILTINS:
+    if name in FUNCTIONS:
         return Builtin(name)
     initializer = INITIALIZERS.get(name)
     if initializer is not None:
