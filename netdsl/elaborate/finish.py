@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from netdsl.ir import Constraint, Graph, Node, Size, Target, TensorType, Value, fixed
+from netdsl.ir import Constraint, Dim, Graph, Node, Size, Target, TensorType, Value, substituted
 
 
 def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
@@ -34,29 +34,29 @@ def split_training(graph: Graph, nodes: list[Node]) -> Graph:
 
 def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, Constraint]) -> Graph:
     """Replace the symbols that something in the file decided on by their defaults, everywhere."""
-    gone = frozenset(fixes)
+    gone = {name: fix.right for name, fix in fixes.items()}
     still = []
     for constraint in constraints:
-        left, right = fixed(constraint.left, gone), fixed(constraint.right, gone)
-        if left != right:
+        left, right = substituted(constraint.left, gone), substituted(constraint.right, gone)
+        if not isinstance(left - right, int):  # else it holds, as it does at the defaults
             still.append(constraint._replace(left=left, right=right))
     graph = replace(graph, constraints=(*fixes.values(), *dict.fromkeys(still)),
                     symbols={n: d for n, d in graph.symbols.items() if n not in gone})  # fmt: skip
     return _substituted(graph, gone) if gone else graph
 
 
-def _substituted(graph: Graph, gone: frozenset[str]) -> Graph:
+def _substituted(graph: Graph, gone: Mapping[str, Dim]) -> Graph:
     made: dict[Value, Value] = {}
 
     def value(old: Value) -> Value:
         if old not in made:
-            shape = tuple(fixed(dim, gone) for dim in old.shape)
+            shape = tuple(substituted(dim, gone) for dim in old.shape)
             made[old] = Value(old.name, TensorType(shape, old.type.dtype, old.type.batched))
         return made[old]
 
     def argument(item: Any) -> Any:
         if isinstance(item, Size):
-            return fixed(item, gone)
+            return substituted(item, gone)
         return type(item)(argument(part) for part in item) if isinstance(item, (list, tuple)) else item
 
     def node(old: Node) -> Node:

@@ -15,10 +15,10 @@ from netdsl.ir.graph import (
     Value,
     parameters_of,
 )
-from netdsl.ir.size import Dim, Floor, Size, Symbol, fixed
+from netdsl.ir.size import Dim, Floor, Size, Symbol, grows, substituted, value_at
 from netdsl.ir.verify import verify
 
 __all__ = [
     "Constraint", "Dim", "Floor", "Graph", "Init", "Node", "Optimizer", "Parameter", "Schedule", "Shape", "Size",
-    "Symbol", "Target", "TensorType", "Training", "Value", "fixed", "parameters_of", "verify",
+    "Symbol", "Target", "TensorType", "Training", "Value", "grows", "parameters_of", "substituted", "value_at", "verify",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
-from netdsl.ir.size import Dim
+from netdsl.ir.size import Dim, value_at
 
 if TYPE_CHECKING:
     from netdsl.ops.operator import Args, Operator
@@ -98,12 +98,20 @@ class Node:
 
 
 class Constraint(NamedTuple):
-    """A condition on the symbolic sizes: `left == right` wherever the net is to work; or symbols that were fixed."""
+    """A condition on the symbolic sizes: `left == right`, or `left >= right`, wherever the net is to work; or a symbol
+    that was fixed, on the left, at its default.
+    """
 
     left: Dim
     right: Dim
     reason: str
     span: Span
+    relation: Literal["==", ">="] = "=="
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Whether it does where symbols have these sizes; one that is not given has its default."""
+        left, right = value_at(self.left, sizes), value_at(self.right, sizes)
+        return left == right if self.relation == "==" else left >= right
 
 
 class Target(NamedTuple):

@@ -155,15 +155,27 @@ def _merged(numerator: Size, divisor: int) -> Floor:
     return Floor(numerator, divisor)
 
 
-def fixed(dim: Dim, symbols: frozenset[str]) -> Dim:
-    """The dimension with the given symbols replaced by their defaults."""
-    if isinstance(dim, int) or not (dim.symbols() & symbols):
+def value_at(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """The number that a dimension is where symbols have the given sizes."""
+    return dim if isinstance(dim, int) else dim.at(sizes)
+
+
+def substituted(dim: Dim, values: Mapping[str, Dim]) -> Dim:
+    """The dimension with other sizes or numbers in place of symbols."""
+    if isinstance(dim, int) or not (dim.symbols() & values.keys()):
         return dim
     result: Dim = dim.constant
     for atom, factor in dim.terms:
         if isinstance(atom, Symbol):
-            value: Dim = atom.default if atom.name in symbols else Size(((atom, 1),))
+            value = values.get(atom.name, Size(((atom, 1),)))
         else:
-            value = fixed(atom.numerator, symbols) // atom.divisor
+            value = substituted(atom.numerator, values) // atom.divisor
         result = result + value * factor
     return result
+
+
+def grows(dim: Dim) -> bool:
+    """Whether the size never falls as a symbol grows: no factor in it is negative."""
+    return isinstance(dim, int) or all(
+        factor > 0 and (isinstance(atom, Symbol) or grows(atom.numerator)) for atom, factor in dim.terms
+    )
