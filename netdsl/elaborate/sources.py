@@ -6,6 +6,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from netdsl.diagnostics import Diagnostic, Source, SourceError, closest, did_you_mean
 
@@ -16,29 +17,35 @@ STD = Path(__file__).parent.parent / "std"
 
 def read_source(path: str | Path, shown: str | None = None) -> Source:
     """The text of a .net file, reported under `shown`. Raises SourceError where there is none."""
-
-    def fail(message: str, *helps: str) -> SourceError:
-        return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
-
     try:
         with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            return read_stream(file, shown or str(path))
     except FileNotFoundError:
         folder = Path(path).parent
         try:
             names = [entry for entry in os.listdir(folder) if entry.endswith(".net")]
         except OSError:
-            raise fail(f"there is no such file, nor a folder `{folder}`") from None
+            raise _unreadable(path, f"there is no such file, nor a folder `{folder}`") from None
         near = closest(Path(path).name, names)
-        raise fail("there is no such file", *([f"did you mean `{folder / near}`?"] if near else [])) from None
+        helps = [f"did you mean `{folder / near}`?"] if near else []
+        raise _unreadable(path, "there is no such file", *helps) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise fail(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(path, f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_stream(file: BinaryIO, shown: str) -> Source:
+    """The text in the bytes of a .net file, reported under `shown`. Raises SourceError where they are none."""
+    data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
-        raise fail(f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
+        raise _unreadable(shown, f"the file is larger than {_MOST_BYTES:,} bytes: it is not read as a .net file")
     try:
-        return Source(shown or str(path), data.decode("utf-8-sig"))
+        return Source(shown, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise fail(f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
+        raise _unreadable(shown, f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
+
+
+def _unreadable(path: str | Path, message: str, *helps: str) -> SourceError:
+    return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
 
 
 def std_modules() -> list[str]:
