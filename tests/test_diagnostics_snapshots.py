@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from net_text import errors
 
-from netdsl.diagnostics import render
+from netdsl.diagnostics.text import render
 
 SNAPSHOTS = sorted((Path(__file__).parent / "snapshots").glob("*.txt"))
 LINE = "\n----\n"

@@ -15,7 +15,8 @@ from net_text import body, elaborated, graph, names, ops, params
 from test_syntax import expression as shown_again
 
 from netdsl.analysis import analyze, check_expectations
-from netdsl.diagnostics import Source, SourceError, render
+from netdsl.diagnostics import Source, SourceError
+from netdsl.diagnostics.text import render
 from netdsl.elaborate import Limits, elaborate
 from netdsl.ir.verify import verify
 from netdsl.syntax import parse_expression

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netdsl.diagnostics import Diagnostic, Frame, Label, NetError, Source, Span, render
+from netdsl.diagnostics import Diagnostic, Frame, Label, NetError, Source, Span
+from netdsl.diagnostics.text import render
 
 NET = Source(
     "a.net",

@@ -20,11 +20,11 @@ _SEVERITIES = ("error", "warning", "note")
 @click.argument("paths", metavar="FILE[:NET]...", nargs=-1, required=True)
 @settings_option
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", show_default=True,
+@click.option("--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), show_default="text",
               help="How to print the diagnostics: text on stderr, all else on stdout.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @reports_errors
-def check(paths: tuple[str, ...], settings: dict[str, Any], strict: bool, form: str, as_json: bool) -> None:
+def check(paths: tuple[str, ...], settings: dict[str, Any], strict: bool, form: str | None, as_json: bool) -> None:
     """Check nets: syntax, names, shapes, and their `expect` lines; warn of what is likely a slip.
 
     Of a FILE all nets are checked. Says little where all is well: how large each net is, and at which sizes of its
@@ -32,11 +32,13 @@ def check(paths: tuple[str, ...], settings: dict[str, Any], strict: bool, form: 
     """
     if settings and len(paths) > 1:
         raise click.UsageError("--set is for the hyperparameters of one net: give one FILE[:NET]")
+    if as_json and form not in (None, "json"):
+        raise click.UsageError(f"--json is --format json: leave out one of --json and --format {form}")
     found = _Found()
     for path in paths:
         found.check(path, settings)
     diagnostics = found.sorted(strict)
-    _print("json" if as_json else form, diagnostics, found)
+    _print("json" if as_json else form or "text", diagnostics, found)
     if any(d.severity == "error" for d in diagnostics):
         raise SystemExit(1)
 
@@ -51,6 +53,7 @@ class _Found:
 
     def check(self, path: str, settings: dict[str, Any]) -> None:
         from netdsl.api import split_path
+        from netdsl.lint import lint
 
         file, net = split_path(path)
         try:
@@ -64,13 +67,14 @@ class _Found:
             return
         if not elaborations:
             self.without_net.append(file)
+            return
         for elaboration in elaborations:
             try:
                 check_expectations(elaboration)
                 self.well_formed.append(elaboration)
             except NetError as error:
                 self._add(error.diagnostics)
-            self._add(elaboration.notes)
+        self._add(lint(*elaborations))
 
     def _add(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Keep diagnostics; what several nets have in common is said once."""

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from netdsl.diagnostics import Diagnostic, NetError, Source, render
+from netdsl.diagnostics import Diagnostic, NetError, Source
 from netdsl.elaborate import Elaboration, elaborate, read_source
 
 P = ParamSpec("P")
@@ -94,6 +94,8 @@ def _drop_unwritable_stderr() -> None:
 
 def tell(diagnostics: Sequence[Diagnostic], remarks: Iterable[str] = ()) -> None:
     """Print diagnostics for the user, remarks, and how many diagnostics there are, if anyone can read them."""
+    from netdsl.diagnostics.text import render
+
     with suppress(OSError):
         for diagnostic in diagnostics:
             click.echo(render(diagnostic, colour(sys.stderr), _columns(sys.stderr)) + "\n", err=True, color=True)

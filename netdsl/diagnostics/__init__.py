@@ -1,4 +1,7 @@
-"""All that is said to the user about wrong input: sources, spans, diagnostics, and how they are shown."""
+"""All that is said to the user about wrong input: sources, spans, diagnostics.
+
+How they are shown is loaded where there is one to show: `text`, `as_json`, `github`, `sarif`.
+"""
 
 from netdsl.diagnostics.diagnostic import (
     CheckpointError,
@@ -13,7 +16,6 @@ from netdsl.diagnostics.diagnostic import (
 )
 from netdsl.diagnostics.source import Source, Span
 from netdsl.diagnostics.suggest import closest, did_you_mean
-from netdsl.diagnostics.text import render
 
 __all__ = [
     "CheckpointError",
@@ -29,5 +31,4 @@ __all__ = [
     "TrainingError",
     "closest",
     "did_you_mean",
-    "render",
 ]
