@@ -12,6 +12,7 @@ from netdsl.cli.analyze import analyze
 from netdsl.cli.check import check
 from netdsl.cli.compile import compile_
 from netdsl.cli.explain import explain
+from netdsl.cli.fmt import fmt
 from netdsl.cli.ops import ops
 from netdsl.cli.run import run
 from netdsl.cli.train import train
@@ -32,5 +33,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for _command in (check, analyze, compile_, train, run, ops, explain):
+for _command in (check, analyze, compile_, train, run, fmt, ops, explain):
     main.add_command(_command)
