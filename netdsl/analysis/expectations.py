@@ -11,7 +11,18 @@ from netdsl.elaborate import Elaboration
 from netdsl.elaborate.values import Count, Fact
 from netdsl.ir import Value
 
-_NUMBERS = ("params", "trainable_params", "buffers", "macs", "flops", "depth", "activation_memory", "peak_memory")
+#: what `expect` knows besides the names of the file
+FACTS = {
+    "params": "weights, frozen ones included, a shared one once; `params(name)`: those of one layer or block",
+    "trainable_params": "weights without the frozen ones",
+    "buffers": "numbers that are kept and not trained: running statistics, fixed codes",
+    "macs": "multiply-accumulates for one sample",
+    "flops": "floating-point operations for one sample: 2 x MACs, and what is no MAC",
+    "depth": "operators that multiply and accumulate on the longest path from an input to an output",
+    "activation_memory": "bytes of the outputs of all operators for one sample",
+    "peak_memory": "the most bytes alive at once when one sample is computed",
+    "receptive_field": "cells of the input that a cell of a tensor sees: a number where the axes agree, else a list",
+}
 
 
 def check_expectations(elaboration: Elaboration, known: Facts | None = None) -> None:
@@ -37,7 +48,7 @@ class _Names(Mapping[str, Any]):
         if name == "receptive_field":
             return Fact(name, "a tensor that does not see the whole input", lambda v: isinstance(v, Value),
                         self.facts.receptive_field)  # fmt: skip
-        if name not in _NUMBERS:
+        if name not in FACTS:
             raise KeyError(name)
         value = getattr(self.facts, name)
         if name != "params":
@@ -48,7 +59,7 @@ class _Names(Mapping[str, Any]):
         return count
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*_NUMBERS, "receptive_field"))
+        return iter(FACTS)
 
     def __len__(self) -> int:
-        return len(_NUMBERS) + 1
+        return len(FACTS)

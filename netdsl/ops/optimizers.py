@@ -67,6 +67,17 @@ OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
     ),
 }  # fmt: skip
 
+#: what each is, and an example
+DESCRIBED: Mapping[str, tuple[str, str]] = {
+    "sgd": ("stochastic gradient descent, with momentum if that is given", "sgd(lr = 0.1, momentum = 0.9)"),
+    "adam": ("steps scaled by running means of the gradient and its square (Kingma & Ba 2015)", "adam(lr = 0.001)"),
+    "adamw": ("adam with weight decay apart from the gradient (Loshchilov & Hutter 2019)", "adamw(lr = 0.001)"),
+    "constant": ("the same rate all the time; a number alone means it too", "sgd(lr = constant(0.1))"),
+    "step": ("the rate falls by a factor at given epochs (He et al. 2016)", "sgd(lr = step(0.1, at = [1, 2]))"),
+    "cosine": ("half a cosine from the start to the end, after a warm-up (Loshchilov & Hutter 2017)",
+               "sgd(lr = cosine(0.1, warmup = 1))"),
+}  # fmt: skip
+
 
 def as_schedule(value: float | Schedule) -> Schedule:
     """The schedule that an accepted `lr` stands for."""

@@ -18,6 +18,7 @@ class Transform(NamedTuple):
     stage: Literal["prepare", "augment"]
     arguments: tuple[Argument, ...]
     doc: str
+    example: str
 
 
 def _one_or_many(accepts: Callable[[Any], bool], most: int | None = None) -> Callable[[Any], bool]:
@@ -47,6 +48,7 @@ _DECLARED = (
         "prepare",
         (Argument("margin", _MARGIN, doc="pixels added on each side"),),
         "add a border of zeros: 28 x 28 becomes 32 x 32 by `pad(2)`",
+        "pad(2)",
     ),
     Transform(
         "resize",
@@ -56,19 +58,28 @@ _DECLARED = (
             Argument("width", _WIDTH, None, "the new width; none: the height's"),
         ),
         "resize to height x width, bilinear with half-pixel centres, smoothed when it shrinks (Pillow's BILINEAR)",
+        "resize(8)",
     ),
-    Transform("scale", "prepare", (Argument("factor", _FACTOR),), "multiply every value by a factor, such as 1 / 255"),
+    Transform(
+        "scale",
+        "prepare",
+        (Argument("factor", _FACTOR, doc="what every value is multiplied by"),),
+        "multiply every value by a factor, such as 1 / 255",
+        "scale(1 / 255)",
+    ),
     Transform(
         "normalize",
         "prepare",
-        (Argument("mean", _MEANS), Argument("std", _SPREADS)),
+        (Argument("mean", _MEANS, doc="what is subtracted"), Argument("std", _SPREADS, doc="what is divided by")),
         "(value - mean) / std, with one number for all channels or one each",
+        "normalize(mean = 0.3, std = 0.35)",
     ),
     Transform(
         "shift",
         "augment",
         (Argument("pixels", _MARGIN, doc="the most that an image moves along each axis"),),
         "move each image at random by up to so many pixels, zeros moving in (pad and random crop)",
+        "shift(2)",
     ),
     Transform(
         "affine",
@@ -81,8 +92,9 @@ _DECLARED = (
             ),
         ),
         "rotate, stretch and shear each image at random about its centre, bilinear; label maps by the nearest pixel",
+        "affine(rotate = 10, stretch = 0.1)",
     ),
-    Transform("flip", "augment", (), "mirror each image left to right with probability 1/2"),
+    Transform("flip", "augment", (), "mirror each image left to right with probability 1/2", "flip"),
 )
 
 #: every transform by name, in the order of the documentation
