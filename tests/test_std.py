@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from net_text import body, elaborated, graph, params, shape
+from net_text import elaborated, shape
 from onnx_running import run_net
 from std_applications import APPLICATIONS, Application, text
 
@@ -71,7 +71,9 @@ def test_it_runs_and_trains(application: Application) -> None:
     analyze(net)
     assert {name: shape(net, name) for name in net.outputs} == application.outputs
     generator = np.random.default_rng(1)
-    feed = {value.name: generator.standard_normal((2, *map(int, value.shape))).astype(np.float32) for value in net.inputs}
+    feed = {
+        value.name: generator.standard_normal((2, *map(int, value.shape))).astype(np.float32) for value in net.inputs
+    }
     found = run_net(net, initial_parameters(net, seed=0), **feed)
     for name, y in found.items():
         assert y.shape == (2, *application.outputs[name]) and np.isfinite(y).all()
