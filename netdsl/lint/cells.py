@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
@@ -85,7 +85,7 @@ def _ways_out(node: Node, axes: list[_Axis], defaults: Mapping[str, int]) -> Ite
         pad = _better_pad(node)
         if pad is not None:
             yield f"with `pad = {pad}` every cell is seen"
-    sizes = list(dict.fromkeys(text for axis in axes for text in _sizes(axis, axes, defaults)))
+    sizes = _sizes(axes, defaults)
     if sizes:
         yield f"nothing is left out of {listed(sizes, 'and')}"
 
@@ -99,25 +99,32 @@ def _better_pad(node: Node) -> str | None:
     return next((text for text, pads in choices.items() if not any(axis.drops for axis in _axes(node, pads))), None)
 
 
-def _sizes(axis: _Axis, axes: list[_Axis], defaults: Mapping[str, int]) -> Iterator[str]:
-    """Sizes next to this one from which nothing is dropped: of the net's input where that is symbolic."""
-    if not isinstance(axis.size, Size):
-        near = _near(axis.size, lambda n: not axis.unseen(n))
-        if near:
-            yield f"{listed(near, 'or')} {axis.word}s"
-        return
-    symbols = axis.size.symbols()
-    if len(symbols) == 1:
-        (name,) = symbols
-        sizes = [(other, other.size) for other in axes if isinstance(other.size, Size)]
-        bound = [(other, size) for other, size in sizes if size.symbols() == symbols]
-        near = _near(defaults[name], lambda n: not any(other.unseen(size.at({name: n})) for other, size in bound))
-        if near:
-            yield f"an input with {name} = {listed(near, 'or')}"
+def _sizes(axes: list[_Axis], defaults: Mapping[str, int]) -> list[str]:
+    """Sizes next to these from which nothing is dropped: of the net's input where that is symbolic."""
+    found: dict[str, str] = {}
+    for axis in axes:
+        names = axis.size.symbols() if isinstance(axis.size, Size) else frozenset()
+        if not names:
+            found[f"{axis.word}s"] = _near(axis, int(axis.size))
+        elif len(names) == 1:
+            (name,) = names
+            numbers = _near(axis, defaults[name], name)
+            found[name] = numbers if found.get(name, numbers) == numbers else ""
+    subjects: dict[tuple[str, bool], list[str]] = {}
+    for subject, numbers in found.items():
+        if numbers:
+            subjects.setdefault((numbers, subject in defaults), []).append(subject)
+    return [f"{listed(group, 'and')} = {numbers}" if symbolic else f"{numbers} {listed(group, 'and')}"
+            for (numbers, symbolic), group in subjects.items()]  # fmt: skip
 
 
-def _near(size: int, fits: Callable[[int], bool]) -> list[str]:
-    """The next smaller and the next larger size that fit."""
-    below = next((n for n in range(size - 1, max(1, size - _FARTHEST), -1) if fits(n)), None)
-    above = next((n for n in range(size + 1, size + _FARTHEST) if fits(n)), None)
-    return [str(n) for n in (below, above) if n is not None]
+def _near(axis: _Axis, default: int, name: str | None = None) -> str:
+    """The next smaller and the next larger size from which nothing is dropped: of the axis, or of the symbol `name`."""
+
+    def fits(number: int) -> bool:
+        size = axis.size.at({name: number}) if name and isinstance(axis.size, Size) else number
+        return not axis.unseen(size)
+
+    below = next(filter(fits, range(default - 1, max(1, default - _FARTHEST), -1)), None)
+    above = next(filter(fits, range(default + 1, default + _FARTHEST)), None)
+    return listed([str(number) for number in (below, above) if number is not None], "or")

@@ -33,12 +33,14 @@ def unused_blocks(survey: Survey) -> Iterator[Finding]:
         if name in blocks and name not in used:
             used.add(name)
             waiting += blocks[name].reads
-    for name, block in blocks.items():
-        if name not in used and not name.startswith("_"):
-            yield Finding(
-                f"the block `{name}` is never applied", (Label(block.declaration.name_span),),
-                helps=("apply it, remove it, or move it to a file of blocks alone, from which others can import it",),
-            )  # fmt: skip
+    idle = {name: block for name, block in blocks.items() if name not in used and not name.startswith("_")}
+    for name, block in idle.items():
+        reader = next((other for other in idle if other != name and name in idle[other].reads), None)
+        but = f" but by `{reader}`, which no net leads to" if reader else ""
+        yield Finding(
+            f"the block `{name}` is never applied{but}", (Label(block.declaration.name_span),),
+            helps=("apply it, remove it, or move it to a file of blocks alone, from which others can import it",),
+        )  # fmt: skip
 
 
 @of_text("W0103", "unused-constant", "a constant that nothing in its file reads")
