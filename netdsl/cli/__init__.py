@@ -15,6 +15,7 @@ from netdsl.cli.explain import explain
 from netdsl.cli.fmt import fmt
 from netdsl.cli.ops import ops
 from netdsl.cli.run import run
+from netdsl.cli.std import std
 from netdsl.cli.train import train
 from netdsl.version import __version__
 
@@ -33,5 +34,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for _command in (check, analyze, compile_, train, run, fmt, ops, explain):
+for _command in (check, analyze, compile_, train, run, fmt, ops, explain, std):
     main.add_command(_command)
