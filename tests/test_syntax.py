@@ -204,6 +204,11 @@ def test_int_is_a_type_before_a_name_and_a_function_elsewhere() -> None:
     assert (function.inputs[0].integer, function.inputs[0].name) == (True, "int")
 
 
+@pytest.mark.parametrize("value", ["int if a else int", "[int for a in b]", "int or int", "int in a and int"])
+def test_int_is_no_type_before_a_word_of_the_language(value: str) -> None:
+    assert len(parse(Source("test.net", f"A = {value}\nB = int")).constants) == 2
+
+
 def test_a_file_has_constants_functions_and_train_blocks() -> None:
     file = parse(
         Source("test.net", "# c\nA = 1\n\nblock b : x -> y { }\nnet f : x[1] -> y { }\ntrain f { a = 1 }\ntrain { }")
