@@ -74,8 +74,12 @@ def _found(name: str) -> tuple[str, str]:
     module, dot, block = name.rpartition(".")
     if block in known and (not dot or known[block] == module):
         return known[block], block
-    dotted = [f"{where}.{what}" for what, where in known.items()]
-    helps = did_you_mean(name, dotted if dot else [*known, *std_modules()])
+    if block in known:
+        helps: tuple[str, ...] = (f"did you mean `{known[block]}.{block}`?",)
+    elif dot:
+        helps = did_you_mean(name, [f"{where}.{what}" for what, where in known.items()])
+    else:
+        helps = did_you_mean(name, [*known, *std_modules()])
     raise NetError(Diagnostic("E0201", f"`std` has no module or block `{name}`",
                               helps=(*helps, "`netdsl std` lists all")))  # fmt: skip
 

@@ -1,0 +1,371 @@
+"""Networks assembled from std against published and measured figures: torchvision's, timm's, the authors' own files.
+
+MACs without bias; `expect` in the nets holds parameters, MACs and shapes to the digit.
+"""
+
+from __future__ import annotations
+
+import pytest
+from net_text import elaborated
+
+RESNET = """
+from std.residual import basic, bottleneck
+from std.squeeze_excite import se_bottleneck
+block se_unit(width, stride = 1) : x -> y { y = x -> se_bottleneck(width, stride) }
+block next_unit(width, stride = 1) : x -> y { y = x -> bottleneck(2 * width, stride, groups = 32, expansion = 2) }
+net resnet(unit = basic, repeats = [2, 2, 2, 2]) : image[3, H = 224, W = 224] -> logits {
+    x = image -> conv(64, 7, stride = 2, bias = false) -> bn -> relu -> max_pool(3, stride = 2, pad = 1)
+    for stage, count in enumerate(repeats) {
+        for i in range(count) {
+            x = x -> unit(64 * 2 ** stage, 2 if stage > 0 and i == 0 else 1)
+        }
+    }
+    logits = x -> global_avg_pool -> dense(1000)
+    EXPECT
+}
+"""
+
+# of torchvision 0.28: resnet18, resnet34, resnet50, resnext50_32x4d; of timm 1.0: legacy_seresnet50
+RESNETS = {
+    "basic, [2, 2, 2, 2]": (11_689_512, 1_814_073_344),
+    "basic, [3, 4, 6, 3]": (21_797_672, 3_663_761_408),
+    "bottleneck, [3, 4, 6, 3]": (25_557_032, 4_089_184_256),
+    "next_unit, [3, 4, 6, 3]": (25_028_904, None),
+    "se_unit, [3, 4, 6, 3]": (28_088_024, None),
+}
+
+
+def expect(params: int, macs: int | None = None, more: str = "") -> str:
+    return f"expect params == {params}\n" + (f"expect macs == {macs}\n" if macs else "") + more
+
+
+@pytest.mark.parametrize("hyperparameters", RESNETS)
+def test_resnets(hyperparameters: str) -> None:
+    unit, _, repeats = hyperparameters.partition(", ")
+    text = RESNET.replace("unit = basic", f"unit = {unit}").replace("[2, 2, 2, 2]", repeats)
+    elaborated(text.replace("EXPECT", expect(*RESNETS[hyperparameters])))
+
+
+@pytest.mark.parametrize("n, params, macs", [(3, 269_722, 40_551_040), (18, 1_727_962, 252_887_680)])
+def test_cifar_resnets_with_padded_shortcuts(n: int, params: int, macs: int) -> None:
+    """ResNet-20 and ResNet-110 (He et al. 2016, table 6: 0.27 M and 1.7 M), which have no parameters in shortcuts."""
+    elaborated(f"""
+    from std.residual import basic, padded_shortcut
+    net resnet : image[3, 32, 32] -> logits {{
+        x = image -> conv(16, 3, bias = false) -> bn -> relu
+        for width in [16, 32, 64] {{
+            for i in range({n}) {{
+                x = x -> basic(width, 2 if width > 16 and i == 0 else 1, padded_shortcut)
+            }}
+        }}
+        logits = x -> global_avg_pool -> dense(10)
+        {expect(params, macs)}
+    }}""")
+
+
+def test_preactivation_resnet_164() -> None:
+    """He et al., ECCV 2016: 1.7 M."""
+    elaborated(f"""
+    from std.residual import preact_bottleneck
+    net resnet : image[3, 32, 32] -> logits {{
+        x = image -> conv(16, 3, bias = false)
+        for width in [16, 32, 64] {{
+            for i in range(18) {{
+                x = x -> preact_bottleneck(width, 2 if width > 16 and i == 0 else 1)
+            }}
+        }}
+        logits = x -> bn -> relu -> global_avg_pool -> dense(10)
+        {expect(1_703_258, 247_646_720, "expect receptive_field(x) == 249")}
+    }}""")
+
+
+def test_wide_resnet_28_10() -> None:
+    """Zagoruyko & Komodakis 2016, table 4: 36.5 M."""
+    elaborated("""
+    from std.residual import preact_basic
+    net wide : image[3, 32, 32] -> logits {
+        x = image -> conv(16, 3, bias = false)
+        for width in [160, 320, 640] {
+            x = x -> preact_basic(width, 2 if width > 160 else 1) -> 3 * preact_basic(width)
+        }
+        logits = x -> bn -> relu -> global_avg_pool -> dense(10)
+        expect params == 36_479_194
+    }""")
+
+
+@pytest.mark.parametrize("repeats, growth, start, params, macs", [
+    ([6, 12, 24, 16], 32, 64, 7_978_856, 2_834_161_664),
+    ([6, 12, 36, 24], 48, 96, 28_681_000, 7_727_907_072),
+])  # fmt: skip
+def test_densenets(repeats: list[int], growth: int, start: int, params: int, macs: int) -> None:
+    """DenseNet-121 and DenseNet-161 of torchvision."""
+    elaborated(f"""
+    from std.dense_block import dense_block, dense_bottleneck, transition
+    net densenet : image[3, 224, 224] -> logits {{
+        x = image -> conv({start}, 7, stride = 2, bias = false) -> bn -> relu -> max_pool(3, stride = 2, pad = 1)
+        for i, n in enumerate({repeats}) {{
+            x = x -> dense_block(n, dense_bottleneck({growth}))
+            x = x -> transition if i < 3 else x
+        }}
+        logits = x -> bn -> relu -> global_avg_pool -> dense(1000)
+        {expect(params, macs)}
+    }}""")
+
+
+@pytest.mark.parametrize("layer, start, n, compression, params, macs", [
+    ("bn -> relu -> conv(12, 3, bias = false)", 16, 12, 1, 1_019_722, 264_812_928),
+    ("dense_layer(24)", 16, 32, 1, 27_249_082, 6_889_347_744),
+    ("dense_bottleneck(12)", 24, 16, 0.5, 769_162, 287_929_692),
+])  # fmt: skip
+def test_cifar_densenets(layer: str, start: int, n: int, compression: float, params: int, macs: int) -> None:
+    """Huang et al. 2017, table 2: DenseNet 40-12 (1.0 M), 100-24 (27.2 M) and BC 100-12 (0.8 M)."""
+    elaborated(f"""
+    from std.dense_block import dense_block, dense_layer, dense_bottleneck, transition
+    net densenet : image[3, 32, 32] -> logits {{
+        x = image -> conv({start}, 3, bias = false)
+        for i in range(3) {{
+            x = x -> dense_block({n}, {layer})
+            x = x -> transition({compression}) if i < 2 else x
+        }}
+        logits = x -> bn -> relu -> global_avg_pool -> dense(10)
+        {expect(params, macs)}
+    }}""")
+
+
+def test_fc_densenet_103() -> None:
+    """Jegou et al. 2017: 9.4 M, at CamVid's size, whose 360 rows do not halve five times: the ways up are cropped."""
+    elaborated(f"""
+    from std.dense_block import dense_block
+    net tiramisu : image[3, 360, 480] -> scores {{
+        layer = bn -> relu -> conv(16, 3) -> dropout(0.2)
+        x = image -> conv(48, 3)
+        for d, n in enumerate([4, 5, 7, 10, 12]) {{
+            skip[d] = x -> dense_block(n, layer)
+            x = skip[d] -> bn -> relu -> conv(skip[d].channels, 1) -> dropout(0.2) -> max_pool(2)
+        }}
+        new = x -> dense_block(15, layer, keep_input = false)
+        for d, n in [[4, 12], [3, 10], [2, 7], [1, 5], [0, 4]] {{
+            up = new -> deconv(new.channels, 3, stride = 2, pad = 0)
+            x = concat((up, skip[d]) -> crop_like, skip[d])
+            new = x -> dense_block(n, layer, keep_input = false)
+        }}
+        scores = concat(x, new) -> conv(11, 1)
+        {expect(9_322_091, 69_068_064_000)}
+    }}""")
+
+
+GOOGLENET = """
+from std.inception import inception, inception_classifier
+block bn_unit(width, kernel) : x -> y { y = x -> conv(width, kernel, bias = false) -> bn(0.001) -> relu }
+TABLE = [
+    [64, 96, 128, 16, 32, 32], [128, 128, 192, 32, 96, 64],
+    [192, 96, 208, 16, 48, 64], [160, 112, 224, 24, 64, 64], [128, 128, 256, 24, 64, 64], [112, 144, 288, 32, 64, 64],
+    [256, 160, 320, 32, 128, 128], [256, 160, 320, 32, 128, 128], [384, 192, 384, 48, 128, 128],
+]
+"""
+
+
+def test_googlenet_of_the_paper() -> None:
+    """Szegedy et al. 2015 (BVLC's deploy.prototxt), with the two auxiliary classifiers of train_val.prototxt."""
+    elaborated(
+        f"""{GOOGLENET}
+    net googlenet : image[3, 224, 224] -> logits, early, late {{
+        x = image -> conv(64, 7, stride = 2) -> relu -> max_pool(3, stride = 2, ceil = true)
+        x = x -> conv(64, 1) -> relu -> conv(192, 3) -> relu -> max_pool(3, stride = 2, ceil = true)
+        for i, row in enumerate(TABLE) {{
+            x = x -> inception(row[0], row[1], row[2], row[3], row[4], row[5])
+            node[i] = x
+            x = x -> max_pool(3, stride = 2, ceil = true) if i == 1 or i == 6 else x
+        }}
+        logits = x -> global_avg_pool -> dropout(0.4) -> dense(1000)
+        early  = node[2] -> inception_classifier(1000)
+        late   = node[5] -> inception_classifier(1000)
+        expect x.shape == [1024, 7, 7]
+        {expect(13_378_280, 1_591_044_096)}
+    }}""")
+
+
+def test_googlenet_of_torchvision() -> None:
+    elaborated(f"""{GOOGLENET}
+    net googlenet : image[3, 224, 224] -> logits {{
+        x = image -> conv(64, 7, stride = 2, bias = false) -> bn(0.001) -> relu -> max_pool(3, stride = 2, ceil = true)
+        x = x -> bn_unit(64, 1) -> bn_unit(192, 3) -> max_pool(3, stride = 2, ceil = true)
+        for i, row in enumerate(TABLE) {{
+            x = x -> inception(row[0], row[1], row[2], row[3], row[4], row[5], large = 3, unit = bn_unit)
+            x = x -> max_pool(3, stride = 2, ceil = true) if i == 1 else x
+            x = x -> max_pool(2) if i == 6 else x
+        }}
+        logits = x -> global_avg_pool -> dropout(0.2) -> dense(1000)
+        {expect(6_624_904, 1_498_376_192)}
+    }}""")
+
+
+def test_mobilenet() -> None:
+    """timm's mobilenetv1_100 and Keras' MobileNet."""
+    elaborated(f"""
+    from std.separable import separable
+    net mobilenet : image[3, 224, 224] -> logits {{
+        x = image -> conv(32, 3, stride = 2, bias = false) -> bn -> relu -> separable(64)
+        for width, repeats in [[128, 2], [256, 2], [512, 6], [1024, 2]] {{
+            x = x -> separable(width, 2) -> (repeats - 1) * separable(width)
+        }}
+        logits = x -> global_avg_pool -> dense(1000)
+        {expect(4_231_976, 568_740_352)}
+    }}""")
+
+
+def test_mobilenet_v2() -> None:
+    """torchvision's mobilenet_v2; Sandler et al. 2018, table 4: 3.4 M and 300 M multiply-adds."""
+    elaborated("""
+    from std.separable import inverted_residual
+    net mobilenet : image[3, 224, 224] -> logits {
+        x = image -> conv(32, 3, stride = 2, bias = false) -> bn -> relu6
+        for expand, width, repeats, stride in [
+            [1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 2], [6, 320, 1, 1],
+        ] {
+            x = x -> inverted_residual(width, stride, expand) -> (repeats - 1) * inverted_residual(width, 1, expand)
+        }
+        x = x -> conv(1280, 1, bias = false) -> bn -> relu6
+        expect x.shape == [1280, 7, 7]
+        logits = x -> global_avg_pool -> dropout(0.2) -> dense(1000)
+        expect params == 3_504_872
+        expect macs ~ 300M
+    }""")
+
+
+@pytest.mark.parametrize("padding, size, classes, channels, params, macs, out", [
+    ("0", 572, 2, 1, 31_030_658, 150_428_424_448, 388),
+    ('"same"', 256, 21, 3, 31_033_045, 48_251_273_216, 256),
+])  # fmt: skip
+def test_unets(padding: str, size: int, classes: int, channels: int, params: int, macs: int, out: int) -> None:
+    """Ronneberger et al. 2015, figure 1, and the same without the loss of borders."""
+    elaborated(f"""
+    from std.unet import unet
+    net cells : image[{channels}, H = {size}, W = {size}] -> scores {{
+        scores = image -> unet(padding = {padding}) -> conv({classes}, 1)
+        {expect(params, macs, f"expect scores.shape == [{classes}, {out}, {out}]")}
+    }}""")
+
+
+@pytest.mark.parametrize("width, params, macs", [(27, 912_610, 165_861_864), (64, 5_104_266, 931_111_552)])
+def test_fabrics(width: int, params: int, macs: int) -> None:
+    """The authors' generator: 9 columns (the input's included), 6 scales."""
+    elaborated(f"""
+    from std.fabric import fabric
+    net digits : image[1, 32, 32] -> scores {{
+        nodes = image -> fabric(9, 6, {width})
+        expect nodes[5].shape == [{width}, 1, 1]
+        scores = nodes[5] -> conv(10, 1)
+        {expect(params, macs)}
+    }}""")
+
+
+def test_sparse_fabric_has_three_channels_for_one() -> None:
+    """Saxena & Verbeek 2016, section 3.1: a sparse node has 3 x 3 x 3 weights per response map and scale."""
+    elaborated("""
+    from std.fabric import fabric
+    net digits : image[1, 16, 16] -> y {
+        nodes = image -> fabric(2, 2, 10, sparse = true)
+        y = nodes[1]
+        # entry; down in the first layer; 2 x across, up, down, down in the last: 28 pairs of channels each
+        expect params == (10 * 9 + 10) + 6 * (28 * 9 + 10) + 4 * 20
+    }""")
+
+
+def test_gridnet() -> None:
+    """The authors' createGridNet(3, 19, 3, {16, 32, 64, 128, 256})."""
+    elaborated(f"""
+    from std.grid import grid
+    net gridnet : image[3, 400, 400] -> scores {{
+        x = image -> bn -> 2 * (conv(16, 3) -> bn -> relu) -> grid
+        scores = x -> deconv(19, 3) -> bn -> relu -> deconv(19, 3) -> bn
+        {expect(13_181_097, 33_098_400_000)}
+    }}""")
+
+
+def test_context_module() -> None:
+    """Yu & Koltun 2016, table 1: basic has about 64 C^2 parameters and sees 67 x 67."""
+    elaborated(f"""
+    from std.atrous import context_module
+    net refine : scores[21, 64, 64] -> refined {{
+        refined = scores -> context_module
+        {expect(28_392, 115_605_504, "expect receptive_field(refined) == 67")}
+    }}""")
+
+
+def test_deeplab_v3() -> None:
+    """torchvision's deeplabv3_resnet50: stages 3 and 4 dilated instead of strided."""
+    elaborated(f"""
+    from std.residual import bottleneck
+    from std.atrous import aspp
+    net deeplab : image[3, 520, 520] -> scores {{
+        x = image -> conv(64, 7, stride = 2, bias = false) -> bn -> relu -> max_pool(3, stride = 2, pad = 1)
+        x = x -> 3 * bottleneck(64)
+        x = x -> bottleneck(128, 2) -> 3 * bottleneck(128)
+        x = x -> bottleneck(256) -> 5 * bottleneck(256, dilation = 2)
+        x = x -> bottleneck(512, dilation = 2) -> 2 * bottleneck(512, dilation = 4)
+        expect x.shape == [2048, 65, 65]
+        small = x -> aspp(256, [12, 24, 36]) -> conv(256, 3, bias = false) -> bn -> relu -> conv(21, 1)
+        scores = small -> upsample(8, mode = "bilinear")
+        {expect(39_638_869, 168_731_205_888)}
+    }}""")
+
+
+def test_deeplab_v2_asppl() -> None:
+    """Chen et al. 2017: four branches of fc6, fc7 and fc8 on VGG-16, for 21 classes."""
+    branch = (512 * 9 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 21 + 21)
+    elaborated(f"""
+    from std.atrous import aspp_scores
+    net head : features[512, 41, 41] -> scores {{
+        scores = features -> aspp_scores(21)
+        {expect(4 * branch, None, "expect receptive_field(scores) == 49")}
+    }}""")
+
+
+FCN = """
+from std.fcn import fcn8, fcn16, fcn32
+net fcn : image[3, 224, 224] -> scores {
+    x = image
+    for i, column in enumerate([[64, 2], [128, 2], [256, 3], [512, 3], [512, 3]]) {
+        x = x -> column[1] * (conv(column[0], 3) -> relu) -> max_pool(2)
+        pool[i + 1] = x
+    }
+    x = x -> conv(4096, 7) -> relu -> dropout -> conv(4096, 1) -> relu -> dropout
+    scores = HEAD
+    expect scores.shape == [21, 224, 224]
+    expect params == PARAMS
+}
+"""
+
+
+@pytest.mark.parametrize("head, params", [
+    ("x -> fcn32(21)", 136_152_917),
+    ("(pool[4], x) -> fcn16(21)", 134_815_994),
+    ("(pool[3], pool[4], x) -> fcn8(21)", 134_489_759),
+])  # fmt: skip
+def test_fcn(head: str, params: int) -> None:
+    """The authors' fcn32s, fcn16s and fcn8s on VGG-16, from their prototxt files."""
+    elaborated(FCN.replace("HEAD", head).replace("PARAMS", str(params)))
+
+
+def test_pyramid_scene_parsing_keeps_the_size_and_doubles_the_channels() -> None:
+    """Zhao et al. 2017, section 3.2: levels 1, 2, 3, 6 of a quarter of the channels each, on 60 x 60."""
+    elaborated(f"""
+    from std.pyramid import pyramid_pooling
+    net head : features[2048, 60, 60] -> y {{
+        y = features -> pyramid_pooling
+        expect y.shape == [4096, 60, 60]
+        {expect(4 * (2048 * 512 + 2 * 512), 2048 * 512 * (1 + 4 + 9 + 36))}
+    }}""")
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5])
+def test_fractals_have_the_depth_and_layers_of_the_paper(columns: int) -> None:
+    """Larsson et al. 2017, section 3: the longest path has 2^(C-1) convolutions; and there are 2^C - 1."""
+    elaborated(f"""
+    from std.fractal import fractal
+    net f : x[4, 8, 8] -> y {{
+        y = x -> fractal({columns}, conv(4, 3, bias = false))
+        expect depth == {2 ** (columns - 1)}
+        expect params == {(2**columns - 1) * 4 * 4 * 9}
+    }}""")
