@@ -7,19 +7,9 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from netdsl.reference.text import items
+
 Shape = tuple[int, ...]
-
-
-def items(text: str) -> list[str]:
-    """What stands between the commas of `[a, f(b, c), d]`."""
-    parts, depth = [""], 0
-    for sign in text.strip()[1:-1]:
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return [part.strip() for part in parts if part.strip()]
 
 
 def lists(text: str) -> list[list[str]]:

@@ -146,7 +146,7 @@ class _Binary(_Elementwise):
     """Two operands, one of which may be a number: then `left` or `right` holds it, and there is one input."""
 
     arity = (1, 2)
-    rules = (*_COMBINE, Rule("[...] -> [...]", "left != none or right != none"))
+    rules = _COMBINE
     onnx: str
     arguments = (
         Argument("left", optional(NUMBER), None, "the number that stands left of the sign"),

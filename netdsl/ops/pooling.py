@@ -28,7 +28,7 @@ def _rules(window: str) -> tuple[Rule, ...]:
     less = f"- {window}" if " + " not in window else "- " + window.replace(" + ", " - ")
     return (
         Rule(f"[C, n...] -> [C, (n + 2 * pad {less}) // stride + 1...]", 'pad != "same" and not ceil'),
-        Rule(f"[C, n...] -> [C, (n + pad + min(pad + stride, {window}) - 1 {less}) // stride + 1...]",
+        Rule(f"[C, n...] -> [C, (n + pad + min(pad + stride {less}, 0) - 1) // stride + 1...]",
              'pad != "same" and ceil'),
         Rule("[C, n...] -> [C, ceil(n / stride)...]", 'pad == "same" and not ceil'),
     )  # fmt: skip

@@ -248,7 +248,7 @@ class Concat(_Move):
     )
     style = "function"
     arity = (1, None)
-    arguments = (Argument("axis", AXIS, "channel", "channel, depth, height, width, or counted from 0 without batch"),)
+    arguments = (Argument("axis", AXIS, "channel", "along which they stand one after another"),)
 
     def resolve(self, site: Site) -> None:
         ranks = [len(value.shape) for value in site.inputs]

@@ -1,0 +1,142 @@
+"""The entries, drawn from the declarations. Every one has an example, a complete file, which the tests run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from netdsl.analysis.expectations import FACTS
+from netdsl.elaborate.arguments import literal, signature
+from netdsl.ops import INITIALIZERS, OPERATORS, REQUIRED, Argument, Operator
+from netdsl.ops.functions import FUNCTIONS
+from netdsl.ops.optimizers import DESCRIBED, OPTIMIZERS, SCHEDULES
+from netdsl.ops.transforms import TRANSFORMS
+
+_STYLES = {"layer": "layers, applied by ->", "function": "functions of tensors", "loss": "losses and metrics"}
+#: a tensor in an example of a declaration: its name and the shape that the net's input gets
+_TENSOR = re.compile(r"\b([a-z]\w*)(\[[\d, ]+\])")
+
+
+class Entry(NamedTuple):
+    """One name. `operator` is its declaration where it is an operator."""
+
+    name: str
+    group: str
+    signature: str
+    summary: str
+    example: str
+    arguments: tuple[Argument, ...] = ()
+    text: str = ""
+    operator: Operator | None = None
+
+    @property
+    def shown(self) -> str:
+        """The name, or the form in which an operator with a sign is written."""
+        return self.signature if self.operator is not None and self.operator.symbol else self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is asked for by: its name, or the sign."""
+        return (self.name, *([self.operator.symbol] if self.operator is not None and self.operator.symbol else []))
+
+
+def entries() -> list[Entry]:
+    """Everything, by group."""
+    by_style = [_operator(op) for style in _STYLES for op in OPERATORS.values() if op.style == style]
+    split = next(i for i, entry in enumerate(by_style) if entry.group == _STYLES["loss"])
+    return [*by_style[:split], *_values(), *by_style[split:], *_training(), *_facts()]
+
+
+def _operator(op: Operator) -> Entry:
+    example = _loss_net(op) if op.style == "loss" else _net(op.example)
+    arguments = () if op.symbol else op.arguments
+    text = "\n".join(line.strip() for line in (op.__doc__ or "").strip().split("\n"))
+    text = "" if text == f"{_signature(op)}." else text
+    return Entry(op.name, _STYLES[op.style], _signature(op), op.summary, example, arguments, text, op)
+
+
+def _signature(op: Operator) -> str:
+    """How the operator is written, its tensors named as in its example."""
+    if op.symbol:
+        return f"a {op.symbol} b"
+    own = signature(op.name, op.arguments) if op.arguments else op.name
+    tensors = [name for name, _ in _TENSOR.findall(op.example)]
+    if op.style == "layer":
+        return own if len(tensors) == 1 else f"({', '.join(tensors)}) -> {own}"
+    if op.style == "loss":
+        tensors = op.example.partition("(")[2].rstrip(")").split(", ")
+    elif op.arity[1] is None:
+        tensors = [*tensors[:2], "..."]
+    written = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in op.arguments]
+    return f"{op.name}({', '.join([*tensors, *written])})"
+
+
+def _values() -> Iterator[Entry]:
+    """What computes no tensor: functions of numbers and lists, initialisations."""
+    for function in FUNCTIONS.values():
+        yield Entry(function.name, "functions of numbers and lists", function.signature, function.doc,
+                    _net(function.example))  # fmt: skip
+    for init in INITIALIZERS.values():
+        layer = "deconv(3, 4, stride = 2" if init.name == "bilinear" else "conv(16, 3"
+        yield Entry(init.name, "initialisations, for `init`", _called(init.name, init.arguments), init.doc,
+                    _net(f"image[3, 32, 32] -> {layer}, init = {init.written})"), init.arguments)  # fmt: skip
+
+
+def _training() -> Iterator[Entry]:
+    """What a train block may name."""
+    for group, table in (("optimizers", OPTIMIZERS), ("learning rates, for `lr`", SCHEDULES)):
+        for name, arguments in table.items():
+            summary, example = DESCRIBED[name]
+            yield Entry(name, group, signature(name, arguments), summary, _image_net(optimizer=example), arguments)
+    for transform in TRANSFORMS.values():
+        yield Entry(transform.name, f"transforms of the input, for `{transform.stage}`",
+                    _called(transform.name, transform.arguments), transform.doc,
+                    _image_net(**{transform.stage: f"[{transform.example}]"}), transform.arguments)  # fmt: skip
+
+
+def _facts() -> Iterator[Entry]:
+    body = "    y = image -> conv(16, 3) @first -> bn"
+    for name, (doc, condition) in FACTS.items():
+        example = f"net example : image[3, 32, 32] -> y {{\n{body}\n\n    expect {condition}\n}}\n"
+        form = "receptive_field(tensor)" if name == "receptive_field" else name
+        yield Entry(name, "facts, for `expect`", form, doc, example)
+
+
+def _called(name: str, arguments: Sequence[Argument]) -> str:
+    return signature(name, arguments) if arguments else name
+
+
+def _net(expression: str) -> str:
+    """A net of one expression, in which inputs stand with their shapes."""
+    inputs = ", ".join(name + shape for name, shape in _TENSOR.findall(expression))
+    body = _TENSOR.sub(r"\1", expression)
+    return f"net example : {inputs} -> y {{\n    y = {body}\n}}\n"
+
+
+def _loss_net(op: Operator) -> str:
+    """A net that is trained with a loss, or measured by a metric."""
+    output = op.example.partition("(")[2].partition(",")[0]
+    metric = op.name == "accuracy"
+    lines = {
+        "target": "class(label)" if "label" in op.example else "value(target, [10])",
+        "loss": "cross_entropy(logits, label)" if metric else op.example,
+        **({"metrics": op.example} if metric else {}),
+        "optimizer": "sgd(lr = 0.1)",
+    }
+    return f"net example : vector[4] -> {output} {{\n    {output} = vector -> dense(10)\n}}\n\n{_train(lines)}"
+
+
+def _image_net(optimizer: str = "sgd(lr = 0.1)", **lines: str) -> str:
+    """A classifier of small images, trained so."""
+    body = "    logits = image -> flatten -> dense(10)"
+    usual = {"target": "class(label)", "loss": "cross_entropy(logits, label)", "optimizer": optimizer}
+    return f"net example : image[1, 8, 8] -> logits {{\n{body}\n}}\n\n{_train(usual | lines)}"
+
+
+def _train(lines: dict[str, str]) -> str:
+    known = lines | {"batch": "4", "epochs": "2"}
+    order = ("target", "loss", "metrics", "optimizer", "batch", "epochs", "prepare", "augment")
+    width = max(map(len, known))
+    said = "\n".join(f"    {key:<{width}} = {known[key]}" for key in order if key in known)
+    return f"train example {{\n{said}\n}}\n"
