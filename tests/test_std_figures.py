@@ -182,7 +182,8 @@ def test_googlenet_of_the_paper() -> None:
         late   = node[5] -> inception_classifier(1000)
         expect x.shape == [1024, 7, 7]
         {expect(13_378_280, 1_591_044_096)}
-    }}""")
+    }}"""
+    )
 
 
 def test_googlenet_of_torchvision() -> None:
