@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Parameter
-from netdsl.lint.axes import listed
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import listed
 
 _CODE = "W0203"
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Dim, Node, Size
-from netdsl.lint.axes import AXES, listed
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import AXES, listed, so_often
 from netdsl.ops.spatial import half_pads
 
 #: less than one cell in so many is let pass: of a long signal some rest nearly always remains
@@ -49,7 +49,7 @@ def dropped_cells(net: Net) -> Iterator[Finding]:
         if found:
             node, axes = found[0]
             labels = (Label(place),) if place == layer else (Label(place), Label(layer, "by this layer"))
-            notes = (f"so at {len(found)} of the {len(nodes)} places where it is applied",) if len(nodes) > 1 else ()
+            notes = so_often(len(found), len(nodes))
             helps = tuple(_ways_out(node, axes, net.graph.symbols))
             yield Finding(_message(node, axes), labels, notes, helps, node.chain)
 
@@ -87,7 +87,7 @@ def _ways_out(node: Node, axes: list[_Axis], defaults: Mapping[str, int]) -> Ite
             yield f"with `pad = {pad}` every cell is seen"
     sizes = _sizes(axes, defaults)
     if sizes:
-        yield f"nothing is left out of {listed(sizes, 'and')}"
+        yield f"with {listed(sizes, 'and')} nothing is left out"
 
 
 def _better_pad(node: Node) -> str | None:

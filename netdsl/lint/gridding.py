@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
-from netdsl.lint.axes import AXES, listed
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import AXES, listed
 from netdsl.ops import UNSEEN
 
 _WINDOWS = ("conv", "max_pool", "avg_pool")
@@ -121,12 +121,12 @@ def _told(last: Node, seen: _Seen, net: Net) -> Finding:
             parts.setdefault((cells.bits.bit_count(), cells.bits.bit_length()), []).append(word + "s")
     holes = " and ".join(f"{count} of the {span} {listed(words, 'and')}" for (count, span), words in parts.items())
     others = [node for node in seen.dilated if node.span.source is net.source and node.span != last.span]
-    rates = [max(node.args.dilation) for node in seen.dilated]
+    rates = [str(max(node.args.dilation)) for node in seen.dilated]
     places = dict.fromkeys(node.span for node in others)
     return Finding(
         f"the dilation leaves holes: a cell sees {holes} that it spans",
         (Label(last.span), *(Label(span, "with this one") for span in list(places)[:3])),
-        (f"the dilations on the way are {listed(list(map(str, rates[:12])), 'and')}: in between lie cells of "
-         f"`{seen.source.name}` that are never seen",),
+        (f"the dilation{'s on the way are' if len(rates) > 1 else ' on the way is'} {listed(rates[:12], 'and')}: in between "
+         f"lie cells of `{seen.source.name}` that are never seen",),
         ("begin with 1 and let them grow without a common factor, such as 1, 2, 5 (Wang et al. 2018)",), last.chain,
     )  # fmt: skip

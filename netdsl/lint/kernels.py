@@ -8,9 +8,9 @@ from typing import Any
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node
-from netdsl.lint.axes import extent, listed
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import extent, listed, so_often
 
 #: the part of a layer's weights, over all places where it is applied, from which on a warning is worth it
 NOTICEABLE = 1 / 3
@@ -31,7 +31,7 @@ def _in_padding(node: Node, place: Label, layer: Label, idle: int, applied: int)
     alive = [len(taps) for taps in _taps(node)]
     all_, dead = prod(kernel), prod(kernel) - prod(alive)
     labels = (place,) if place.span == layer.span else (place, layer)
-    notes = (f"so at {idle} of the {applied} places where it is applied",) if applied > 1 else ()
+    notes = so_often(idle, applied)
     smaller = str(alive[0]) if len(set(alive)) == 1 else f"[{listed(list(map(str, alive)), '').replace('  ', ', ')}]"
     size = extent(node.inputs[0].shape[1:])
     return Finding(
@@ -90,13 +90,14 @@ def _checkerboard(node: Node, place: Label, counts: list[list[int]]) -> Finding:
         products = {before * count for before in products for count in axis}
     kernel, stride, better = a.kernel, a.stride, [-(-k // s) * s for k, s in zip(a.kernel, a.stride, strict=True)]
     helps = [f"`upsample({_short(stride)}) -> conv({a.channels}, 3)` spreads evenly"]
+    cause = f"the dilation {_short(a.dilation)} spreads the kernel {_short(kernel)} unevenly over the stride {_short(stride)}"
     if max(a.dilation) == 1:
+        cause = f"the stride {_short(stride)} does not divide the kernel {_short(kernel)}"
         helps.insert(0, f"use a kernel that the stride divides, such as {_short(better)}")
     gathered = listed(list(map(str, sorted(products))), "or")
     return Finding(
-        f"the stride {_short(stride)} does not divide the kernel {_short(kernel)}: the output has a checkerboard pattern",
-        (place,), (f"by their place, output cells are sums over {gathered} input cells (Odena et al. 2016)",),
-        tuple(helps), node.chain,
+        f"{cause}: the output has a checkerboard pattern", (place,),
+        (f"by their place, output cells are sums over {gathered} input cells (Odena et al. 2016)",), tuple(helps), node.chain,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netdsl.diagnostics import Label
 from netdsl.lint.rule import Finding, of_text
-from netdsl.lint.survey import Survey
+from netdsl.lint.survey import Survey, is_tensor
 from netdsl.ops import OPERATORS, Operator
 from netdsl.syntax import tree as t
 from netdsl.syntax.walk import children
@@ -39,18 +39,19 @@ def _repeated_alone(chain: t.Chain, repeated: t.Expr, after: t.Expr) -> Finding:
 
 @of_text("W0109", "skipped-by-else", "`a -> f if c else g -> h`: `h` belongs to the `else` alone")
 def skipped_by_else(survey: Survey) -> Iterator[Finding]:
-    for node in survey.conditionals:
-        then, otherwise = node.then, node.otherwise
-        if not isinstance(then, t.Pipeline) or _in_parentheses(then) or _in_parentheses(otherwise):
-            continue
-        start = otherwise.stages[0] if isinstance(otherwise, t.Pipeline) else otherwise
-        # on one side a tensor goes in, on the other a layer stands first: both were to be given the tensor
-        if isinstance(then.stages[0], t.Name) and _operator(then.stages[0]) is None and _operator(start) is not None:
-            yield _skipped(node, then, start)
+    for function in survey.functions:
+        for node in function.conditionals:
+            then, otherwise = node.then, node.otherwise
+            if not isinstance(then, t.Pipeline) or _in_parentheses(then) or _in_parentheses(otherwise):
+                continue
+            start = otherwise.stages[0] if isinstance(otherwise, t.Pipeline) else otherwise
+            # on one side a tensor goes in, on the other a layer stands first: both were to be given the tensor
+            if is_tensor(then, function.tensors) and _operator(start) is not None:
+                yield _skipped(node, then, start)
 
 
 def _skipped(node: t.Conditional, then: t.Pipeline, start: t.Expr) -> Finding:
-    tensor, condition, layer = then.stages[0].span.text, _line(node.condition.span.text), _line(start.span.text)
+    tensor, condition, layer = (_line(part.span.text) for part in (then.stages[0], node.condition, start))
     behind = _line(node.otherwise.span.text[start.span.end - node.otherwise.span.start :])
     chosen = _line(then.span.text[then.stages[1].span.start - then.span.start :])
     message = f"`else` starts a pipeline of its own: `{layer}` is not applied to `{tensor}`"
@@ -60,7 +61,7 @@ def _skipped(node: t.Conditional, then: t.Pipeline, start: t.Expr) -> Finding:
     return Finding(
         message,
         (Label(node.otherwise.span, "all of this is the `else`"), Label(then.span, "this is all there is otherwise")),
-        helps=(f"write `{meant}`", f"if it is meant, put it in parentheses: `({_line(node.otherwise.span.text)})`"),
+        helps=(f"write `{meant}`",),
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
-from netdsl.lint.axes import extent
 from netdsl.lint.kernels import NOTICEABLE, idle_share
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import extent
 from netdsl.ops import UNSEEN, Operator, Reach
 
 
@@ -53,16 +53,17 @@ def receptive_fields(net: Net) -> Iterator[Finding]:
 
 def _told(net: Net, found: list[Node], lines: Mapping[Value, _Lines], image: Value) -> Finding:
     first = found[0]
-    several = f"{len(found)} convolutions add" if len(found) > 1 else "this convolution adds"
+    many = len(found) > 1
+    these, they = (f"{len(found)} convolutions add", "they read") if many else ("this convolution adds", "it reads")
     weights = sum(p.count for p in dict.fromkeys(node.parameters["weight"] for node in found))
     seen = [line.last - line.first + 1 for line in lines[first.inputs[0]] or ()]
     read, whole = extent(first.inputs[0].shape[1:]), extent(image.shape[1:])
     place = net.place(first) or first.span
     return Finding(
-        f"{several} no context: each cell that is read has seen all of `{image.name}`",
-        (Label(place, "the first of them" if len(found) > 1 else ""), Label(net.graph.span)),
-        (f"it reads {read} cells, whose receptive field is {extent(seen)}, larger than the input of {whole}; "
-         f"{weights:,} weights come so late",),
+        f"{these} no context: each cell that {they} has seen all of `{image.name}`",
+        (Label(place, "the first of them" if many else ""), Label(net.graph.span)),
+        (f"{'the first' if many else 'it'} reads {read} cells, whose receptive field is {extent(seen)}, larger than the input "
+         f"of {whole}; {weights:,} weights come so late",),
         ("use a larger input, fewer strides and pools before, or fewer layers",), first.chain,
     )  # fmt: skip
 

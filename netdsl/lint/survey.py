@@ -26,6 +26,9 @@ class FunctionNames:
         self.declaration = declaration
         self.bound: dict[str, Binding] = {}
         self.reads: set[str] = set()
+        #: names that stand for tensors, as far as the text alone says so
+        self.tensors = {port.name for port in declaration.inputs}
+        self.conditionals: list[t.Conditional] = []
         #: a binding and the one that overwrites it, with no statement between that reads it
         self.overwritten: list[tuple[t.Name, t.Name]] = []
 
@@ -36,14 +39,14 @@ class FunctionNames:
 
 
 class Survey:
-    """A file's names, pipelines, conditionals and statements."""
+    """A file's names, pipelines and statements."""
 
     def __init__(self, file: t.File) -> None:
         self.file = file
         #: names that stand as values, so that what they mean is applied who knows where: arguments, defaults, items
         self.passed: set[str] = set()
         self.pipelines: list[t.Pipeline] = []
-        self.conditionals: list[t.Conditional] = []
+        self._conditionals: list[t.Conditional] = []
         #: statements that hold no others, in the order of the text
         self.statements: list[t.Assign | t.Share | t.Expect] = []
         self.constants = [(constant, self._names(constant.value)) for constant in file.constants]
@@ -71,6 +74,7 @@ class Survey:
 
     def _function(self, declaration: t.Function) -> FunctionNames:
         function = FunctionNames(declaration)
+        self._conditionals = function.conditionals
         for hyperparameter in declaration.hyperparameters:
             if hyperparameter.default is not None:
                 function.reads |= self._names(hyperparameter.default)
@@ -121,9 +125,12 @@ class Survey:
             function.bound.setdefault(statement.name, Binding(statement.span, "share", False))
             return self._names(statement.value)
         names = self._names(statement.value)
+        tensor = is_tensor(statement.value, function.tensors)
         for target in statement.targets:
             if isinstance(target, t.FamilyEntry):
                 names |= self._names(*target.keys)
+            elif tensor:
+                function.tensors.add(target.name)
             kind = "family" if isinstance(target, t.FamilyEntry) else "name"
             function.bound.setdefault(target.name, Binding(target.span, kind, len(statement.targets) > 1))
         return names
@@ -149,7 +156,7 @@ class Survey:
                 applied = [node.base]
             elif not isinstance(node, t.Literal):
                 if isinstance(node, t.Conditional):
-                    self.conditionals.append(node)
+                    self._conditionals.append(node)
                 stack += children(node)
             for part in applied:
                 if isinstance(part, t.Name):
@@ -157,3 +164,17 @@ class Survey:
                 else:
                     stack.append(part)
         return found
+
+
+def is_tensor(expression: t.Expr, tensors: set[str]) -> bool:
+    """Whether an expression is a tensor for certain, where those names are."""
+    match expression:
+        case t.Name():
+            return expression.name in tensors
+        case t.Pipeline():
+            return is_tensor(expression.stages[0], tensors)
+        case t.Chain():
+            return any(isinstance(operand, t.Name) and operand.name in tensors for operand in expression.operands)
+        case t.Conditional():
+            return is_tensor(expression.then, tensors)
+    return False

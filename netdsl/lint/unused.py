@@ -17,7 +17,7 @@ def unused_imports(survey: Survey) -> Iterator[Finding]:
         for imported in idle:
             whole = len(idle) == len(statement.names)
             helps = ("remove the import",) if whole else (f"remove `{imported.span.text}` from the import",)
-            message = f"`{imported.alias}` is imported from {statement.path} and never used"
+            message = f"`{imported.alias}` is imported from {statement.path_span.text} and never used"
             yield Finding(message, (Label(imported.span),), helps=helps)
 
 

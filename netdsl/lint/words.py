@@ -1,4 +1,4 @@
-"""Words for axes and lists in the messages of lints."""
+"""Words for axes, lists and counts in the messages of lints."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def listed(items: Sequence[str], last: str) -> str:
 def extent(sizes: Sequence[Dim]) -> str:
     """`7 x 7`, at the default sizes."""
     return " x ".join(str(int(size)) for size in sizes)
+
+
+def so_often(found: int, applied: int) -> tuple[str, ...]:
+    """The note on a layer that is applied at several places."""
+    if applied == 1:
+        return ()
+    return (f"so at {'all' if found == applied else f'{found} of the'} {applied} places where it is applied",)
