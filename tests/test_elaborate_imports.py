@@ -186,3 +186,9 @@ def test_a_file_of_blocks_is_looked_through(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         elaborate_all(read_source(write(tmp_path, main=SQUEEZE.replace("conv(n", "konv(m"))))
     assert [at(found) for found in caught.value.diagnostics] == ["konv", "m"]
+
+
+def test_a_path_with_a_zero_byte_is_told(tmp_path: Path) -> None:
+    found = error(write(tmp_path, main=MAIN.replace("blocks.net", "a\0.net")))
+    assert found.code == "E0109"
+    assert "embedded null byte" in found.message

@@ -77,12 +77,13 @@ def imported_source(path: str, relative: bool, importer: Source) -> tuple[str, S
     if os.path.exists(shown) and not os.path.isfile(shown):  # a pipe would be waited for without end
         raise SourceError(Diagnostic("E0109", f'"{path}" cannot be imported: `{shown}` is not a file'))
     try:
-        return os.path.realpath(shown), read_source(shown)
+        source = read_source(shown)
     except SourceError as error:
         (why,) = error.diagnostics
         note = (f"it is looked for at `{shown}`, relative to `{importer.path}`",)
         raise SourceError(Diagnostic("E0109", f'"{path}" cannot be imported: {why.message}', notes=note,
                                      helps=why.helps)) from None  # fmt: skip
+    return os.path.realpath(shown), source
 
 
 def _std_source(path: str) -> tuple[str, Source]:
