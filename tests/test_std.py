@@ -13,6 +13,8 @@ from std_applications import APPLICATIONS, Application, text
 from netdsl.analysis import analyze
 from netdsl.elaborate.names import globals_, reserved
 from netdsl.elaborate.sources import STD, read_source, std_modules, std_names
+from netdsl.format import format_source
+from netdsl.ir import Size
 from netdsl.lower import initial_parameters
 from netdsl.syntax import parse
 from netdsl.syntax.comments import documentation
@@ -22,6 +24,10 @@ MODULES = {name: parse(read_source(STD / f"{name}.net", f"std/{name}.net")) for 
 BLOCKS = {f"{name}.{block.name}": block for name, file in MODULES.items() for block in file.functions}
 WANTED = {"residual", "dense_block", "inception", "separable", "squeeze_excite", "fabric", "grid", "unet", "atrous", "pyramid",
           "fcn", "attention", "fractal", "hourglass", "highway"}  # fmt: skip
+
+
+# grids of means, flattened vectors and products over all places need sizes that are numbers
+FIXED = {"inception.inception_classifier", "pyramid.pyramid_pooling", "attention.non_local"}
 
 
 def test_the_families_are_there() -> None:
@@ -63,6 +69,11 @@ def test_every_file_has_a_head(name: str) -> None:
     assert len(head) >= 3 and all(line.startswith("#") for line in head)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_every_file_is_formatted(name: str) -> None:
+    assert format_source(MODULES[name].source) == MODULES[name].source.text
+
+
 @pytest.mark.parametrize("application", APPLICATIONS, ids=lambda a: f"{a.block}-{a.inputs}")
 def test_it_runs_and_trains(application: Application) -> None:
     """Elaborated, verified and analyzed, then run on two samples; and its training step can be built."""
@@ -78,3 +89,21 @@ def test_it_runs_and_trains(application: Application) -> None:
     for name, y in found.items():
         assert y.shape == (2, *application.outputs[name]) and np.isfinite(y).all()
     assert build_step(net, batch=2).model.graph.node
+
+
+SPATIAL = [a for a in APPLICATIONS if re.fullmatch(r"x\[\d+, \d+, \d+\]", a.inputs)]
+
+
+@pytest.mark.parametrize("application", SPATIAL, ids=lambda a: f"{a.block}-{a.inputs}")
+def test_sizes_stay_symbolic(application: Application) -> None:
+    """Compiled once, a net of the block runs at twice the size, and what comes out has the size that its formula says."""
+    channels, height, width = map(int, re.findall(r"\d+", application.inputs))
+    symbolic = application._replace(inputs=f"x[{channels}, H = {height}, W = {width}]")
+    net = elaborated(text(symbolic).partition("train f")[0]).graph
+    if application.block in FIXED:
+        assert net.inputs[0].shape == (channels, height, width)
+        return
+    x = np.zeros((2, channels, 2 * height, 2 * width), np.float32)
+    for name, y in run_net(net, initial_parameters(net, seed=0), x=x).items():
+        at = {"H": 2 * height, "W": 2 * width}
+        assert y.shape == (2, *(d.at(at) if isinstance(d, Size) else d for d in net.outputs[name].shape))
