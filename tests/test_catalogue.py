@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from netdsl.cli import main
+from netdsl.cli.explain import page
 from netdsl.diagnostics import NetError, catalogue
 
 ROOT = Path(__file__).parent.parent / "netdsl"
@@ -118,6 +119,12 @@ def test_explain_of_an_unknown_code() -> None:
     result = CliRunner().invoke(main, ["explain", "E9311"])
     assert result.exit_code == 1
     assert "there is no code `E9311`" in result.stderr and "did you mean `E0311`?" in result.stderr
+
+
+def test_headings_and_code_are_told_apart_on_a_terminal() -> None:
+    lines = list(page(catalogue.text("E0311"), 80, lambda text, style: f"<{style}>{text}</>"))
+    assert lines[0] == "<1>E0311: shapes do not agree in arithmetic</>"
+    assert lines.count("<1>this fails:</>") == lines.count("<1>this does not:</>") == 1
 
 
 def test_explain_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,10 @@ def test_an_unknown_name() -> None:
     assert result.exit_code == 1 and "did you mean `accuracy`?" in result.stderr
 
 
+def test_a_block_of_the_library_is_shown_by_another_command() -> None:
+    assert "`netdsl std bottleneck` describes it" in run("bottleneck").stderr
+
+
 def test_a_long_rule_is_broken_behind_its_sizes() -> None:
     rule = Rule(f"[C, n...] -> [C, min(n, {' + '.join(['kernel'] * 6)})...]", "ceil")
     assert [line.strip() for line in shape_lines(rule)] == [
