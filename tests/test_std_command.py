@@ -59,3 +59,8 @@ def test_a_misspelt_name_is_an_error_with_a_way_out(name: str, meant: str) -> No
 def test_it_imports_no_numpy() -> None:
     program = "import sys; from netdsl.cli import main; main(['std'], standalone_mode=False); assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_the_lints_find_nothing_in_the_library() -> None:
+    result = CliRunner().invoke(main, ["check", "--strict", *(str(STD / f"{module}.net") for module in std_modules())])
+    assert result.exit_code == 0, result.output
