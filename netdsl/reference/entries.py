@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from netdsl.analysis.expectations import FACTS
 from netdsl.elaborate.arguments import literal, signature
 from netdsl.ops import INITIALIZERS, OPERATORS, REQUIRED, Argument, Operator
+from netdsl.ops.facts import FACTS
 from netdsl.ops.functions import FUNCTIONS
 from netdsl.ops.optimizers import DESCRIBED, OPTIMIZERS, SCHEDULES
 from netdsl.ops.transforms import TRANSFORMS
