@@ -31,8 +31,8 @@ def constraints(text, **hyperparameters):
 
 def test_a_unet_needs_multiples():
     assert constraints(UNET) == (
-        "H must be a multiple of 16, such as 240, 256, 272 (line 9: concatenates `skip[3]` and `up`; and 3 more)",
-        "W must be a multiple of 16, such as 48, 64, 80 (line 9: concatenates `skip[3]` and `up`; and 3 more)",
+        "H and W must be multiples of 16, such as H = 240, 256, 272 and W = 48, 64, 80 "
+        "(line 9: concatenates `skip[3]` and `up`; and 3 more)",
     )
 
 
@@ -51,7 +51,7 @@ def test_an_element_count_fixes_both_sizes():
 def test_a_net_without_padding_has_a_least_size():
     text = "net n : image[3, H = 32, W = 32] -> y {\n x = image -> conv(4, 3)\n y = x -> conv(4, 7, pad = 0) }"
     found = constraints(text)
-    assert found == ("H must be at least 7 (line 3: conv)", "W must be at least 7 (line 3: conv)")
+    assert found == ("H and W must be at least 7 (line 3: conv)",)
 
 
 def test_a_join_may_need_a_remainder():

@@ -13,6 +13,7 @@ from netdsl.ir.graph import (
     TensorType,
     Training,
     Value,
+    extents,
     parameters_of,
 )
 from netdsl.ir.size import Dim, Floor, Size, Symbol, grows, substituted, value_at
@@ -20,5 +21,6 @@ from netdsl.ir.verify import verify
 
 __all__ = [
     "Constraint", "Dim", "Floor", "Graph", "Init", "Node", "Optimizer", "Parameter", "Schedule", "Shape", "Size",
-    "Symbol", "Target", "TensorType", "Training", "Value", "grows", "parameters_of", "substituted", "value_at", "verify",
+    "Symbol", "Target", "TensorType", "Training", "Value", "extents", "grows", "parameters_of", "substituted", "value_at",
+    "verify",
 ]  # fmt: skip

@@ -6,12 +6,12 @@ and nodes are compared by identity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
-from netdsl.ir.size import Dim, value_at
+from netdsl.ir.size import Dim, Size, value_at
 
 if TYPE_CHECKING:
     from netdsl.ops.operator import Args, Operator
@@ -179,3 +179,17 @@ class Graph:
 def parameters_of(nodes: tuple[Node, ...]) -> list[Parameter]:
     """Every parameter that the nodes use, once, in order of first use."""
     return list(dict.fromkeys(p for node in nodes for p in node.parameters.values()))
+
+
+def extents(nodes: Iterable[Node]) -> list[Constraint]:
+    """That every tensor has at least one element along every axis; each size is said once."""
+    found: dict[Size, Constraint] = {}
+    shapes: set[int] = set()
+    for node in nodes:
+        for value in node.outputs:
+            if id(value.shape) not in shapes:  # layers pass shapes on, and comparing sizes takes time
+                shapes.add(id(value.shape))
+                for dim in value.shape:
+                    if isinstance(dim, Size) and dim not in found:
+                        found[dim] = Constraint(dim, 1, node.op.name, node.span, ">=")
+    return list(found.values())
