@@ -18,11 +18,12 @@ NOTICEABLE = 1 / 3
 
 @of_net("W0205", "kernel-in-padding", "a kernel so large for its input that a part of it only ever meets padding")
 def kernels_in_padding(net: Net) -> Iterator[Finding]:
-    wide = (node for node in net.of("conv") if max(node.args.kernel) > 1)
-    for (place, layer), nodes in net.by_origin(wide).items():
+    for (place, layer), nodes in net.wide_convolutions.items():
         idle = {node: share for node in nodes if (share := idle_share(node))}
+        if not idle:
+            continue
         weights = {node: node.parameters["weight"].count for node in nodes}
-        if idle and sum(idle[node] * weights[node] for node in idle) >= NOTICEABLE * sum(weights.values()):
+        if sum(idle[node] * weights[node] for node in idle) >= NOTICEABLE * sum(weights.values()):
             yield _in_padding(next(iter(idle)), Label(place), Label(layer, "by this layer"), len(idle), len(nodes))
 
 
@@ -43,21 +44,21 @@ def _in_padding(node: Node, place: Label, layer: Label, idle: int, applied: int)
 
 def idle_share(node: Node) -> float:
     """The part of the weights that only ever multiply zeros of the padding."""
-    kernel: tuple[int, ...] = node.args.kernel
-    return 1 - prod(map(len, _taps(node))) / prod(kernel)
+    a: Any = node.args
+    axes = zip(node.inputs[0].shape[1:], a.kernel, a.stride, a.dilation, strict=True)
+    if all(int(size) >= d * (k - 1) + s for size, k, s, d in axes):
+        return 0  # some window lies within the input
+    return 1 - prod(len(taps) for taps in _taps(node)) / int(prod(a.kernel))
 
 
-def _taps(node: Node) -> list[range | list[int]]:
+def _taps(node: Node) -> list[list[int]]:
     """Along each axis, the places of the kernel that meet the input anywhere."""
     a: Any = node.args
     axes = zip(node.inputs[0].shape[1:], node.output.shape[1:], a.kernel, a.stride, a.dilation, a.pads, strict=True)
     return [_meeting(int(size), int(out), k, s, d, pad) for size, out, k, s, d, (pad, _) in axes]
 
 
-def _meeting(size: int, out: int, kernel: int, stride: int, dilation: int, pad: int) -> range | list[int]:
-    if size >= dilation * (kernel - 1) + stride:
-        return range(kernel)  # a whole window fits in
-
+def _meeting(size: int, out: int, kernel: int, stride: int, dilation: int, pad: int) -> list[int]:
     def meets(tap: int) -> bool:
         first = tap * dilation - pad  # what it meets in the first window
         window = max(0, -(first // stride))  # the first window in which it is past the padding

@@ -48,6 +48,11 @@ class Net:
     def producers(self) -> dict[Value, Node]:
         return {value: node for node in self.nodes for value in node.outputs}
 
+    @cached_property
+    def wide_convolutions(self) -> dict[Origin, list[Node]]:
+        """The convolutions that read more than a cell, by the text they come from."""
+        return self.by_origin(node for node in self.of("conv") if max(node.args.kernel) > 1)
+
     def place(self, node: Node) -> Span | None:
         """Where the checked file is to be changed for this node: its layer; or, where that stands in another file, the
         layer that led there.

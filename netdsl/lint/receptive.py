@@ -7,7 +7,7 @@ and no context (Richter, Schöning, Wiedenroth & Krumnack, "Should you go deeper
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
@@ -15,7 +15,7 @@ from netdsl.lint.kernels import NOTICEABLE, idle_share
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import extent
-from netdsl.ops import UNSEEN, Operator, Reach
+from netdsl.ops import UNSEEN, Operator
 
 
 class _Line(NamedTuple):
@@ -25,6 +25,10 @@ class _Line(NamedTuple):
     first: int
     last: int
 
+
+_WINDOWS = ("conv", "max_pool", "avg_pool")
+#: between tensors of one size an element sees the elements at its place
+_JOINS = ("add", "sub", "mul", "sum", "concat")
 
 #: per spatial axis; None where it is not known, as behind upsampling
 _Lines = tuple[_Line, ...] | None
@@ -36,16 +40,13 @@ _CODE = "W0204"
 @of_net(_CODE, "receptive-field", "convolutions whose inputs have seen the whole image already; one warning for a net")
 def receptive_fields(net: Net) -> Iterator[Finding]:
     images = [value for value in net.graph.inputs if len(value.shape) > 1]
-    wide = [node for node in net.of("conv") if max(node.args.kernel) > 1]
-    if len(images) != 1 or not wide:
+    if len(images) != 1 or not net.wide_convolutions:
         return
     lines = _narrowest(images[0], net.nodes)
     found: list[Node] = []
-    for (place, layer), nodes in net.by_origin(wide).items():
-        late = [node for node in nodes if not idle_share(node) and _has_seen_all(node, lines, images[0])]
-        weights = sum(node.parameters["weight"].count for node in nodes)
-        counts = sum(node.parameters["weight"].count for node in late) >= NOTICEABLE * weights
-        if late and counts and not net.silences.covers(_CODE, [place, layer]):
+    for (place, layer), nodes in net.wide_convolutions.items():
+        late = [node for node in nodes if _has_seen_all(node, lines, images[0]) and not idle_share(node)]
+        if late and _weights(late) >= NOTICEABLE * _weights(nodes) and not net.silences.covers(_CODE, [place, layer]):
             found += late
     if found:
         yield _told(net, found, lines, images[0])
@@ -55,7 +56,6 @@ def _told(net: Net, found: list[Node], lines: Mapping[Value, _Lines], image: Val
     first = found[0]
     many = len(found) > 1
     these, they = (f"{len(found)} convolutions add", "they read") if many else ("this convolution adds", "it reads")
-    weights = sum(p.count for p in dict.fromkeys(node.parameters["weight"] for node in found))
     seen = [line.last - line.first + 1 for line in lines[first.inputs[0]] or ()]
     read, whole = extent(first.inputs[0].shape[1:]), extent(image.shape[1:])
     place = net.place(first) or first.span
@@ -63,9 +63,14 @@ def _told(net: Net, found: list[Node], lines: Mapping[Value, _Lines], image: Val
         f"{these} no context: each cell that {they} has seen all of `{image.name}`",
         (Label(place, "the first of them" if many else ""), Label(net.graph.span)),
         (f"{'the first' if many else 'it'} reads {read} cells, whose receptive field is {extent(seen)}, larger than the input "
-         f"of {whole}; {weights:,} weights come so late",),
+         f"of {whole}; {_weights(found):,} weights come so late",),
         ("use a larger input, fewer strides and pools before, or fewer layers",), first.chain,
     )  # fmt: skip
+
+
+def _weights(nodes: list[Node]) -> int:
+    """How many there are, shared ones once."""
+    return sum(p.count for p in {node.parameters["weight"] for node in nodes})
 
 
 def _has_seen_all(node: Node, lines: Mapping[Value, _Lines], image: Value) -> bool:
@@ -83,39 +88,44 @@ def _narrowest(image: Value, nodes: Iterable[Node]) -> dict[Value, _Lines]:
     known: dict[Value, _Lines] = {image: (_Line(1, 0, 0),) * (len(image.shape) - 1)}
     for node in nodes:
         arriving = [value for value in node.inputs if value in known]
-        if not arriving:
-            continue
-        op = type(node.op)
-        if len(arriving) == 1 and op.reach is Operator.reach and op.reaches is Operator.reaches:
-            lines = known[arriving[0]]  # most operators are so: an activation sees what its input sees
-        else:
-            lines = _through(node, known)
-        for value in node.outputs:
-            known[value] = lines
+        if arriving:
+            lines = _through(node, arriving, known)
+            for value in node.outputs:
+                known[value] = lines
     return known
 
 
-def _through(node: Node, known: Mapping[Value, _Lines]) -> _Lines:
-    paths: list[tuple[_Line, ...]] = []
-    for value, reach in zip(node.inputs, node.op.reaches(node), strict=True):
-        if reach is UNSEEN or value not in known:
-            continue
-        before = known[value]
-        if before is None or reach is None or len(reach) != len(before):
-            return None
-        if all(r.stride for r in reach):  # a stretched axis has seen all: never the narrowest
-            moved = list(map(_moved, before, reach))
-            if any(line is None for line in moved):
+def _through(node: Node, arriving: list[Value], known: Mapping[Value, _Lines]) -> _Lines:
+    op, before = node.op, known[arriving[0]]
+    if type(op).reach is Operator.reach:
+        if len(arriving) == 1 and type(op).reaches is Operator.reaches:
+            return before  # most operators are so: an activation sees what its input sees
+        if op.name in _JOINS and len({value.shape[1:] for value in node.inputs}) == 1:
+            return _joined([known[value] for value in arriving])
+    elif op.name in _WINDOWS:
+        return None if before is None else _windowed(node, before)
+    paths: list[_Lines] = []
+    for value, reach in zip(node.inputs, op.reaches(node), strict=True):
+        if reach is not UNSEEN and value in known:
+            if reach is None or any(r.stride != 1 or r.first != 0 or r.last != 0 for r in reach):
                 return None
-            paths.append(tuple(line for line in moved if line is not None))
-    if not paths or any(len({line.stride for line in axis}) > 1 for axis in zip(*paths, strict=True)):
+            paths.append(known[value])
+    return _joined(paths)
+
+
+def _windowed(node: Node, lines: tuple[_Line, ...]) -> _Lines:
+    a: Any = node.args
+    axes = zip(lines, a.kernel, a.stride, a.dilation, a.pads, strict=True)
+    return tuple([
+        _Line(stride * s, first - stride * pads[0], last + stride * (d * (k - 1) - pads[0]))
+        for (stride, first, last), k, s, d, pads in axes
+    ])  # fmt: skip
+
+
+def _joined(paths: list[_Lines]) -> _Lines:
+    """What is seen by every path."""
+    known = [lines for lines in paths if lines is not None]
+    if len(known) < len(paths) or not known or len({tuple(line.stride for line in lines) for lines in known}) > 1:
         return None
     return tuple(_Line(axis[0].stride, max(line.first for line in axis), min(line.last for line in axis))
-                 for axis in zip(*paths, strict=True))  # fmt: skip
-
-
-def _moved(line: _Line, reach: Reach) -> _Line | None:
-    if not all(isinstance(number, int) for number in (reach.stride, reach.first, reach.last)):
-        return None
-    first, last = line.stride * int(reach.first), line.stride * int(reach.last)
-    return _Line(line.stride * int(reach.stride), line.first + first, line.last + last)
+                 for axis in zip(*known, strict=True))  # fmt: skip

@@ -150,7 +150,7 @@ class Survey:
                 applied = node.stages
             elif isinstance(node, t.Call):
                 stack += node.arguments
-                stack += node.keywords
+                stack += [keyword.value for keyword in node.keywords]
                 applied = [node.function]
             elif isinstance(node, t.Pin):
                 applied = [node.base]

@@ -1,0 +1,203 @@
+"""The lints of nets against brute force: numbers that PyTorch's gradients and plain loops give."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_lint_messages import linted
+from torch import nn
+
+from netdsl.diagnostics import Diagnostic
+
+SIZES = st.integers(1, 40)
+
+
+def found(text: str, code: str) -> list[Diagnostic]:
+    return [diagnostic for diagnostic in linted(text) if diagnostic.code == code]
+
+
+def net(pipeline: str, *sizes: int) -> str:
+    return f"net f : image[1, {', '.join(map(str, sizes))}] -> y {{\n    y = image -> {pipeline}\n}}\n"
+
+
+def reached(layers: nn.Module, *sizes: int) -> torch.Tensor:
+    """For each cell of the result (in the first axis), which cells of an image it depends on."""
+    for parameter in layers.parameters():
+        nn.init.ones_(parameter)
+    image = torch.ones(1, 1, *sizes, requires_grad=True)
+    result = layers(image)
+    cells = [torch.autograd.grad(cell, image, retain_graph=True)[0][0, 0] != 0 for cell in result[0, 0].flatten()]
+    return torch.stack(cells).reshape(*result.shape[2:], *sizes)
+
+
+def conv(kernel: int, stride: int = 1, dilation: int = 1, pad: int | str = "same") -> nn.Module:
+    total = dilation * (kernel - 1)
+    pads = (total // 2, total - total // 2) if pad == "same" else (pad, pad)
+    return nn.Sequential(nn.ConstantPad1d(pads, 0.0), nn.Conv1d(1, 1, kernel, stride, dilation=dilation))  # type: ignore[arg-type]
+
+
+# cells that no window sees
+
+
+@settings(deadline=None, max_examples=150)
+@given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.sampled_from(["same", 0, 1, 2]))
+def test_dropped_cells(size: int, kernel: int, stride: int, dilation: int, pad: int | str) -> None:
+    if pad != "same" and size + 2 * int(pad) < dilation * (kernel - 1) + 1:
+        return
+    messages = found(net(f"conv(1, {kernel}, {stride}, dilation = {dilation}, pad = {_text(pad)})", size), "W0202")
+    seen = reached(conv(kernel, stride, dilation, pad), size).any(0)
+    span = dilation * (kernel - 1) + 1
+    # only behind the last window: between the taps of one window, and between windows, cells are left out by design
+    last = (size + (span - 1 if pad == "same" else 2 * int(pad)) - span) // stride * stride + span
+    end = last - ((span - 1) // 2 if pad == "same" else int(pad))
+    behind = max(0, size - end) if stride <= span else 0
+    assert not seen[size - behind :].any()
+    assert _count(messages, size) == behind
+
+
+@settings(deadline=None, max_examples=100)
+@given(SIZES, st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_dropped_cells_of_pools(size: int, kernel: int, stride: int, ceil: bool) -> None:
+    if size < kernel or stride > kernel:
+        return
+    flag = str(ceil).lower()
+    messages = found(net(f"avg_pool({kernel}, {stride}, ceil = {flag})", size), "W0202")
+    seen = reached(nn.AvgPool1d(kernel, stride, ceil_mode=ceil), size).any(0)
+    assert _count(messages, size) == int((~seen).sum())
+
+
+def _count(messages: list[Diagnostic], size: int) -> int:
+    if not messages:
+        return 0
+    number = re.search(r"never sees the last (?:(\d+) )?of (\d+) cells", messages[0].message)
+    assert number and int(number[2]) == size and len(messages) == 1
+    return int(number[1] or 1)
+
+
+def _text(value: int | str) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIZES, st.integers(1, 6), st.integers(2, 6), st.sampled_from(["same", 0, 1]))
+def test_what_is_proposed_drops_nothing(size: int, kernel: int, stride: int, pad: int | str) -> None:
+    if pad != "same" and size + 2 * int(pad) < kernel:
+        return
+    for message in found(net(f"conv(1, {kernel}, {stride}, pad = {_text(pad)})", size), "W0202"):
+        assert len(message.helps) == 2
+        better = re.search(r"`pad = (.*?)`", message.helps[0])
+        assert better and not found(net(f"conv(1, {kernel}, {stride}, pad = {better[1]})", size), "W0202")
+        sizes = [int(number) for number in re.findall(r"\d+", message.helps[1])]
+        assert sizes and all(other != size for other in sizes)
+        for other in sizes:
+            assert not found(net(f"conv(1, {kernel}, {stride}, pad = {_text(pad)})", other), "W0202")
+
+
+# kernels in the padding
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(1, 12), st.integers(1, 7), st.integers(1, 4), st.integers(1, 4))
+def test_kernel_in_padding(size: int, kernel: int, stride: int, dilation: int) -> None:
+    layers = conv(kernel, stride, dilation)
+    weight = next(layers.parameters())
+    layers(torch.ones(1, 1, size)).sum().backward()
+    assert weight.grad is not None
+    idle = int((weight.grad == 0).sum())
+    messages = found(net(f"conv(1, {kernel}, {stride}, dilation = {dilation})", size), "W0205")
+    assert bool(messages) == (idle >= kernel / 3 > 0 and idle > 0)
+    if messages:
+        assert messages[0].message.startswith(f"{idle} of the {kernel} weights ")
+        assert messages[0].helps[0].startswith(f"`kernel = {kernel - idle}` ")
+
+
+# holes
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=4))
+def test_gridding(windows: list[tuple[int, int, int]]) -> None:
+    windows = [(kernel, min(stride, kernel), dilation) for kernel, stride, dilation in windows]
+    size = 301
+    layers = " -> ".join(f"conv(1, {k}, {s}, dilation = {d})" for k, s, d in windows)
+    messages = found(net(layers, size), "W0207")
+    seen = reached(nn.Sequential(*(conv(*window) for window in windows)), size)
+    middle = seen[len(seen) // 2].nonzero().flatten()
+    span = int(middle[-1] - middle[0]) + 1
+    assert bool(messages) == (span > len(middle))
+    if messages:
+        assert f"a cell sees {len(middle)} of the {span} cells that it spans" in messages[0].message
+
+
+def test_gridding_through_joins() -> None:
+    holes = "y = (x -> conv(1, 3, dilation = 2)) + (x -> conv(1, 3, dilation = 4))"
+    filled = "y = (x -> conv(1, 3, dilation = 2)) + (x -> conv(1, 5))"
+    for text, count in ((holes, 1), (filled, 0)):
+        assert len(found(f"net f : x[1, 64] -> y {{\n {text}\n}}", "W0207")) == count
+
+
+def test_gridding_is_filled_by_what_is_not_followed() -> None:
+    assert not found(net('conv(1, 3, dilation = 2) -> upsample(2, mode = "bilinear")', 16, 16), "W0207")
+    assert not found(net("conv(1, 3, dilation = 2) -> flatten -> dense(2)", 16, 16), "W0202")
+
+
+def test_enormous_windows_are_not_followed() -> None:
+    assert not found(net("conv(1, 3, dilation = 100_000) -> conv(1, 3, dilation = 2)", 16), "W0207")
+
+
+# receptive fields
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 24), st.lists(st.tuples(st.integers(1, 5), st.integers(1, 2)), max_size=4), st.booleans())
+def test_receptive_field(size: int, windows: list[tuple[int, int]], around: bool) -> None:
+    """A convolution behind some pools adds no context where each cell that it reads has seen all of the input."""
+    windows = [(max(kernel, stride), stride) for kernel, stride in windows]
+    before = "".join(f'x = x -> max_pool({k}, {s}, pad = "same")\n' for k, s in windows)
+    join = 'x = x + (x -> max_pool(5, 1, pad = "same"))\n' if around else ""  # the path around it is the narrow one
+    messages = found(f"net f : image[1, {size}] -> y {{\nx = image\n{before}{join}y = x -> conv(1, 3)\n}}\n", "W0204")
+    seen = reached(nn.Sequential(*(conv(*window) for window in windows)), size)
+    in_padding = len(seen) == 1  # two of the three weights meet padding only, which another lint tells
+    assert bool(messages) == (bool(seen.all()) and not in_padding)
+    if messages:
+        assert f"reads {len(seen)} cells" in messages[0].notes[0]
+
+
+# checkerboards
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(1, 7), st.integers(1, 4), st.integers(1, 3))
+def test_checkerboard(kernel: int, stride: int, dilation: int) -> None:
+    layer = nn.ConvTranspose1d(1, 1, kernel, stride, dilation=dilation, bias=False)
+    nn.init.ones_(layer.weight)
+    inside = layer(torch.ones(1, 1, 40))[0, 0, 20:32]
+    assert bool(found(net(f"deconv(1, {kernel}, {stride}, dilation = {dilation})", 40), "W0206")) == bool(
+        (inside != inside[0]).any()
+    )
+
+
+# losses
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_the_least_loss_of_probabilities(classes: int) -> None:
+    text = f"""
+net f : image[4] -> p {{ p = image -> dense({classes}) -> softmax }}
+train f {{
+    target = class(label)
+    loss = cross_entropy(p, label)
+    optimizer = sgd(0.1)
+    batch = 1
+    epochs = 1
+}}
+"""
+    (message,) = found(text, "W0208")
+    sure = torch.zeros(1, classes)
+    sure[0, 0] = 1
+    least = float(nn.functional.cross_entropy(sure, torch.tensor([0])))
+    assert f"cannot come below {least:.2f}" in message.notes[0]
