@@ -1,4 +1,4 @@
-"""What a command loads: `check` and `analyze` are quick because they import click and lark only."""
+"""What a command loads: `check` and `analyze` are quick because they import click only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_needs_no_arrays_loads_none(code: str) -> None:
     assert not loaded & HEAVY
     bare = loaded_by("")
     third_party = {name for name in loaded - bare if name not in sys.stdlib_module_names and not name.startswith("_")}
-    assert third_party <= {"netdsl", "click", "lark"}
+    assert third_party <= {"netdsl", "click"}
 
 
 def test_folders_import_in_the_direction_of_the_architecture() -> None:

@@ -1,4 +1,4 @@
-"""From lark's reductions to the syntax tree: one method per grammar rule, called while parsing."""
+"""From reductions to the syntax tree: one method per grammar rule, called while parsing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from itertools import pairwise
 from math import isinf
 from typing import Any
 
-from lark import Token, Transformer
-
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span
 from netdsl.syntax import tree as t
+from netdsl.syntax.lalr import Token
 
 _SUFFIX = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _LONGEST_NUMBER = 100
@@ -45,7 +44,7 @@ _MARKS = frozenset(
 )
 
 
-class TreeBuilder(Transformer):  # type: ignore[type-arg]
+class TreeBuilder:
     """Builds the tree of its `source`. Children hold every token, so that spans come from the first and the last."""
 
     source: Source
@@ -54,10 +53,10 @@ class TreeBuilder(Transformer):  # type: ignore[type-arg]
         first, last = children[0], children[-1]
         start = first.start_pos if type(first) is Token else first.span.start
         end = last.end_pos if type(last) is Token else last.span.end
-        return Span(self.source, start, end)  # type: ignore[arg-type]  # tokens of a text have positions
+        return Span(self.source, start, end)
 
     def _token(self, token: Token) -> Span:
-        return Span(self.source, token.start_pos, token.end_pos)  # type: ignore[arg-type]
+        return Span(self.source, token.start_pos, token.end_pos)
 
     # declarations
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-from lark import Token
-from lark.exceptions import UnexpectedCharacters, UnexpectedToken
-
 from netdsl.diagnostics import Diagnostic, Label, Source, Span, closest
+from netdsl.syntax.lalr import Token
 
 OPENING = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
 CLOSING = {"RPAR", "RSQB", "RBRACE"}
@@ -50,14 +48,11 @@ _OUTSIDE = "a file holds imports, `net`, `block` and `train`, and constants: `NA
 
 
 def span_of(source: Source, token: Token) -> Span:
-    start = token.start_pos if token.start_pos is not None else len(source.text)
-    end = token.end_pos if token.end_pos is not None else start
-    return Span(source, start, max(end, start))
+    return Span(source, token.start_pos, token.end_pos)
 
 
-def bad_character(source: Source, error: UnexpectedCharacters) -> Diagnostic:
+def bad_character(source: Source, position: int) -> Diagnostic:
     """The diagnostic of a character that starts no token."""
-    position = error.pos_in_stream or 0
     character = source.text[position]
     if character in "\"'":
         return Diagnostic("E0101", "this string is not closed on its line", (Label(Span(source, position, position + 1)),),
@@ -75,9 +70,8 @@ def bad_character(source: Source, error: UnexpectedCharacters) -> Diagnostic:
                       helps=(helps[character],) if character in helps else ())  # fmt: skip
 
 
-def bad_token(source: Source, error: UnexpectedToken, still_open: list[Token]) -> Diagnostic:
+def bad_token(source: Source, token: Token, expected: set[str], still_open: list[Token]) -> Diagnostic:
     """The diagnostic of a token that does not go on what stands before it."""
-    token, expected = error.token, set(error.accepts or error.expected)
     if token.type == "$END":
         return _ended(source, expected, still_open)
     span = span_of(source, token)
@@ -121,7 +115,7 @@ def _word_before(source: Source, position: int) -> str:
 
 
 def _hints(source: Source, token: Token, expected: set[str], still_open: list[Token]) -> tuple[str, ...]:
-    before = _word_before(source, token.start_pos or 0)
+    before = _word_before(source, token.start_pos)
     if token.type == "SYNTAX":
         return ("`syntax` and its version are the first line of a file",)
     line = source.text[_line_start(source.text, token.start_pos) : token.start_pos].split()
@@ -179,7 +173,7 @@ def without_statement(text: str, position: int, still_open: list[Token]) -> str 
 
     Positions stay the same. A statement with a brace that has no partner would take others down with it.
     """
-    brackets = [token.start_pos or 0 for token in still_open if token.type != "LBRACE"]
+    brackets = [token.start_pos for token in still_open if token.type != "LBRACE"]
     line = _line_start(text, position)
     start = _line_start(text, min(brackets)) if brackets else line
     while start > 0 and text[start:].lstrip(" \t").startswith("->"):
