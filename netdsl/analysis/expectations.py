@@ -12,6 +12,7 @@ from netdsl.elaborate.values import Count, Fact
 from netdsl.ir import Value
 from netdsl.ops.facts import FACTS
 
+
 def check_expectations(elaboration: Elaboration, known: Facts | None = None) -> None:
     """Raise SourceError with a diagnostic for every `expect` that does not hold. `known`: facts to reuse."""
     facts = _Names(known or Facts(elaboration.graph))

@@ -15,7 +15,7 @@ from netdsl.diagnostics.diagnostic import (
     TrainingError,
 )
 from netdsl.diagnostics.source import Source, Span
-from netdsl.diagnostics.suggest import closest, did_you_mean
+from netdsl.diagnostics.suggest import closest, counted, did_you_mean
 
 __all__ = [
     "CheckpointError",
@@ -30,5 +30,6 @@ __all__ = [
     "Span",
     "TrainingError",
     "closest",
+    "counted",
     "did_you_mean",
 ]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from netdsl.diagnostics import Frame, Label, SourceError, Span, did_you_mean
-from netdsl.elaborate.arguments import Placed, bind
+from netdsl.diagnostics import Frame, Label, SourceError, Span
+from netdsl.elaborate.arguments import Placed, bind, signature_of_block
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.values import (
     BlockLayer,
@@ -188,41 +188,26 @@ class Applier:
                                 if have != want]  # fmt: skip
 
     def bind_hyperparameters(
-        self, declared: Declaration, positional: Sequence[Any], named: dict[str, tuple[Any, Span]], span: Span,
-        place: Place | None,
+        self, declared: Declaration, positional: Sequence[Placed], named: Mapping[str, Placed], span: Span, place: Place | None,
     ) -> dict[str, Any]:  # fmt: skip
         """The hyperparameters' values by name; defaults may use those before them."""
         context, declaration = self.context, declared.function
         if id(declaration) in context.broken:
             raise Poisoned
-        known = [h.name for h in declaration.hyperparameters]
-        for name, (_, where) in named.items():
-            if name not in known:
-                listed = ", ".join(f"`{n}`" for n in known) or "none"
-                raise context.error("E0203", f"`{declaration.name}` has no hyperparameter `{name}`", where, place,
-                                    notes=(f"it has {listed}",), helps=did_you_mean(name, known))  # fmt: skip
-        if len(positional) > len(known):
-            raise context.error("E0203", f"`{declaration.name}` takes {len(known)} hyperparameters, and "
-                                f"{len(positional)} are given", span, place)  # fmt: skip
+        wrong = signature_of_block(declaration).misfits(context, positional, named, span, place)
+        if wrong:
+            raise SourceError(*wrong)
         scope = Scope(None, place or Place(""), declared.module)
         for index, hyperparameter in enumerate(declaration.hyperparameters):
-            name = hyperparameter.name
-            if index < len(positional):
-                if name in named:
-                    raise context.error("E0203", f"`{name}` is given twice", named[name][1], place)
-                value = positional[index]
-            elif name in named:
-                value = named[name][0]
+            given = positional[index] if index < len(positional) else named.get(hyperparameter.name)
+            if given is not None:
+                value, where = given
+                if _has_tensor(value):
+                    raise context.error("E0205", f"`{hyperparameter.name}` is a hyperparameter, and is {describe(value)}",
+                                        where, place, helps=("tensors reach a block through `->`",))  # fmt: skip
             elif hyperparameter.default is not None:
                 value = context.expressions.evaluate(hyperparameter.default, scope)
-            else:
-                raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`", span, place,
-                                    also=(Label(hyperparameter.span, "declared here, without a default"),),
-                                    helps=(f"write `{declaration.name}({name} = ...)`",))  # fmt: skip
-            if _has_tensor(value):
-                raise context.error("E0205", f"`{name}` is a hyperparameter, and {_tensors(value)} is given", span,
-                                    place, helps=("tensors reach a block through `->`",))  # fmt: skip
-            scope.names[name] = value
+            scope.names[hyperparameter.name] = value
         return scope.names
 
     # operators
@@ -234,24 +219,24 @@ class Applier:
         if op.style != "layer":
             raise self.context.error("E0207", f"`{op.name}` is a function of tensors, not a layer", layer.span, place,
                                      helps=(f"write `{op.name}(a, b)`, with the tensors in parentheses",))  # fmt: skip
-        return self.operator(op, layer.positional, layer.named, inputs, labels, layer.span, place, name)
+        bound = layer.bound or bind(self.context, op.name, op.arguments, (), {}, layer.span, place)
+        return self.operator(op, bound, inputs, labels, layer.span, place, name)
 
     def operator(
         self,
         op: Operator,
-        positional: Sequence[Placed],
-        named: Mapping[str, Placed],
+        bound: tuple[Mapping[str, Any], Mapping[str, Span]],
         inputs: tuple[Value, ...],
         labels: tuple[str, ...],
         span: Span,
         place: Place,
         name: str | None = None,
     ) -> Any:
-        """Apply an operator: check, infer, make parameters, emit the node."""
+        """Apply an operator with its bound arguments: infer, make parameters, emit the node."""
         context = self.context
         least, most = op.arity
         self._check_count(op.name, len(inputs), least, most, span, place, op)
-        values, spans = bind(context, op.name, op.arguments, positional, named, span, place)
+        values, spans = bound
         args = Args(values)
         if op.style == "loss" and args.get("ignore", 0) is None:
             args["ignore"] = next((context.ignored[value] for value in inputs if value in context.ignored), None)
@@ -335,10 +320,6 @@ class Applier:
 
 def _has_tensor(value: Any) -> bool:
     return isinstance(value, Value) or (isinstance(value, (list, tuple)) and any(map(_has_tensor, value)))
-
-
-def _tensors(value: Any) -> str:
-    return describe(value) + ("" if isinstance(value, Value) else " of tensors")
 
 
 def output_labels(layer: Layer, count: int) -> tuple[str, ...]:

@@ -1,53 +1,108 @@
-"""Binding arguments to what an operator, an initialisation or a part of a train block declares."""
+"""Binding arguments to what an operator, an initialisation, a block or a part of a train block declares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
-from netdsl.diagnostics import Span, did_you_mean
-from netdsl.elaborate.context import Context
-from netdsl.elaborate.values import Place, describe
+from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, counted
+from netdsl.elaborate.context import Context, LimitReached
+from netdsl.elaborate.habits import meant_argument
+from netdsl.elaborate.values import Place, describe, shown
 from netdsl.ir import Init, Size
 from netdsl.ops import REQUIRED, Argument
 from netdsl.ops.arguments import MOST_COUNT
+from netdsl.syntax import tree as t
 
 #: a value and where it is written
 Placed = tuple[Any, Span]
+
+
+class Parameter(NamedTuple):
+    """One thing that a signature declares: whether a call must give it, what it is, and where it is declared."""
+
+    name: str
+    needed: bool
+    doc: str = ""
+    span: Span | None = None
+
+
+class Signature(NamedTuple):
+    """What a call may give: of an operator, the arguments, of a block, the hyperparameters."""
+
+    name: str
+    noun: str
+    parameters: tuple[Parameter, ...]
+    text: str
+
+    def misfits(
+        self, context: Context, positional: Sequence[Placed], named: Mapping[str, Placed], span: Span, place: Place | None
+    ) -> list[Diagnostic]:  # fmt: skip
+        """What is wrong with a call whatever the values: arguments that are too many, unknown, given twice, missing."""
+        names = [parameter.name for parameter in self.parameters]
+        found: list[Diagnostic] = []
+
+        def wrong(code: str, message: str, where: Span, *helps: str, also: tuple[Label, ...] = ()) -> None:
+            notes = (self.text,) if not found else ()  # once for each call
+            found.extend(context.error(code, message, where, place, also=also, notes=notes, helps=helps).diagnostics)
+
+        if len(positional) > len(names):
+            wrong("E0203", f"`{self.name}` takes {counted(len(names), self.noun)}, and {len(positional)} are given",
+                  positional[len(names)][1])  # fmt: skip
+        unknown = [name for name in named if name not in names]
+        for name in unknown:
+            wrong("E0203", f"`{self.name}` has no {self.noun} `{name}`", named[name][1], *meant_argument(name, names))
+        for name in names[: len(positional)]:
+            if name in named:
+                wrong("E0203", f"`{name}` is given twice", named[name][1], "remove one")
+        missing = [p for p in self.parameters[len(positional) :] if p.needed and p.name not in named]
+        if missing and not unknown:  # an unknown one is likely a missing one, misspelt
+            listed = " and ".join(f"`{p.name}`" + (f" ({p.doc})" if p.doc else "") for p in missing)
+            plural = "s" if len(missing) > 1 else ""
+            wrong("E0204", f"`{self.name}` needs its {self.noun}{plural} {listed}", span,
+                  *(f"add `{p.name} = ...`" for p in missing),
+                  also=tuple(Label(p.span, "declared here, without a default") for p in missing if p.span))  # fmt: skip
+        return found
+
+
+def signature_of(name: str, arguments: Sequence[Argument]) -> Signature:
+    """The signature of an operator and its like."""
+    parameters = tuple(Parameter(a.name, a.default is REQUIRED, a.doc) for a in arguments)
+    return Signature(name, "argument", parameters, signature(name, arguments))
+
+
+def signature_of_block(function: t.Function) -> Signature:
+    """The signature of a block or net."""
+    parameters = tuple(Parameter(h.name, h.default is None, "", h.span) for h in function.hyperparameters)
+    listed = ", ".join(" ".join(h.span.text.split()) for h in function.hyperparameters)
+    return Signature(function.name, "hyperparameter", parameters, f"{function.name}({listed})")
 
 
 def bind(
     context: Context, name: str, arguments: Sequence[Argument], positional: Sequence[Placed], named: Mapping[str, Placed],
     span: Span, place: Place | None,
 ) -> tuple[dict[str, Any], dict[str, Span]]:  # fmt: skip
-    """The checked values by name, defaults included; and where those that were given are written."""
-    known = [argument.name for argument in arguments]
+    """The checked values by name, defaults included; and where those that were given are written.
 
-    def fail(code: str, message: str, where: Span, *helps: str) -> NoReturn:
-        raise context.error(code, message, where, place, notes=(signature(name, arguments),), helps=helps)
-
-    if len(positional) > len(known):
-        fail("E0203", f"`{name}` takes {_count(len(known))}, and {len(positional)} are given", positional[len(known)][1])
-    for given, (_, where) in named.items():
-        if given not in known:
-            fail("E0203", f"`{name}` has no argument `{given}`", where, *did_you_mean(given, known))
+    Raises SourceError with everything that is wrong with them.
+    """
+    wrong = signature_of(name, arguments).misfits(context, positional, named, span, place)
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
     for index, argument in enumerate(arguments):
-        if index < len(positional):
-            if argument.name in named:
-                fail("E0203", f"`{argument.name}` is given twice", named[argument.name][1])
-            value, where = positional[index]
-        elif argument.name in named:
-            value, where = named[argument.name]
-        elif argument.default is REQUIRED:
-            doc = f" ({argument.doc})" if argument.doc else ""
-            fail("E0204", f"`{name}` needs its argument `{argument.name}`{doc}", span)
-        else:
+        given = positional[index] if index < len(positional) else named.get(argument.name)
+        if given is None:
             values[argument.name] = argument.default
             continue
-        spans[argument.name] = where
-        values[argument.name] = checked(context, argument, value, where, place)
+        value, spans[argument.name] = given
+        try:
+            values[argument.name] = checked(context, argument, value, spans[argument.name], place)
+        except LimitReached:
+            raise
+        except SourceError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise SourceError(*wrong)
     return values, spans
 
 
@@ -69,11 +124,15 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
             wanted += f", below {MOST_COUNT:,}"
         helps = ("`//` divides to a whole number",) if isinstance(value, float) and "whole" in wanted else ()
         raise context.error("E0205", f"`{argument.name}` must be {wanted}, and is {describe(value)}", span, place,
-                            helps=helps) from None  # fmt: skip
+                            notes=_wrong_items(argument, value), helps=helps) from None  # fmt: skip
 
 
-def _count(number: int) -> str:
-    return "no arguments" if number == 0 else "one argument" if number == 1 else f"{number} arguments"
+def _wrong_items(argument: Argument, value: Any) -> tuple[str, ...]:
+    """Which item of a list is not as the argument wants it: the first that would be wrong on its own."""
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if not argument.kind.accepts([item]):
+            return (f"item {index} of it, counted from 0, is {shown(item)}",)
+    return ()
 
 
 def signature(name: str, arguments: Sequence[Argument]) -> str:

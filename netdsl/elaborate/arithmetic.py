@@ -118,7 +118,7 @@ def _identity(value: Any) -> Any:
     """What a value is compared by: a block or operator without arguments is what its name stands for."""
     if isinstance(value, BlockLayer) and value.bound is None:
         return value.declaration
-    return value.op if isinstance(value, OpLayer) and not value.called else value
+    return value.op if isinstance(value, OpLayer) and value.bound is None else value
 
 
 def _contains(numbers: range, value: Any) -> bool:

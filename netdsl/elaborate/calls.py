@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from netdsl.diagnostics import Span
+from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.arguments import bind
@@ -19,6 +19,7 @@ from netdsl.elaborate.values import (
     Fact,
     InitFunction,
     OpLayer,
+    Poisoned,
     Recipe,
     Scope,
     describe,
@@ -45,20 +46,22 @@ class Calls:
         self.recipe: Callable[[Any, Any, Any, Span], Any] | None = None
 
     def call(self, node: t.Call, scope: Scope) -> Any:
-        function = self.expressions.evaluate(node.function, scope)
+        try:
+            function = self.expressions.evaluate(node.function, scope)
+        except (SourceError, Poisoned) as error:
+            raise self.expressions.with_errors(error, _parts(node), scope) from None
         if isinstance(function, OpLayer) and function.op.style != "layer":
             return self._function(function, node, scope)
-        positional = [self.expressions.evaluate(a, scope) for a in node.arguments]
+        positional, named = self._given(node, scope)
         placed = tuple((value, argument.span) for value, argument in zip(positional, node.arguments, strict=True))
-        named = {k.name: (self._keyword(k, scope), k.span) for k in node.keywords}
-        if len(named) < len(node.keywords):
-            raise self.context.error("E0203", "an argument is given twice", node.span, scope.place)
-        if isinstance(function, OpLayer) and not function.called:
+        if isinstance(function, OpLayer) and function.bound is None:
+            op = function.op
             self._no_tensors(function, positional, node, scope)
-            return OpLayer(function.op, node.span, placed, named, True)
+            values = bind(self.context, op.name, op.arguments, placed, named, node.span, scope.place)
+            return OpLayer(op, node.span, values)
         if isinstance(function, BlockLayer) and function.bound is None:
             declared = Declaration(function.declaration, function.module)
-            bound = self.applier.bind_hyperparameters(declared, positional, named, node.span, scope.place)
+            bound = self.applier.bind_hyperparameters(declared, placed, named, node.span, scope.place)
             return BlockLayer(*declared, node.span, bound)
         if isinstance(function, Builtin):
             return self._builtin(function.name, positional, named, node, scope)
@@ -71,10 +74,20 @@ class Calls:
         again = " (it has its arguments already)" if isinstance(function, (OpLayer, BlockLayer)) else ""
         raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place)
 
-    def _keyword(self, keyword: t.Keyword, scope: Scope) -> Any:
-        if keyword.name == "axis" and isinstance(keyword.value, t.Name) and keyword.value.name in AXES:
-            return keyword.value.name
-        return self.expressions.evaluate(keyword.value, scope)
+    def _given(self, node: t.Call, scope: Scope) -> tuple[list[Any], dict[str, tuple[Any, Span]]]:
+        """The values of a call's arguments: by position, and by name with their places."""
+        named: dict[str, tuple[Any, Span]] = {}
+        for keyword in node.keywords:
+            if keyword.name in named:
+                raise self.context.error("E0203", f"`{keyword.name}` is given twice", keyword.span, scope.place,
+                                         also=(Label(named[keyword.name][1], "the first is here"),),
+                                         helps=("remove one",))  # fmt: skip
+            named[keyword.name] = (_axis(keyword), keyword.span)
+        values = self.expressions.several(_parts(node), scope)
+        count = len(node.arguments)
+        evaluated = [keyword for keyword in node.keywords if _axis(keyword) is None]
+        named |= {k.name: (value, k.span) for k, value in zip(evaluated, values[count:], strict=True)}
+        return values[:count], named
 
     def _no_tensors(self, function: OpLayer, positional: list[Any], node: t.Call, scope: Scope) -> None:
         if any(isinstance(value, Value) for value in positional):
@@ -93,22 +106,24 @@ class Calls:
         op = function.op
         values: list[Any] = []
         labels: list[str] = []
-        for argument in node.arguments:
-            value = self.expressions.evaluate(argument, scope)
+        spans: list[Span] = []
+        positional, named = self._given(node, scope)
+        for value, argument in zip(positional, node.arguments, strict=True):
             # only a function of any number of tensors takes a list for several; elsewhere it is an argument
             if op.arity[1] is None and isinstance(value, (list, tuple, range)):
                 text = self.expressions.label(argument, scope)
                 self.context.foresee(argument.span, scope.place, len(value))
                 values += value
                 labels += [f"item {i} of {text}" for i in range(len(value))]
+                spans += [argument.span] * len(value)
             else:
                 values.append(value)
                 labels.append(self.expressions.label(argument, scope))
-        named = {k.name: (self._keyword(k, scope), k.span) for k in node.keywords}
-        kept = [(v, label) for v, label in zip(values, labels, strict=True) if v is not None]
-        if op.name in _NUMERIC and kept and all(isinstance(v, (int, float, Size)) for v, _ in kept):
+                spans.append(argument.span)
+        kept = [entry for entry in zip(values, labels, spans, strict=True) if entry[0] is not None]
+        if op.name in _NUMERIC and kept and all(isinstance(v, (int, float, Size)) for v, _, _ in kept):
             numbers = [self.context.fix(v, f"`{op.name}` compares numbers", node.span) if isinstance(v, Size) else v
-                       for v, _ in kept]  # fmt: skip
+                       for v, _, _ in kept]  # fmt: skip
             return _NUMERIC[op.name](numbers)
         if op.arity[1] is None and not kept:
             raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
@@ -116,12 +131,14 @@ class Calls:
         # what follows the tensors are the operator's own arguments
         count = len(kept) if op.arity[1] is None else min(op.arity[1], len(kept))
         tensors_, rest = kept[:count], kept[count:]
-        for value, label in tensors_:
+        for value, label, span in tensors_:
             if not isinstance(value, Value):
-                raise self.context.error("E0212", f"`{op.name}` takes tensors, and {label} is {describe(value)}", node.span,
+                raise self.context.error("E0212", f"`{op.name}` takes tensors, and {label} is {describe(value)}", span,
                                          scope.place, helps=self._unapplied(value, label))  # fmt: skip
-        return self.applier.operator(op, [(v, node.span) for v, _ in rest], named, tuple(v for v, _ in tensors_),
-                                     tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
+        placed = [(value, span) for value, _, span in rest]
+        bound = bind(self.context, op.name, op.arguments, placed, named, node.span, scope.place)
+        return self.applier.operator(op, bound, tuple(v for v, _, _ in tensors_), tuple(label for _, label, _ in tensors_),
+                                     node.span, scope.place)  # fmt: skip
 
     def _unapplied(self, value: Any, label: str) -> tuple[str, ...]:
         return (f"a layer becomes a tensor when it is applied: `x -> {label.strip('`')}`",) if is_layer(value) else ()
@@ -152,11 +169,12 @@ class Calls:
             helps = ("layers are joined by `->`",) if symbol in "+-" else ()
             raise self.context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}",
                                      node.span, scope.place, helps=helps)  # fmt: skip
-        return self.applier.operator(op, (), numbers, tuple(v for v, _ in tensors_),
-                                     tuple(label for _, label in tensors_), node.span, scope.place)  # fmt: skip
+        bound = bind(self.context, symbol, op.arguments, (), numbers, node.span, scope.place)
+        return self.applier.operator(op, bound, tuple(v for v, _ in tensors_), tuple(label for _, label in tensors_),
+                                     node.span, scope.place)  # fmt: skip
 
     def negated(self, value: Value, label: str, node: t.Unary, scope: Scope) -> Any:
-        return self.applier.operator(OPERATORS["neg"], (), {}, (value,), (label,), node.span, scope.place)
+        return self.applier.operator(OPERATORS["neg"], ({}, {}), (value,), (label,), node.span, scope.place)
 
     # functions of numbers
 
@@ -190,6 +208,17 @@ class Calls:
             self.context.foresee(node.span, scope.place, sum(len(v) for v in values))
         result = _BUILTIN[name](*values)
         return self.context.made(result, node.span, scope.place) if isinstance(result, list) else result
+
+
+def _axis(keyword: t.Keyword) -> str | None:
+    """The name of an axis, which stands for itself."""
+    value = keyword.value
+    return value.name if keyword.name == "axis" and isinstance(value, t.Name) and value.name in AXES else None
+
+
+def _parts(node: t.Call) -> list[t.Expr]:
+    """The expressions that a call gives."""
+    return [*node.arguments, *(keyword.value for keyword in node.keywords if _axis(keyword) is None)]
 
 
 def _whole(values: list[Any]) -> bool:

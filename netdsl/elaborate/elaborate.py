@@ -20,7 +20,7 @@ from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
 from netdsl.elaborate.undefined import undefined
-from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe
+from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe, shown
 from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
@@ -314,23 +314,13 @@ class _Driver:
                     if not isinstance(operand, (t.Literal, t.ListExpr)):
                         with suppress(SourceError):  # behind an `and` that was false, it may have no value
                             value = self.context.expressions.evaluate(operand, scope)
-                            notes.append(f"{_shortened(operand)} is {_shown(value)}")
+                            notes.append(f"{_shortened(operand)} is {shown(value)}")
         return tuple(dict.fromkeys(notes))
 
 
 def _shortened(expression: t.Expr) -> str:
     text = " ".join(expression.span.text.split())
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _shown(value: Any) -> str:
-    """A value as it is written in a file."""
-    if isinstance(value, (int, Size)) and not isinstance(value, bool):
-        return f"{int(value):,}"
-    if isinstance(value, (list, tuple)):
-        items = [_shown(item) for item in value[:20]]
-        return "[" + ", ".join(items + ["..."] * (len(value) > 20)) + "]"
-    return str(value) if isinstance(value, float) else describe(value)
 
 
 def _plain(value: Any) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from netdsl.diagnostics import Label, Span, did_you_mean
+from netdsl.diagnostics import Label, SourceError, Span, did_you_mean
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier, output_labels
 from netdsl.elaborate.calls import Calls
-from netdsl.elaborate.context import Context
+from netdsl.elaborate.context import Context, LimitReached
 from netdsl.elaborate.names import globals_, lookup_global
 from netdsl.elaborate.sources import std_names
 from netdsl.elaborate.values import (
@@ -52,6 +52,32 @@ class Expressions:
         if context.steps > context.limits.steps:
             context.step(expression.span, scope.place)
         return self._by_type[type(expression)](expression, scope)
+
+    def several(self, expressions: Sequence[t.Expr], scope: Scope) -> list[Any]:
+        """The values of expressions side by side. Where some are wrong, all that are wrong are told."""
+        values: list[Any] = []
+        for index, expression in enumerate(expressions):
+            try:
+                values.append(self.evaluate(expression, scope))
+            except (SourceError, Poisoned) as error:
+                raise self.with_errors(error, expressions[index + 1 :], scope) from None
+        return values
+
+    def with_errors(self, error: SourceError | Poisoned, others: Iterable[t.Expr], scope: Scope) -> Exception:
+        """An error, and those of the expressions beside it, which do not depend on it."""
+        if isinstance(error, LimitReached):
+            return error
+        found = list(error.diagnostics) if isinstance(error, SourceError) else []
+        for expression in others:
+            try:
+                self.evaluate(expression, scope)
+            except LimitReached as reached:
+                return reached
+            except SourceError as another:
+                found += another.diagnostics
+            except Poisoned:
+                pass
+        return SourceError(*found) if found else error
 
     # names and literals
 
@@ -123,7 +149,7 @@ class Expressions:
         return node.value
 
     def _list(self, node: t.ListExpr | t.TupleExpr, scope: Scope) -> list[Any]:
-        return self.context.made([self.evaluate(item, scope) for item in node.items], node.span, scope.place)
+        return self.context.made(self.several(node.items, scope), node.span, scope.place)
 
     def _tuple(self, node: t.TupleExpr, scope: Scope) -> tuple[Any, ...]:
         return tuple(self._list(node, scope))
@@ -276,20 +302,22 @@ class Expressions:
     # operators
 
     def _chain(self, node: t.Chain, scope: Scope) -> Any:
-        first = node.operands[0]
-        left, label = self.evaluate(first, scope), ""
-        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
-            right = self.evaluate(operand, scope)
-            if operator == "*" and is_layer(right):
-                left = self._repeat(left, right, node, scope)
-            elif isinstance(left, Value) or isinstance(right, Value):
-                if operand is node.operands[1]:
-                    label = self.label(first, scope)
-                labels = (label, self.label(operand, scope))
-                label = f"what is left of `{operator}`"
-                left = self.calls.tensor_arithmetic(operator, left, right, labels, node, scope)
-            else:
-                left = arithmetic.binary(self.context, operator, left, right, node, scope.place)
+        first, last = node.operands[0], 0
+        try:
+            left, label = self.evaluate(first, scope), ""
+            for operator, operand in zip(node.operators, node.operands[1:], strict=True):
+                last += 1
+                right = self.evaluate(operand, scope)
+                if operator == "*" and is_layer(right):
+                    left = self._repeat(left, right, node, scope)
+                elif isinstance(left, Value) or isinstance(right, Value):
+                    labels = (label or self.label(first, scope), self.label(operand, scope))
+                    label = f"what is left of `{operator}`"
+                    left = self.calls.tensor_arithmetic(operator, left, right, labels, node, scope)
+                else:
+                    left = arithmetic.binary(self.context, operator, left, right, node, scope.place)
+        except (SourceError, Poisoned) as error:
+            raise self.with_errors(error, node.operands[last + 1 :], scope) from None
         return left
 
     def _repeat(self, count: Any, layer: Any, node: t.Chain, scope: Scope) -> Any:
@@ -302,7 +330,7 @@ class Expressions:
         return Repeat(count, layer, node.span)
 
     def _power(self, node: t.Power, scope: Scope) -> Any:
-        base, exponent = self.evaluate(node.base, scope), self.evaluate(node.exponent, scope)
+        base, exponent = self.several((node.base, node.exponent), scope)
         return arithmetic.binary(self.context, "**", base, exponent, node, scope.place)
 
     def _unary(self, node: t.Unary, scope: Scope) -> Any:
@@ -317,12 +345,12 @@ class Expressions:
                                  scope.place)  # fmt: skip
 
     def _comparison(self, node: t.Comparison, scope: Scope) -> bool:
-        left = self.evaluate(node.operands[0], scope)
-        for operator, operand in zip(node.operators, node.operands[1:], strict=True):
-            right = self.evaluate(operand, scope)
+        left, right = self.several(node.operands[:2], scope)
+        for index, operator in enumerate(node.operators):
+            if index:
+                left, right = right, self.evaluate(node.operands[index + 1], scope)
             if not arithmetic.compare(self.context, operator, left, right, node, scope.place):
                 return False
-            left = right
         return True
 
     def _boolean(self, node: t.Boolean, scope: Scope) -> Any:
@@ -339,34 +367,43 @@ class Expressions:
     # pipelines
 
     def _pipeline(self, node: t.Pipeline, scope: Scope) -> Any:
-        value = self.evaluate(node.stages[0], scope)
-        labels: tuple[str, ...] | None = None
-        place = scope.place.in_loop() if scope.loops else scope.place
-        for index, stage in enumerate(node.stages[1:], 1):
-            layer = self.evaluate(stage, scope)
-            if value is None:
-                continue  # a pipeline from none is none
-            if not is_layer(layer):
-                self._not_a_layer(node, index, layer, scope)
-            if is_layer(value):
-                span = Span(node.span.source, node.span.start, stage.span.end)
-                value = Composition((value, layer), span)
-                continue
-            inputs = value if isinstance(value, tuple) else (value,)
-            for item in inputs:
-                if not isinstance(item, Value):
-                    raise self.context.error("E0207", f"`->` carries tensors, and this is {describe(item)}",
-                                             node.stages[index - 1].span, scope.place)  # fmt: skip
-            if labels is None:
-                labels = self._labels(node.stages[0], len(inputs), scope)
-            nodes = self.context.nodes
-            before = len(nodes)
-            value = self.applier.layer(layer, inputs, labels, stage.span, place)
-            if isinstance(stage, t.Name) and _bound_plainly(stage.name, layer, scope):
-                made = sum(len(node.parameters) for node in nodes[before:])
-                self.context.applied(layer, stage.name, stage.span, scope.place, made)
-            labels = output_labels(layer, len(value) if isinstance(value, tuple) else 1)
+        last, labels = 0, None
+        try:
+            value = self.evaluate(node.stages[0], scope)
+            for last, stage in enumerate(node.stages[1:], 1):
+                layer = self.evaluate(stage, scope)
+                if value is None:
+                    continue  # a pipeline from none is none
+                if not is_layer(layer):
+                    self._not_a_layer(node, last, layer, scope)
+                if is_layer(value):
+                    span = Span(node.span.source, node.span.start, stage.span.end)
+                    value = Composition((value, layer), span)
+                else:
+                    value, labels = self._applied(layer, value, labels, node, last, scope)
+        except (SourceError, Poisoned) as error:
+            raise self.with_errors(error, node.stages[last + 1 :], scope) from None
         return value
+
+    def _applied(
+        self, layer: Any, value: Any, labels: tuple[str, ...] | None, node: t.Pipeline, index: int, scope: Scope
+    ) -> tuple[Any, tuple[str, ...]]:
+        """What a stage makes of what reaches it, and how that is called."""
+        inputs = value if isinstance(value, tuple) else (value,)
+        for item in inputs:
+            if not isinstance(item, Value):
+                raise self.context.error("E0207", f"`->` carries tensors, and this is {describe(item)}",
+                                         node.stages[index - 1].span, scope.place)  # fmt: skip
+        if labels is None:
+            labels = self._labels(node.stages[0], len(inputs), scope)
+        stage, nodes = node.stages[index], self.context.nodes
+        place = scope.place.in_loop() if scope.loops else scope.place
+        before = len(nodes)
+        result = self.applier.layer(layer, inputs, labels, stage.span, place)
+        if isinstance(stage, t.Name) and _bound_plainly(stage.name, layer, scope):
+            made = sum(len(node.parameters) for node in nodes[before:])
+            self.context.applied(layer, stage.name, stage.span, scope.place, made)
+        return result, output_labels(layer, len(result) if isinstance(result, tuple) else 1)
 
     def _not_a_layer(self, node: t.Pipeline, index: int, value: Any, scope: Scope) -> None:
         stage = node.stages[index]

@@ -164,7 +164,10 @@ class Modules:
         """Names of a signature are its own: hyperparameters, inputs and named sizes; and among themselves, outputs."""
         context = self.context
         sizes = {d.name: d for port in function.inputs for d in port.dimensions or [] if d.name is not None}
-        groups: tuple[list[Any], ...] = ([*function.hyperparameters, *function.inputs, *sizes.values()], [*function.outputs])
+        groups: tuple[list[Any], ...] = (
+            [*function.hyperparameters, *function.inputs, *sizes.values()],
+            [*function.outputs],
+        )
         for group in groups:
             seen: dict[str, Span] = {}
             for entry in group:

@@ -8,7 +8,6 @@ from typing import Any
 from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate.context import Context, LimitReached
 from netdsl.elaborate.names import reserved
-from netdsl.elaborate.reads import names_read
 from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
 from netdsl.ir import Value
 from netdsl.syntax import tree as t
@@ -19,7 +18,6 @@ class Statements:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._failures: set[int] = set()  # statements, which the tree keeps
         self.expectations: dict[tuple[int, str], tuple[t.Expect, Scope]] = {}
         self._by_type: dict[type, Callable[[Any, Scope], None]] = {
             t.Assign: self._assign, t.Share: self._share, t.For: self._for, t.If: self._if, t.Expect: self._expect,
@@ -60,26 +58,14 @@ class Statements:
                 raise
             except SourceError as error:
                 self.context.report(error)
-                self._failed(statement, scope)
+                self._poison(statement, scope)
             except Poisoned:
-                self._failed(statement, scope)
+                self._poison(statement, scope)
             except RecursionError:
                 raise self.context.too_deep(statement.span, scope.place) from None
 
-    def _failed(self, statement: t.Statement, scope: Scope) -> None:
-        """Tell what else the statement reads that is not there, once; and poison what it would have bound."""
-        if id(statement) not in self._failures:
-            self._failures.add(id(statement))
-            for name in names_read(statement):
-                try:
-                    self.context.expressions.bound(name, scope)
-                except SourceError as error:
-                    self.context.report(error)
-                except Poisoned:
-                    pass
-        self._poison(statement, scope)
-
     def _poison(self, statement: t.Statement, scope: Scope) -> None:
+        """Poison what a statement that failed would have bound."""
         for name in bound_names([statement]):
             if not isinstance(scope.names.get(name), Family):
                 scope.names[name] = POISON
@@ -143,9 +129,7 @@ class Statements:
             raise self.context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place)
         return tuple(self.context.expressions.whole(key, scope) for key in target.keys)  # type: ignore[arg-type]
 
-    def _assign_one(
-        self, target: t.Name | t.FamilyEntry, key: tuple[int, ...], value: Any, scope: Scope
-    ) -> None:
+    def _assign_one(self, target: t.Name | t.FamilyEntry, key: tuple[int, ...], value: Any, scope: Scope) -> None:
         if isinstance(target, t.Name):
             self.bind(target.name, value, scope, target.span)
             return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from netdsl.diagnostics import Frame, Span
+from netdsl.diagnostics import Frame, Span, counted
 from netdsl.ir import Init, Parameter, Schedule, Size, Value
 from netdsl.ops import Argument, Operator, show
 from netdsl.syntax import tree as t
@@ -17,13 +17,12 @@ from netdsl.syntax import tree as t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpLayer:
-    """An operator, perhaps with arguments. `called` says whether its parentheses were written."""
+    """An operator, perhaps with arguments."""
 
     op: Operator
     span: Span
-    positional: tuple[tuple[Any, Span], ...] = ()
-    named: Mapping[str, tuple[Any, Span]] = field(default_factory=dict)
-    called: bool = False
+    #: the checked arguments by name, and where those that were given are written
+    bound: tuple[Mapping[str, Any], Mapping[str, Span]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,11 +236,39 @@ def describe(value: Any) -> str:
         return f"the number {value}" if abs(value) < 10**20 else "a very large number"
     if isinstance(value, str):
         return f'the string "{value if len(value) <= 40 else value[:37] + "..."}"'
+    if isinstance(value, (list, tuple)):
+        return _describe_several(value)
     for kind, words in (
-        (float, f"the number {value}"), (type(None), "none"), (list, "a list"), (tuple, "a tuple"), (range, "a range"),
+        (float, f"the number {value}"), (type(None), "none"), (range, "a range"),
         (Family, "a family"), (Size, f"the size {value}"), ((Init, InitFunction), "an initialisation"),
         ((Builtin, Fact), "a function"), (Recipe, "a part of a train block"), (Schedule, "a schedule"),
     ):  # fmt: skip
         if isinstance(value, kind):
             return words
     return f"a {type(value).__name__}"
+
+
+#: lists within lists that are written out
+_LEVELS = 3
+
+
+def _describe_several(values: list[Any] | tuple[Any, ...]) -> str:
+    if values and all(isinstance(value, Value) for value in values):
+        return ("a list of " if isinstance(values, list) else "") + counted(len(values), "tensor")
+    text = shown(values)
+    kind = "list" if isinstance(values, list) else "tuple"
+    return f"the {kind} {text}" if len(text) <= 40 else f"a {kind} of {counted(len(values), 'item')}"
+
+
+def shown(value: Any, levels: int = _LEVELS) -> str:
+    """A value as it is written in a file."""
+    if isinstance(value, (int, Size)) and not isinstance(value, bool):
+        separator = "," if levels == _LEVELS else ""  # `[1,024, 32]` would be read as three
+        return f"{int(value):{separator}}" if abs(int(value)) < 10**20 else "a very large number"
+    if isinstance(value, (list, tuple)):
+        items = [shown(item, levels - 1) for item in value[:20]] if levels else []
+        text = ", ".join(items + ["..."] * (len(value) > len(items)))
+        return f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    if isinstance(value, str):
+        return describe(value).removeprefix("the string ")
+    return str(value) if isinstance(value, float) else describe(value)
