@@ -32,7 +32,7 @@ class Legal(NamedTuple):
         """The greatest legal size that is smaller."""
         found = [h for h in self.others if h < size]
         if self.remainders:
-            ruled = _down(int(min(size, self.stop)) - 1, self.period, self.remainders)
+            ruled = step_down(int(min(size, self.stop)) - 1, self.period, self.remainders)
             found += [ruled] if ruled >= self.start else []
         return max(found, default=None)
 
@@ -46,21 +46,16 @@ class Legal(NamedTuple):
         """The legal sizes next to a size, itself included."""
         return [h for h in (self.below(size), size if size in self else None, self.above(size)) if h is not None]
 
-    def borders(self, least: int) -> set[int]:
-        """Sizes that are not legal and next to some that are, by the remainders; or the least, where none is legal."""
-        known = self.others[:_LISTED]
-        if not self.remainders:
-            return {least, *(h + step for h in known for step in (-1, 1))} - {0, *known}
-        known += (self.start,) if self.stop == inf else (self.start, int(self.stop) - 1)
-        around = (side for h in known for side in (_down(h - 1, self.period, self.remainders),
-                                                   _up(h + 1, self.period, self.remainders)))  # fmt: skip
-        return {h for h in around if h > 0 and h not in self}
+    def edges(self) -> list[int]:
+        """Where the sizes begin and end, and the first of those that are listed."""
+        ends = [self.start] if self.stop == inf else [self.start, int(self.stop) - 1]
+        return [*self.others[:_LISTED], *(ends if self.remainders else [])]
 
     def _up(self, size: int) -> int | None:
         """The least size of the rule from this one on."""
         if not self.remainders:
             return None
-        found = _up(max(size, self.start), self.period, self.remainders)
+        found = step_up(max(size, self.start), self.period, self.remainders)
         return found if found < self.stop else None
 
     def words(self, plural: bool = False) -> str:
@@ -129,27 +124,27 @@ def legal_set(period: int, remainders: Iterable[int], start: int, stop: float, o
         stop = start
     if not kept or (start >= stop and not rest):
         return NONE
-    while (below := _down(start - 1, period, kept)) in rest:
+    while (below := step_down(start - 1, period, kept)) in rest:
         start = below
         rest.discard(below)
-    while stop < inf and (above := _up(int(stop), period, kept)) in rest:
+    while stop < inf and (above := step_up(int(stop), period, kept)) in rest:
         stop = above + 1
         rest.discard(above)
     if stop < inf:
         few = _first(start, int(stop), period, kept)
         if len(few) <= _LISTED:
             return Legal(1, (), 1, inf, tuple(sorted(rest.union(few))))
-        stop = _down(int(stop) - 1, period, kept) + 1
-    return Legal(period, tuple(kept), 1 if below < 1 else _up(start, period, kept), stop, tuple(sorted(rest)))
+        stop = step_down(int(stop) - 1, period, kept) + 1
+    return Legal(period, tuple(kept), 1 if below < 1 else step_up(start, period, kept), stop, tuple(sorted(rest)))
 
 
 def _first(start: int, stop: int, period: int, remainders: Sequence[int]) -> list[int]:
     """The first members of a rule, one more than are listed."""
     found: list[int] = []
-    size = _up(start, period, remainders)
+    size = step_up(start, period, remainders)
     while size < stop and len(found) <= _LISTED:
         found.append(size)
-        size = _up(size + 1, period, remainders)
+        size = step_up(size + 1, period, remainders)
     return found
 
 
@@ -165,14 +160,14 @@ def _shortest(period: int, remainders: list[int]) -> tuple[int, list[int]]:
     return period, remainders
 
 
-def _up(size: int, period: int, remainders: Sequence[int]) -> int:
+def step_up(size: int, period: int, remainders: Sequence[int]) -> int:
     """The least size from this one on that has one of the remainders, sorted."""
     turn, rest = divmod(size, period)
     at = bisect_left(remainders, rest)
     return turn * period + (remainders[at] if at < len(remainders) else period + remainders[0])
 
 
-def _down(size: int, period: int, remainders: Sequence[int]) -> int:
+def step_down(size: int, period: int, remainders: Sequence[int]) -> int:
     """The greatest size up to this one that has one of the remainders, sorted."""
     turn, rest = divmod(size, period)
     at = bisect_right(remainders, rest)

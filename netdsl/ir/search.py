@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from netdsl.ir.affine import Affine, affine
 from netdsl.ir.graph import Constraint
-from netdsl.ir.legal import ANY, Legal, legal_set
+from netdsl.ir.legal import ANY, Legal, legal_set, step_down, step_up
 from netdsl.ir.size import Size, grows
 
-#: remainders or sizes that are tried, at most; a condition that takes more is left as it is
-_MOST_TRIALS = 1 << 14
+#: trials of remainders or sizes, at most; a condition that takes more is left as it is
+_MOST_TRIALS = 1 << 16
 
 
 class Condition(NamedTuple):
@@ -52,6 +52,11 @@ class _Window(NamedTuple):
     high: float
     condition: Condition
 
+    @property
+    def width(self) -> float:
+        """How many sizes are to be tried."""
+        return self.start - self.low + (self.high - self.stop if self.high < inf else 0)
+
 
 def search(name: str, conditions: Sequence[Condition]) -> Found:
     """The sizes of the symbol at which all conditions, which are over it alone, hold."""
@@ -64,26 +69,29 @@ def search(name: str, conditions: Sequence[Condition]) -> Found:
         windows.append(_window(name, condition.size, shape, condition))
         if condition.equal:
             windows.append(_window(name, -condition.size, _negative(shape), condition))
-    windows.sort(key=lambda w: w.start - w.low + (w.high - w.stop if w.high < inf else 0))
-    while sum(map(sieve.count, _zones(windows))) > _MOST_TRIALS:
-        sieve.left.append(windows.pop().condition)
-    low, start, stop, _ = _bounds(windows)
+    wide = sorted((w for w in windows if w.width), key=lambda w: w.width)
+    windows = [w for w in windows if not w.width] + wide
+    while len(wide) * sum(map(sieve.count, _zones(windows))) > _MOST_TRIALS:
+        sieve.left.append(wide.pop().condition)
+        windows.pop()
+    _, start, stop, _ = _bounds(windows)
     tried = (h for zone in _zones(windows) for h in sieve.sizes(*zone))
-    others = [h for h in tried if all(w.condition.holds({name: h}) for w in windows)]
+    others = [h for h in tried if all(w.condition.holds({name: h}) for w in wide)]
     legal = legal_set(sieve.period, sieve.remainders, start, stop, others)
     cutting = [c for c in conditions if c.equal] + sieve.cutting
-    for border in legal.borders(low):
+    for border in sieve.borders(legal) if sieve.remainders else ():
         cutting += [w.condition for w in windows if not w.condition.holds({name: border})][:1]
-    known = set(map(id, cutting)) - set(map(id, sieve.left))
+    left = {id(c): c.origin for c in sieve.left}
+    known = set(map(id, cutting)) - left.keys()
     kept = [c.origin for c in conditions if id(c) in known]
-    return Found(legal, [] if legal == ANY else kept, [c.origin for c in sieve.left])
+    return Found(legal, [] if legal == ANY else kept, list(left.values()))
 
 
 class _Sieve:
     """The remainders of a period that are left over."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._name, self._trials = name, _MOST_TRIALS
         self.period, self.remainders = 1, [0]
         self.cutting: list[Condition] = []  # the inequalities that leave remainders out
         self.left: list[Condition] = []
@@ -91,9 +99,11 @@ class _Sieve:
     def keep(self, condition: Condition, period: int) -> None:
         """Keep the remainders at which the condition holds."""
         longer = lcm(self.period, period)
-        if longer // self.period * len(self.remainders) > _MOST_TRIALS:
+        trials = longer // self.period * len(self.remainders)
+        if trials > self._trials:
             self.left.append(condition)
             return
+        self._trials -= trials
         lifted = [turn + h for turn in range(0, longer, self.period) for h in self.remainders]
         kept = [h for h in lifted if condition.holds({self._name: h})]
         if len(kept) < len(lifted) and not condition.equal:
@@ -104,6 +114,12 @@ class _Sieve:
         """The sizes from start up to stop that have one of the remainders."""
         for turn in range(start - start % self.period, stop, self.period):
             yield from (turn + h for h in self.remainders if start <= turn + h < stop)
+
+    def borders(self, legal: Legal) -> set[int]:
+        """The sizes that only a window can leave out, next to legal ones; or the first, where none is legal."""
+        beside = {step(edge + by, self.period, self.remainders)
+                  for edge in legal.edges() for step, by in ((step_down, -1), (step_up, 1))}  # fmt: skip
+        return {h for h in beside or {step_up(1, self.period, self.remainders)} if h > 0 and h not in legal}
 
     def count(self, zone: tuple[int, int]) -> int:
         """How many these are, at most."""
