@@ -8,45 +8,41 @@ from netdsl.diagnostics import Label
 from netdsl.ir import Node
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.words import listed
 from netdsl.syntax import tree as t
 from netdsl.syntax.walk import walk
-
-_Leaf = t.Assign | t.Share | t.Expect
 
 
 @of_net("W0201", "dead-branch", "layers whose result reaches neither an output nor the loss")
 def dead_branches(net: Net) -> Iterator[Finding]:
-    if not net.unused:
-        return
-    alive = {id(statement) for node in net.nodes if (statement := _statement(net, node)) is not None}
-    read = {value for node in net.unused for value in node.inputs}
-    told: set[int] = set()
+    dead: dict[t.Assign, list[Node]] = {}
     for node in net.unused:
-        statement, place = _statement(net, node), net.place(node)
-        ends = not any(value in read for value in node.outputs)
-        if ends and place and isinstance(statement, t.Assign) and id(statement) not in alive | told:
-            told.add(id(statement))
-            if not _excused(net, statement):
-                yield Finding(_message(net, statement), (Label(place, "the branch ends here"),),
-                              (_cost(net, statement),), ("use its result, or remove it",))  # fmt: skip
+        statement = _statement(net, node)
+        if isinstance(statement, t.Assign):
+            dead.setdefault(statement, []).append(node)
+    if not dead:
+        return
+    alive = {_statement(net, node) for node in net.nodes}
+    read = {value for node in net.unused for value in node.inputs}
+    used = {parameter for node in net.nodes for parameter in node.parameters.values()}
+    for statement, nodes in dead.items():
+        ends = [node for node in nodes if not any(value in read for value in node.outputs)]
+        place = net.place(ends[0]) if ends else None
+        if place is not None and statement not in alive and not _excused(net, statement):
+            own = {p for node in nodes for p in node.parameters.values() if p not in used and not p.buffer}
+            layers, parameters = len(nodes), sum(p.count for p in own)
+            cost = f"{'a layer' if layers == 1 else f'{layers} layers'} with {parameters:,} parameters"
+            yield Finding(_message(net, statement), (Label(place, "the branch ends here"),),
+                          (f"it makes {cost}, which the net does without",), ("use its result, or remove it",))  # fmt: skip
 
 
 def _message(net: Net, statement: t.Assign) -> str:
-    names = " and ".join(f"`{target.span.text}`" for target in statement.targets)
+    names = listed([f"`{target.span.text}`" for target in statement.targets], "and")
     goals = "neither an output nor the loss" if net.graph.training else "no output"
     return f"{names} {'reaches' if len(statement.targets) == 1 else 'reach'} {goals}"
 
 
-def _cost(net: Net, statement: t.Assign) -> str:
-    used = {parameter for node in net.nodes for parameter in node.parameters.values()}
-    nodes = [node for node in net.unused if _statement(net, node) is statement]
-    own = {p for node in nodes for p in node.parameters.values() if p not in used and not p.buffer}
-    count, parameters = len(nodes), sum(parameter.count for parameter in own)
-    layers = "a layer" if count == 1 else f"{count} layers"
-    return f"it makes {layers} with {parameters:,} parameters, which the net does without"
-
-
-def _statement(net: Net, node: Node) -> _Leaf | None:
+def _statement(net: Net, node: Node) -> t.Statement | None:
     place = net.place(node)
     return net.survey.statement(place) if place is not None else None
 

@@ -96,9 +96,11 @@ def _windowed(node: Node, seen: _Seen) -> _Seen | None:
         step = d * cells.stride
         if cells.bits.bit_length() + (kernel - 1) * step > _MOST_CELLS:
             return None
-        bits = 0
-        for tap in range(kernel):
-            bits |= cells.bits << tap * step
+        bits, taps = cells.bits, 1
+        while taps < kernel:  # doubling: kernels may be as large as the tracks
+            more = min(taps, kernel - taps)
+            bits |= bits << more * step
+            taps += more
         moved.append(_Cells(cells.stride * s, cells.start - pads[0] * cells.stride, bits))
     dilated = any(k > 1 and d > 1 for k, d in zip(a.kernel, a.dilation, strict=True))
     return _Seen(seen.source, tuple(moved), (*seen.dilated, node) if dilated else seen.dilated)

@@ -14,6 +14,8 @@ from netdsl.lint.words import extent, listed, so_often
 
 #: the part of a layer's weights, over all places where it is applied, from which on a warning is worth it
 NOTICEABLE = 1 / 3
+#: kernels that are looked at tap by tap
+_LARGEST = 128
 
 
 @of_net("W0205", "kernel-in-padding", "a kernel so large for its input that a part of it only ever meets padding")
@@ -46,7 +48,7 @@ def idle_share(node: Node) -> float:
     """The part of the weights that only ever multiply zeros of the padding."""
     a: Any = node.args
     axes = zip(node.inputs[0].shape[1:], a.kernel, a.stride, a.dilation, strict=True)
-    if all(int(size) >= d * (k - 1) + s for size, k, s, d in axes):
+    if max(a.kernel) > _LARGEST or all(int(size) >= d * (k - 1) + s for size, k, s, d in axes):
         return 0  # some window lies within the input
     return 1 - prod(len(taps) for taps in _taps(node)) / int(prod(a.kernel))
 

@@ -1,7 +1,7 @@
-"""Convolutions behind the point from which on every cell has seen the whole input.
+"""Convolutions behind the point from which on receptive fields are larger than the input.
 
-What counts is the narrowest path: around a residual block a cell may have seen little. Layers behind that point add depth
-and no context (Richter, Schöning, Wiedenroth & Krumnack, "Should you go deeper?", 2021, measure that they add little else).
+What counts is the narrowest path: around a residual block a cell may have seen little. Richter, Schöning, Wiedenroth &
+Krumnack ("Should you go deeper?", 2021) call these layers unproductive, and measure that they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Lines = tuple[_Line, ...] | None
 _CODE = "W0204"
 
 
-@of_net(_CODE, "receptive-field", "convolutions whose inputs have seen the whole image already; one warning for a net")
+@of_net(_CODE, "receptive-field", "convolutions behind a receptive field larger than the input; one warning for a net")
 def receptive_fields(net: Net) -> Iterator[Finding]:
     images = [value for value in net.graph.inputs if len(value.shape) > 1]
     if len(images) != 1 or not net.wide_convolutions:
@@ -45,7 +45,7 @@ def receptive_fields(net: Net) -> Iterator[Finding]:
     lines = _narrowest(images[0], net.nodes)
     found: list[Node] = []
     for (place, layer), nodes in net.wide_convolutions.items():
-        late = [node for node in nodes if _has_seen_all(node, lines, images[0]) and not idle_share(node)]
+        late = [node for node in nodes if _is_behind(node, lines, images[0]) and not idle_share(node)]
         if late and _weights(late) >= NOTICEABLE * _weights(nodes) and not net.silences.covers(_CODE, [place, layer]):
             found += late
     if found:
@@ -55,15 +55,13 @@ def receptive_fields(net: Net) -> Iterator[Finding]:
 def _told(net: Net, found: list[Node], lines: Mapping[Value, _Lines], image: Value) -> Finding:
     first = found[0]
     many = len(found) > 1
-    these, they = (f"{len(found)} convolutions add", "they read") if many else ("this convolution adds", "it reads")
-    seen = [line.last - line.first + 1 for line in lines[first.inputs[0]] or ()]
-    read, whole = extent(first.inputs[0].shape[1:]), extent(image.shape[1:])
+    these = f"{len(found)} convolutions read" if many else "this convolution reads"
+    seen = extent([line.last - line.first + 1 for line in lines[first.inputs[0]] or ()])
     place = net.place(first) or first.span
     return Finding(
-        f"{these} no context: each cell that {they} has seen all of `{image.name}`",
+        f"{these} what has a receptive field larger than the input: {seen} of {extent(image.shape[1:])}",
         (Label(place, "the first of them" if many else ""), Label(net.graph.span)),
-        (f"{'the first' if many else 'it'} reads {read} cells, whose receptive field is {extent(seen)}, larger than the input "
-         f"of {whole}; {_weights(found):,} weights come so late",),
+        (f"there are {_weights(found):,} weights behind that point, which have next to no context to add (Richter et al. 2021)",),
         ("use a larger input, fewer strides and pools before, or fewer layers",), first.chain,
     )  # fmt: skip
 
@@ -73,14 +71,16 @@ def _weights(nodes: list[Node]) -> int:
     return sum(p.count for p in {node.parameters["weight"] for node in nodes})
 
 
-def _has_seen_all(node: Node, lines: Mapping[Value, _Lines], image: Value) -> bool:
-    """Whether each cell that a convolution reads has seen all of the image, along the axes that its kernel moves on."""
-    sizes, before = node.inputs[0].shape[1:], lines.get(node.inputs[0])
-    if before is None:
+def _is_behind(node: Node, lines: Mapping[Value, _Lines], image: Value) -> bool:
+    """Whether what a convolution reads has a field larger than the image, along each axis that its kernel moves on.
+
+    Not one that gathers a whole map in a cell: it stands for a dense layer.
+    """
+    before = lines.get(node.inputs[0])
+    if before is None or all(int(size) == 1 for size in node.output.shape[1:]):
         return False
-    axes = zip(before, sizes, image.shape[1:], node.args.kernel, strict=True)
-    return all(line.last >= int(whole) - 1 and line.stride * (int(size) - 1) + line.first <= 0
-               for line, size, whole, kernel in axes if kernel > 1)  # fmt: skip
+    axes = zip(before, image.shape[1:], node.args.kernel, strict=True)
+    return all(line.last - line.first + 1 > int(size) for line, size, kernel in axes if kernel > 1)
 
 
 def _narrowest(image: Value, nodes: Iterable[Node]) -> dict[Value, _Lines]:

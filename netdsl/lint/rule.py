@@ -7,6 +7,7 @@ yields a `Finding` for each place. Its page in the catalogue (`netdsl/diagnostic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netdsl.diagnostics import Diagnostic, Frame, Label
@@ -14,6 +15,10 @@ from netdsl.diagnostics import Diagnostic, Frame, Label
 if TYPE_CHECKING:
     from netdsl.lint.net import Net
     from netdsl.lint.survey import Survey
+
+
+#: warnings of one rule on one file: who has more will begin with these
+_MOST = 100
 
 
 class Finding(NamedTuple):
@@ -35,7 +40,7 @@ class Rule(NamedTuple):
     check: Callable[[Any], Iterable[Finding]]
 
     def diagnostics(self, subject: Any) -> Iterator[Diagnostic]:
-        for found in self.check(subject):
+        for found in islice(self.check(subject), _MOST):
             yield Diagnostic(self.code, *found, severity="warning")
 
 
