@@ -253,7 +253,7 @@ def test_a_tree_of_a_long_file_is_built_in_proportionate_time() -> None:
 @pytest.mark.parametrize(
     ("text", "column"),
     [("net f : x[1] -> y { y = }", 25), ("net f : x[1] -> y { y = 1 2 }", 27), ("net f x[1] -> y { }", 7),
-     ("net f : x[1] -> y { y = (1, }", 29), ("nett f : x[1] -> y { }", 6), ("net f : x[1] -> y { y = 3x }", 25),
+     ("net f : x[1] -> y { y = (1, }", 29), ("nett f : x[1] -> y { }", 1), ("net f : x[1] -> y { y = 3x }", 25),
      ("net f : x[1] -> y { y = 'abc }", 25), ("net f : x[1] -> y { y = $ }", 25),
      ("net for : x[1] -> y { }", 5), ("net f : x[1] -> y { y = f(a = 1, 2) }", 34)],
 )  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any, cast
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span
 from netdsl.syntax import tables
 from netdsl.syntax.build import TreeBuilder
-from netdsl.syntax.errors import CLOSING, OPENING, bad_character, bad_token, span_of, without_statement
+from netdsl.syntax.errors import CLOSING, OPENING, bad_character, bad_token, span_of
 from netdsl.syntax.lalr import Parser, Token, UnexpectedCharacter, UnexpectedToken
+from netdsl.syntax.recovery import without_statement
 from netdsl.syntax.tree import Expr, File
 
 #: parentheses and brackets within each other, and braces within each other
@@ -127,6 +128,7 @@ def _parse(source: Source, start: str) -> Any:
     text: str | None = source.text
     while text is not None:
         still_open: list[Token] = []
+        expected: set[str] = set()
         try:
             tree = _parser().parse(source, text, start, still_open)
         except UnexpectedCharacter as error:
@@ -134,7 +136,7 @@ def _parse(source: Source, start: str) -> Any:
             position = error.position
         except UnexpectedToken as error:
             diagnostics.append(bad_token(source, error.token, error.expected, still_open))
-            position = error.token.start_pos
+            position, expected = error.token.start_pos, error.expected
         except SourceError as error:
             raise SourceError(*diagnostics, *error.diagnostics) from None
         else:
@@ -142,7 +144,7 @@ def _parse(source: Source, start: str) -> Any:
                 break
             return tree
         again = position < len(text) <= _LONGEST_AGAIN and len(diagnostics) < _MOST_ERRORS
-        text = without_statement(text, position, still_open) if again else None
+        text = without_statement(text, position, still_open, expected) if again else None
     raise SourceError(*diagnostics)
 
 
