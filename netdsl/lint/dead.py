@@ -8,9 +8,10 @@ from netdsl.diagnostics import Label
 from netdsl.ir import Node
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.lint.survey import Survey
 from netdsl.lint.words import listed
 from netdsl.syntax import tree as t
-from netdsl.syntax.walk import walk
+from netdsl.syntax.walk import children
 
 
 @of_net("W0201", "dead-branch", "layers whose result reaches neither an output nor the loss")
@@ -25,10 +26,11 @@ def dead_branches(net: Net) -> Iterator[Finding]:
     alive = {_statement(net, node) for node in net.nodes}
     read = {value for node in net.unused for value in node.inputs}
     used = {parameter for node in net.nodes for parameter in node.parameters.values()}
+    excuses = _Excuses(net.survey)
     for statement, nodes in dead.items():
         ends = [node for node in nodes if not any(value in read for value in node.outputs)]
         place = net.place(ends[0]) if ends else None
-        if place is not None and statement not in alive and not _excused(net, statement):
+        if place is not None and statement not in alive and not excuses.hold(statement):
             own = {p for node in nodes for p in node.parameters.values() if p not in used and not p.buffer}
             layers, parameters = len(nodes), sum(p.count for p in own)
             cost = f"{'a layer' if layers == 1 else f'{layers} layers'} with {parameters:,} parameters"
@@ -47,32 +49,43 @@ def _statement(net: Net, node: Node) -> t.Statement | None:
     return net.survey.statement(place) if place is not None else None
 
 
-def _excused(net: Net, statement: t.Assign) -> bool:
-    """Whether another lint tells it, or its author decides elsewhere: under a condition, or where a block is applied."""
-    names = {target.name for target in statement.targets}
-    function = next((f for f in net.survey.functions if _within(statement, f.declaration)), None)
-    if function is None or names & set(function.unread):
-        return True
-    if any(first.span.start == target.span.start for first, _ in function.overwritten for target in statement.targets):
-        return True
-    declaration = function.declaration
-    if declaration.kind == "block" and names & {port.name for port in declaration.outputs}:
-        return True
-    return bool(names & _read_on_condition(declaration))
+class _Excuses:
+    """Who else answers for a statement: another lint, a condition, or whoever applies the block."""
+
+    def __init__(self, survey: Survey) -> None:
+        self.survey = survey
+        self._on_condition: dict[t.Function, set[str]] = {}
+
+    def hold(self, statement: t.Assign) -> bool:
+        names = {target.name for target in statement.targets}
+        function = next((f for f in self.survey.functions if _within(statement, f.declaration)), None)
+        if function is None or names & set(function.unread):
+            return True
+        if any(first is target for first, _ in function.overwritten for target in statement.targets):
+            return True
+        declaration = function.declaration
+        if declaration.kind == "block" and names & {port.name for port in declaration.outputs}:
+            return True
+        if declaration not in self._on_condition:
+            self._on_condition[declaration] = _read_on_condition(declaration)
+        return bool(names & self._on_condition[declaration])
 
 
 def _within(statement: t.Assign, declaration: t.Function) -> bool:
     return declaration.span.start <= statement.span.start < declaration.span.end
 
 
+_CONDITIONS = (t.Conditional, t.If, t.Boolean, t.Comprehension, t.Expect, t.Attribute)
+
+
 def _read_on_condition(declaration: t.Function) -> set[str]:
     """The names that are read where hyperparameters may choose otherwise, by `expect`, or for a size alone."""
-    chosen: list[t.Node] = []
-    for node in walk(declaration):
-        if isinstance(node, t.Conditional):
-            chosen += [node.then, node.otherwise]
-        elif isinstance(node, t.If):
-            chosen += [s for _, body in node.branches for s in body] + node.otherwise
-        elif isinstance(node, (t.Expect, t.Attribute, t.Boolean, t.Comprehension)):
-            chosen.append(node)
-    return {name.name for node in chosen for name in walk(node) if isinstance(name, t.Name)}
+    names: set[str] = set()
+    stack: list[tuple[t.Node, bool]] = [(declaration, False)]
+    while stack:
+        node, within = stack.pop()
+        if within and isinstance(node, t.Name):
+            names.add(node.name)
+        within = within or isinstance(node, _CONDITIONS)
+        stack += [(child, within) for child in children(node)]
+    return names
