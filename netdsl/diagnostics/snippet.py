@@ -15,7 +15,7 @@ A label over several lines has a bar to the left of them, from its first charact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from netdsl.diagnostics.diagnostic import Label
@@ -97,8 +97,8 @@ class _Snippet:
         return sorted(shown)
 
     def _line(self, number: int) -> list[str]:
-        text = printable(self.source.line(number))
-        shown, columns = self._cut(text, self._wanted(number))
+        text = self.source.line(number)
+        shown, column = self._cut(text, self._wanted(number))
         indent = len(text) - len(text.lstrip())
         whole = {m for m in self.long if m.line == number and m.column <= indent}  # no need to say where it starts
         row = Row()
@@ -107,18 +107,18 @@ class _Snippet:
                 row.put(depth, "/", mark.tone)
         rows = [self._numbered(str(number), self._barred(row), shown)]
         self.bars |= {depth: mark for depth, mark in enumerate(self.long) if mark in whole}
-        pieces = [_Piece(columns[m.column], max(columns[m.last_column + 1], columns[m.column] + 1), m)
+        pieces = [_Piece(column(m.column), max(column(m.last_column + 1), column(m.column) + 1), m)
                   for m in self.marks if m.line == m.last_line == number]  # fmt: skip
         rows += [self._numbered("", self._barred(row)) for row in self._below(pieces)]
         for depth, mark in enumerate(self.long):
             if mark.line == number and mark not in whole:
                 row = self._barred(Row())
-                row.put(depth + 1, "_" * (columns[mark.column] - depth - 1) + mark.sign, mark.tone)
+                row.put(depth + 1, "_" * (column(mark.column) - depth - 1) + mark.sign, mark.tone)
                 rows.append(self._numbered("", row))
                 self.bars[depth] = mark
         for depth, mark in reversed(list(enumerate(self.long))):
             if mark.last_line == number:
-                rows += self._closed(depth, mark, columns[mark.last_column])
+                rows += self._closed(depth, mark, column(mark.last_column))
         return rows
 
     def _closed(self, depth: int, mark: Mark, column: int) -> list[str]:
@@ -170,20 +170,19 @@ class _Snippet:
         ends = [(m, m.last_column, m.last_column + 1) for m in self.long if m.last_line == number]
         return [(start, end) for _, start, end in sorted((*starts, *ends), key=lambda wanted: not wanted[0].primary)]
 
-    def _cut(self, text: str, wanted: list[tuple[int, int]]) -> tuple[str, list[int]]:
-        """What is shown of a line, and the column in the row of each of its characters (and of two behind them)."""
+    def _cut(self, text: str, wanted: list[tuple[int, int]]) -> tuple[str, Callable[[int], int]]:
+        """What is shown of a line, and the column in the row of each character of it."""
         room = (self.room or _LONGEST_LINE) - self.margin
         start, end = 0, len(text)
-        if cells(text) > room:
+        if len(text) > room or cells(text) > room:
             room = (room if text.isascii() else room // 2) - 6  # a character may take two columns; the dots take three
             start, end = _window(len(text), wanted, room)
-        shown = "..." * (start > 0) + text[start:end] + "..." * (end < len(text))
-        columns = [self.margin] * start  # below the dots
-        column = self.margin + 3 * (start > 0)
-        for character in text[start:end]:
-            columns.append(column)
-            column += cells(character)
-        return shown, columns + [column] * (len(text) - end) + [column, column + 1]
+        first, shown = self.margin + 3 * (start > 0), printable(text[start:end])
+
+        def column(at: int) -> int:  # of what is cut off, the dots
+            return first + cells(shown[: at - start]) if at >= start else self.margin
+
+        return "..." * (start > 0) + shown + "..." * (end < len(text)), column
 
     # a row behind the line numbers
 
