@@ -12,7 +12,7 @@ from std_applications import APPLICATIONS, Application, text
 
 from netdsl.analysis import analyze
 from netdsl.elaborate.names import globals_, reserved
-from netdsl.elaborate.sources import STD, read_source, std_modules, std_names
+from netdsl.elaborate.sources import std_modules, std_names, std_source
 from netdsl.format import format_source
 from netdsl.ir import Size
 from netdsl.lower import initial_parameters
@@ -20,7 +20,7 @@ from netdsl.syntax import parse
 from netdsl.syntax.comments import documentation
 from netdsl.training.step import build_step
 
-MODULES = {name: parse(read_source(STD / f"{name}.net", f"std/{name}.net")) for name in std_modules()}
+MODULES = {name: parse(std_source(name)) for name in std_modules()}
 BLOCKS = {f"{name}.{block.name}": block for name, file in MODULES.items() for block in file.functions}
 WANTED = {"residual", "dense_block", "inception", "separable", "squeeze_excite", "fabric", "grid", "unet", "atrous", "pyramid",
           "fcn", "attention", "fractal", "hourglass", "highway"}  # fmt: skip

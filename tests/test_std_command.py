@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from net_text import graph, params
 
 from netdsl.cli import main
-from netdsl.elaborate.sources import STD, std_modules, std_names
+from netdsl.elaborate.sources import std_modules, std_names, std_source
+
+STD = Path(__file__).parent.parent / "netdsl" / "std"
 
 
 def told(*arguments: str, code: int = 0) -> str:
@@ -40,7 +43,7 @@ def test_a_module_shows_its_blocks_and_pictures(name: str) -> None:
 def test_a_block_is_printed_as_it_stands(name: str) -> None:
     first, blank, *text = told(name).rstrip("\n").split("\n")
     assert first == "from std.residual import shortcut" and blank == ""
-    assert "\n".join(text) + "\n" in (STD / "residual.net").read_text()
+    assert "\n".join(text) + "\n" in std_source("residual").text
 
 
 def test_a_printed_block_can_be_copied() -> None:

@@ -9,13 +9,15 @@ sees 188 to 204 pixels, a line that bounds all phases at once gives 215.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from math import gcd, lcm
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netdsl.ir import Node, Shape, Value
 from netdsl.ops.reach import UNSEEN, Reach
 from netdsl.report.record import ReceptiveField
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 #: beyond this many phases an axis is reported as the whole input: no network has them, and work grows with them
 MOST_PHASES = 4096
@@ -34,6 +36,8 @@ class Track(NamedTuple):
 
     @property
     def stride(self) -> Fraction:
+        from fractions import Fraction  # it takes 6 ms to import, and `check` seldom needs it
+
         return Fraction(self.shift, len(self.lo))
 
     def first(self, u: int) -> int:
@@ -179,6 +183,8 @@ def _joined(a: Field | None, b: Field | None, shape: Shape, names: tuple[str, st
 
 def _centre(track: Track) -> Fraction:
     """Twice the centre of the narrowest band around stride * u that holds all phases."""
+    from fractions import Fraction
+
     period = len(track.lo)
     low = min(period * lo - track.shift * u for u, lo in enumerate(track.lo))
     high = max(period * hi - track.shift * u for u, hi in enumerate(track.hi))

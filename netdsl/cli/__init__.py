@@ -5,22 +5,30 @@ from __future__ import annotations
 import gc
 import io
 import sys
+from importlib import import_module
 
 import click
 
-from netdsl.cli.analyze import analyze
-from netdsl.cli.check import check
-from netdsl.cli.compile import compile_
-from netdsl.cli.explain import explain
-from netdsl.cli.fmt import fmt
-from netdsl.cli.ops import ops
-from netdsl.cli.run import run
-from netdsl.cli.std import std
-from netdsl.cli.train import train
 from netdsl.version import __version__
 
+_COMMANDS = ("check", "analyze", "compile", "train", "run", "fmt", "ops", "std", "explain")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands, each imported when it is called: to import all of them takes as long as to check a file."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"netdsl.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_" if cmd_name == "compile" else cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="netdsl")
 def main() -> None:
     """Networks described in a file: checked and analyzed, compiled to ONNX, trained on ONNX Runtime.
@@ -32,7 +40,3 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a sign is no reason to fail
             stream.reconfigure(errors="backslashreplace")
-
-
-for _command in (check, analyze, compile_, train, run, fmt, ops, explain, std):
-    main.add_command(_command)

@@ -8,7 +8,7 @@ import click
 
 from netdsl.cli.common import reports_errors
 from netdsl.diagnostics import Diagnostic, NetError, Source, did_you_mean
-from netdsl.elaborate.sources import STD, read_source, std_modules, std_names
+from netdsl.elaborate.sources import std_modules, std_names, std_source
 from netdsl.syntax import parse
 from netdsl.syntax import tree as t
 from netdsl.syntax.comments import documentation
@@ -29,7 +29,7 @@ def std(name: str | None) -> None:
 
 
 def _read(module: str) -> t.File:
-    return parse(read_source(STD / f"{module}.net", f"std/{module}.net"))
+    return parse(std_source(module))
 
 
 def _head(source: Source) -> list[str]:

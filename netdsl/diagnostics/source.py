@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from netdsl.record import Record
 
-@dataclass(eq=False)
-class Source:
+
+class Source(Record, frozen=False):
     """A text and the name it is reported under."""
 
     path: str
     text: str
-    _line_starts: list[int] | None = field(default=None, repr=False)
+    _line_starts: list[int] | None = None
 
     @property
     def line_starts(self) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from netdsl.diagnostics import Frame, Label, SourceError, Span
@@ -119,7 +118,7 @@ class Applier:
         # the layer's own `@name`, which a checkpoint is to find again, goes before the name it is bound to
         pin = layer.layer if isinstance(layer.layer, Pinned) else None
         name = self.context.unique(place.path, pin.name if pin else layer.name)
-        inner = replace(place, shared=(*place.shared, sharing))
+        inner = place.replace(shared=(*place.shared, sharing))
         try:
             if pin:
                 result = self.layer(pin.layer, inputs, labels, span, inner, name)

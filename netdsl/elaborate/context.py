@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netdsl.diagnostics import Diagnostic, Label, SourceError, Span
 from netdsl.elaborate.values import Place
 from netdsl.ir import Constraint, Node, Size, Value
 from netdsl.ir.size import Floor
+from netdsl.record import Record, field
 
 Items = TypeVar("Items", list[Any], tuple[Any, ...])
 
@@ -26,10 +26,10 @@ _MOST_ERRORS, _MOST_FAILURES = 100, 500
 _LONGEST_FORMULA, _LARGEST_SIZE = 50, 2**63
 #: items in a list with all lists within it, and lists within each other
 _MOST_ITEMS, _DEEPEST_LIST = 1_000_000, 50
+_LATER: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """What a file may cost. Each is raised by an environment variable, which the message names."""
 
     nodes: int = 100_000  # applications of operators
@@ -52,8 +52,7 @@ class LimitReached(SourceError):
     """A limit ends the elaboration at once: what follows would only run into it again."""
 
 
-@dataclass
-class Context:
+class Context(Record, frozen=False):
     """The state of one elaboration."""
 
     limits: Limits
@@ -78,9 +77,10 @@ class Context:
     #: the layers bound by `=` that were applied, the place of the first time, and whether that was noted
     _applied: dict[int, tuple[Any, Span, bool]] = field(default_factory=dict)
 
-    apply: Applier = field(init=False)
-    expressions: Expressions = field(init=False)
-    statements: Statements = field(init=False)
+    # set by the driver, which makes them with this context
+    apply: Applier = _LATER
+    expressions: Expressions = _LATER
+    statements: Statements = _LATER
 
     def error(
         self,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, did_you_mean
@@ -22,6 +21,7 @@ from netdsl.elaborate.train_block import TrainBlock
 from netdsl.elaborate.undefined import undefined
 from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe, shown
 from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value
+from netdsl.record import Record
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
 
@@ -29,16 +29,14 @@ _RECURSION = 20_000  # blocks within blocks, expressions within expressions: Pyt
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Record):
     """An `expect` line. `holds(facts)` raises SourceError where it fails: facts are what analysis knows."""
 
     holds: Callable[[Mapping[str, Any]], None]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Elaboration:
+class Elaboration(Record):
     """A graph, the conditions that its file sets on it, the file's tree, and what the author may want to know."""
 
     graph: Graph
@@ -111,7 +109,7 @@ def _elaborated(file: t.File, limits: Limits | None, run: Callable[[_Driver], Re
             raise context.too_deep(Span(file.source, 0, 0), None) from None
 
 
-def load(path: str | Path, net: str | None = None, **hyperparameters: Any) -> Graph:
+def load(path: str | os.PathLike[str], net: str | None = None, **hyperparameters: Any) -> Graph:
     """The graph of a file's net."""
     return elaborate(read_source(path), net, hyperparameters).graph
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from netdsl.ir import Constraint, Dim, Graph, Node, Size, Target, TensorType, Value, substituted
@@ -25,11 +24,11 @@ def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
 def split_training(graph: Graph, nodes: list[Node]) -> Graph:
     """Give the graph the nodes its outputs need, and its training those that only loss and metrics need."""
     used = needed(nodes, graph.outputs.values())
-    graph = replace(graph, nodes=tuple(n for n in nodes if n in used))
+    graph = graph.replace(nodes=tuple(n for n in nodes if n in used))
     if graph.training is None:
         return graph
     wanted = needed(nodes, [graph.training.loss, *graph.training.metrics.values()]) - used
-    return replace(graph, training=replace(graph.training, nodes=tuple(n for n in nodes if n in wanted)))
+    return graph.replace(training=graph.training.replace(nodes=tuple(n for n in nodes if n in wanted)))
 
 
 def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, Constraint]) -> Graph:
@@ -40,7 +39,7 @@ def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, C
         left, right = substituted(constraint.left, gone), substituted(constraint.right, gone)
         if not isinstance(left - right, int):  # else it holds, as it does at the defaults
             still.append(constraint._replace(left=left, right=right))
-    graph = replace(graph, constraints=(*fixes.values(), *dict.fromkeys(still)),
+    graph = graph.replace(constraints=(*fixes.values(), *dict.fromkeys(still)),
                     symbols={n: d for n, d in graph.symbols.items() if n not in gone})  # fmt: skip
     return _substituted(graph, gone) if gone else graph
 
@@ -61,17 +60,15 @@ def _substituted(graph: Graph, gone: Mapping[str, Dim]) -> Graph:
 
     def node(old: Node) -> Node:
         args = type(old.args)({key: argument(item) for key, item in old.args.items()})
-        return replace(old, args=args, inputs=tuple(map(value, old.inputs)), outputs=tuple(map(value, old.outputs)))
+        return old.replace(args=args, inputs=tuple(map(value, old.inputs)), outputs=tuple(map(value, old.outputs)))
 
     training = graph.training
     if training is not None:
-        training = replace(
-            training, nodes=tuple(map(node, training.nodes)), loss=value(training.loss),
+        training = training.replace(nodes=tuple(map(node, training.nodes)), loss=value(training.loss),
             targets=tuple(Target(value(x.value), x.kind, x.ignore) for x in training.targets),
             metrics={name: value(v) for name, v in training.metrics.items()},
         )  # fmt: skip
-    return replace(
-        graph, inputs=tuple(map(value, graph.inputs)), nodes=tuple(map(node, graph.nodes)),
+    return graph.replace(inputs=tuple(map(value, graph.inputs)), nodes=tuple(map(node, graph.nodes)),
         outputs={name: value(v) for name, v in graph.outputs.items()},
         named={name: value(v) for name, v in graph.named.items()}, training=training,
     )  # fmt: skip

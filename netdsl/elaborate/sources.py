@@ -5,29 +5,28 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from pathlib import Path
 from typing import BinaryIO
 
 from netdsl.diagnostics import Diagnostic, Source, SourceError, closest, did_you_mean
 
 _MOST_BYTES = 16_000_000
 #: the library, `std`: files in the language itself
-STD = Path(__file__).parent.parent / "std"
+_STD = os.path.join(os.path.dirname(os.path.dirname(__file__)), "std")
 
 
-def read_source(path: str | Path, shown: str | None = None) -> Source:
+def read_source(path: str | os.PathLike[str], shown: str | None = None) -> Source:
     """The text of a .net file, reported under `shown`. Raises SourceError where there is none."""
     try:
         with open(path, "rb") as file:
             return read_stream(file, shown or str(path))
     except FileNotFoundError:
-        folder = Path(path).parent
+        folder, name = os.path.split(path)
         try:
-            names = [entry for entry in os.listdir(folder) if entry.endswith(".net")]
+            names = [entry for entry in os.listdir(folder or ".") if entry.endswith(".net")]
         except OSError:
             raise _unreadable(path, f"there is no such file, nor a folder `{folder}`") from None
-        near = closest(Path(path).name, names)
-        helps = [f"did you mean `{folder / near}`?"] if near else []
+        near = closest(str(name), names)
+        helps = [f"did you mean `{os.path.join(folder, near)}`?"] if near else []
         raise _unreadable(path, "there is no such file", *helps) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise _unreadable(path, f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -44,21 +43,29 @@ def read_stream(file: BinaryIO, shown: str) -> Source:
         raise _unreadable(shown, f"byte {error.start} is not UTF-8 text: this is not a .net file") from None
 
 
-def _unreadable(path: str | Path, message: str, *helps: str) -> SourceError:
+def _unreadable(path: str | os.PathLike[str], message: str, *helps: str) -> SourceError:
     return SourceError(Diagnostic("E0100", message, path=str(path), helps=helps))
 
 
 def std_modules() -> list[str]:
     """The names of the library's files: `residual`, ..."""
-    return sorted(path.stem for path in STD.glob("*.net"))
+    return sorted(name.removesuffix(".net") for name in os.listdir(_STD) if name.endswith(".net"))
+
+
+def std_source(module: str) -> Source:
+    """The text of one of the library's files."""
+    return read_source(_std_path(module), f"std/{module}.net")
+
+
+def _std_path(module: str) -> str:
+    return os.path.join(_STD, f"{module}.net")
 
 
 @cache
 def std_names() -> dict[str, str]:
     """What the library declares, and in which module: for did-you-mean, so the files are searched, not parsed."""
     declared = re.compile(r"^(?:block|net)[ \t]+(\w+)", re.MULTILINE)
-    return {name: module for module in std_modules()
-            for name in declared.findall((STD / f"{module}.net").read_text(encoding="utf-8"))}  # fmt: skip
+    return {name: module for module in std_modules() for name in declared.findall(std_source(module).text)}
 
 
 def imported_source(path: str, relative: bool, importer: Source) -> tuple[str, Source]:
@@ -97,5 +104,4 @@ def _std_source(path: str) -> tuple[str, Source]:
         what = f"`std` has no module `{module}`" if module else "`std` is a folder of modules: which one?"
         helps = did_you_mean(module, known) if module else ("write `from std.residual import basic`",)
         raise SourceError(Diagnostic("E0109", what, notes=("it has " + ", ".join(known),), helps=helps))
-    file = STD / f"{module}.net"
-    return os.path.realpath(file), read_source(file, f"std/{module}.net")
+    return os.path.realpath(_std_path(module)), std_source(module)

@@ -6,17 +6,16 @@ Tensors are `ir.Value`, symbolic sizes `ir.Size`, initialisations `ir.Init`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Frame, Span, counted
 from netdsl.ir import Init, Parameter, Schedule, Size, Value
 from netdsl.ops import Argument, Operator, show
+from netdsl.record import Record, field
 from netdsl.syntax import tree as t
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OpLayer:
+class OpLayer(Record):
     """An operator, perhaps with arguments."""
 
     op: Operator
@@ -25,8 +24,7 @@ class OpLayer:
     bound: tuple[Mapping[str, Any], Mapping[str, Span]] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockLayer:
+class BlockLayer(Record):
     """A net or block, perhaps with hyperparameters."""
 
     declaration: t.Function
@@ -35,21 +33,18 @@ class BlockLayer:
     bound: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Composition:
+class Composition(Record):
     stages: tuple[Layer, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Repeat:
+class Repeat(Record):
     count: int
     layer: Layer
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pinned:
+class Pinned(Record):
     """`layer @name`. `repeated` when written inside a loop: the name is then indexed wherever it is applied."""
 
     layer: Layer
@@ -58,8 +53,7 @@ class Pinned:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shared:
+class Shared(Record):
     """A layer bound with `share`: its parameters are made at the first use and kept, in order of creation."""
 
     name: str
@@ -73,15 +67,13 @@ Layer = OpLayer | BlockLayer | Composition | Repeat | Pinned | Shared
 LAYERS = (OpLayer, BlockLayer, Composition, Repeat, Pinned, Shared)
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
+class Builtin(Record, eq=True):
     """A function on numbers and lists: `range`, `len`, ..."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Record, eq=True):
     """A function that `expect` may call: `receptive_field(x)`. `accepts` tells a good argument, `wants` says it."""
 
     name: str
@@ -96,16 +88,14 @@ class Count(int):
     of: Fact
 
 
-@dataclass(frozen=True, slots=True)
-class InitFunction:
+class InitFunction(Record, eq=True):
     """An initialisation that takes arguments: `gaussian(0.01)`."""
 
     name: str
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Record, eq=True):
     """An optimizer, a schedule or a transform, to be called with its arguments."""
 
     kind: str  # optimizer, schedule, prepare, augment
@@ -113,8 +103,7 @@ class Recipe:
     arguments: tuple[Argument, ...]
 
 
-@dataclass(slots=True)
-class Family:
+class Family(Record, frozen=False):
     """Indexed nodes: `node[l, s]`."""
 
     name: str
@@ -136,8 +125,7 @@ class Poisoned(Exception):
     """Raised on reading a poisoned name; the statement that does so is poisoned silently."""
 
 
-@dataclass(slots=True)
-class Place:
+class Place(Record, frozen=False):
     """Where layers are being applied: what names are made of, and the chain of blocks.
 
     A layer's name is `path/binding.layer[repeat]`: the blocks it is in, the name that its statement binds, the layer,
@@ -167,8 +155,7 @@ class Place:
         return Place(self.path, self.chain, self.shared, True, self.binding, (*self.repeat, index))
 
 
-@dataclass(slots=True)
-class Sharing:
+class Sharing(Record, frozen=False):
     """One use of a shared layer: which of its parameters comes next."""
 
     layer: Shared
@@ -188,8 +175,7 @@ class Sharing:
             self.cursor += 1
 
 
-@dataclass(slots=True, eq=False)
-class Module:
+class Module(Record, frozen=False):
     """A file and what it declares; what it imports stands among its own, with the place of the import."""
 
     file: t.File
@@ -205,8 +191,7 @@ class Declaration(NamedTuple):
     module: Module
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Record, frozen=False):
     """The names of one function being elaborated."""
 
     function: t.Function | None

@@ -7,11 +7,11 @@ and nodes are compared by identity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
 from netdsl.ir.size import Dim, Size, value_at
+from netdsl.record import Record, field
 
 if TYPE_CHECKING:
     from netdsl.ops.operator import Args, Operator
@@ -28,8 +28,7 @@ class TensorType(NamedTuple):
     batched: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(Record):
     """A tensor of the graph: an input, or an output of one node."""
 
     name: str
@@ -40,8 +39,7 @@ class Value:
         return self.type.shape
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(Record, eq=True):
     """How a parameter starts: `he`, `glorot`, `gaussian(std)`, `constant(value)`, ... and a factor on the result."""
 
     kind: str
@@ -49,8 +47,7 @@ class Init:
     scale: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parameter:
+class Parameter(Record):
     """A learnable or fixed tensor. A buffer (running statistics, fixed codes) is not counted in `params`."""
 
     name: str
@@ -75,8 +72,7 @@ class Parameter:
         return total
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class Node(Record):
     """One application of an operator. `name` is its path: `stage2/basic.1/conv`."""
 
     name: str
@@ -122,16 +118,14 @@ class Target(NamedTuple):
     ignore: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Record, eq=True):
     """A learning rate over time: kind `constant`, `step` or `cosine`, and its numbers (rates; epochs)."""
 
     kind: str
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Optimizer:
+class Optimizer(Record, eq=True):
     """`sgd`, `adam` or `adamw`, its learning-rate schedule and its other numbers."""
 
     kind: str
@@ -139,8 +133,7 @@ class Optimizer:
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+class Training(Record):
     """A `train` block: its nodes (all that only the loss and the metrics read), and how the net is trained."""
 
     targets: tuple[Target, ...]
@@ -155,8 +148,7 @@ class Training:
     augment: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Record):
     """A net: inputs, nodes and outputs; the names of its body as last bound; what is known about legal sizes."""
 
     name: str

@@ -8,14 +8,12 @@ every input compare equal in all chains of convolutions, pools and upsampling wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Union
+from typing import NamedTuple, NoReturn, Union
 
 Dim = Union[int, "Size"]
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A named dimension of a net's input."""
 
     name: str
@@ -28,8 +26,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
+class Floor(NamedTuple):
     """floor(numerator / divisor)."""
 
     numerator: Size
@@ -53,17 +50,31 @@ class Floor:
 Atom = Symbol | Floor
 
 
-@dataclass(frozen=True, slots=True)
 class Size:
     """sum(coefficient * atom) + constant. `int(size)` is its value at the symbols' defaults."""
 
+    __slots__ = ("_hash", "_value", "constant", "terms")
     terms: tuple[tuple[Atom, int], ...]
-    constant: int = 0
-    #: the value at the defaults, which is asked for all the time
-    _value: int = field(init=False, repr=False, compare=False)
+    constant: int
+    _value: int
+    _hash: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_value", self.at({}))
+    def __init__(self, terms: tuple[tuple[Atom, int], ...], constant: int = 0) -> None:
+        fill = object.__setattr__
+        fill(self, "terms", terms)
+        fill(self, "constant", constant)
+        # both are asked for all the time, and go through all floors within floors
+        fill(self, "_value", self.at({}))
+        fill(self, "_hash", hash((terms, constant)))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a Size is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and self.constant == other.constant and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @staticmethod
     def symbol(name: str, default: int) -> Size:

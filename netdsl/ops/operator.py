@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from netdsl.ir.graph import DType, Init, Shape, TensorType, Value
 from netdsl.ir.size import Dim, Size
 from netdsl.ops.arguments import Argument
 from netdsl.ops.reach import Reach, Unseen
+from netdsl.record import Record, field
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -61,8 +61,7 @@ class Rule(NamedTuple):
     when: str = ""
 
 
-@dataclass
-class Site:
+class Site(Record, frozen=False):
     """What a rule sees of one application: bound arguments, input tensors, and how they read in the file.
 
     Rules compute with `int | Size` alike. They never look at a size's default except through `fix` and `same`, so

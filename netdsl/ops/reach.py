@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from netdsl.record import Record
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 class Unseen(Enum):
@@ -16,8 +20,7 @@ class Unseen(Enum):
 UNSEEN = Unseen.UNSEEN
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Record, eq=True):
     """Output u sees the inputs from stride * u + first to stride * u + last, both included.
 
     `first` and `last` are the hull over phases where an operator's outputs differ by phase (upsampling). Araujo,
@@ -36,6 +39,8 @@ def window(kernel: int, stride: int, pad_begin: int, dilation: int = 1) -> Reach
 
 def transposed(kernel: int, stride: int, crop_begin: int, dilation: int = 1) -> Reach:
     """The reach of a transposed convolution: output u = i * stride + j * dilation - crop_begin gathers inputs i."""
+    from fractions import Fraction  # it takes 6 ms to import
+
     return Reach(
         Fraction(1, stride), Fraction(crop_begin - dilation * (kernel - 1), stride), Fraction(crop_begin, stride)
     )
@@ -43,6 +48,8 @@ def transposed(kernel: int, stride: int, crop_begin: int, dilation: int = 1) -> 
 
 def nearest(factor: int) -> Reach:
     """Nearest-neighbour upsampling: output u sees input floor(u / factor); the hull over the phases u mod factor."""
+    from fractions import Fraction
+
     return Reach(Fraction(1, factor), Fraction(1 - factor, factor), 0)
 
 
@@ -56,6 +63,8 @@ def linear(factor: int) -> Reach:
     """
     if factor == 1:
         return Reach()
+    from fractions import Fraction
+
     last_below = factor // 2 - 1
     first_above = (factor + 1) // 2
     return Reach(Fraction(1, factor), -1 - Fraction(last_below, factor), 1 - Fraction(first_above, factor))

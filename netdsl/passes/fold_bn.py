@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -43,8 +42,7 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, 
         bias = layer.parameters.get("bias") or _new_bias(layer, bn, values)
         owners[bias] = 1
         _fold_values(layer, bn, bias, values)
-        nodes[place] = replace(
-            layer, args=Args(layer.args, bias=True), outputs=bn.outputs,
+        nodes[place] = layer.replace(args=Args(layer.args, bias=True), outputs=bn.outputs,
             parameters={"weight": layer.parameters["weight"], "bias": bias},
         )  # fmt: skip
         nodes[index] = None
@@ -103,6 +101,6 @@ def _rebuilt(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
     known = set(graph.inputs).union(*(node.outputs for node in nodes))
     if graph.training is not None:
         known.update(*(node.outputs for node in graph.training.nodes))
-    folded = replace(graph, nodes=nodes, named={n: v for n, v in graph.named.items() if v in known})
+    folded = graph.replace(nodes=nodes, named={n: v for n, v in graph.named.items() if v in known})
     verify(folded)
     return folded

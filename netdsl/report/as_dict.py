@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netdsl.report.record import Layer, ReceptiveField, Report, Tensor
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 def to_dict(report: Report) -> dict[str, Any]:

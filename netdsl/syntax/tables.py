@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from netdsl.syntax.generate import FORMAT, generate
 from netdsl.syntax.lalr import Rule, Tables
 
-_HERE = Path(__file__).parent
-_MODULE = _HERE / "_tables.py"
+_HERE = os.path.dirname(__file__)
+_MODULE = os.path.join(_HERE, "_tables.py")
 #: in a wheel the grammar lies beside this file, in a checkout at the top level
-_GRAMMARS = (_HERE / "netdsl.lark", _HERE.parent.parent / "grammars" / "netdsl.lark")
+_GRAMMARS = (os.path.join(_HERE, "netdsl.lark"), os.path.join(_HERE, "..", "..", "grammars", "netdsl.lark"))
 
 
 def load() -> Tables:
     """The tables of the grammar as it is."""
-    grammar = next(path for path in _GRAMMARS if path.exists()).read_text(encoding="utf-8")
+    with open(next(filter(os.path.exists, _GRAMMARS)), encoding="utf-8") as file:
+        grammar = file.read()
     try:
         module: Any = import_module("netdsl.syntax._tables")
     except ImportError:
@@ -43,9 +43,10 @@ def _rebuilt(grammar: str) -> Tables:
     scope: dict[str, Any] = {}
     exec(compile(text, "_tables.py", "exec"), scope)  # our own text, generated one line above
     try:
-        temporary = _MODULE.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(_MODULE)
+        temporary = f"{_MODULE}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, _MODULE)
     except OSError:
         pass  # a read-only checkout: slower, not wrong
     return _tables(scope["TABLES"])

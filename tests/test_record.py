@@ -1,0 +1,60 @@
+"""Records: what they share with dataclasses."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from netdsl.record import Record, field
+
+
+class Point(Record, eq=True):
+    x: int
+    y: int = 2
+    kind: ClassVar[str] = "point"
+
+
+class Basket(Record, frozen=False):
+    items: list[int] = field(default_factory=list)
+
+
+class Labelled(Point, eq=True):
+    label: str = ""
+
+
+def test_fields_are_taken_in_order_or_by_name() -> None:
+    assert (Point(1).x, Point(1).y, Point(1, 5).y, Point(y=3, x=4).x, Point.kind) == (1, 2, 5, 4, "point")
+    assert (Labelled(1, label="a").y, Labelled(1, 2, "b").label) == (2, "b")
+
+
+@pytest.mark.parametrize(("values", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})])
+def test_wrong_fields_are_errors(values: Any, named: Any) -> None:
+    with pytest.raises(TypeError):
+        Point(*values, **named)
+
+
+def test_equality_is_by_fields_or_by_identity() -> None:
+    assert Point(1) == Point(1, 2) != Point(1, 3)
+    assert len({Point(1), Point(1), Point(2)}) == 2
+    assert Point(1) != Labelled(1) and Point(1) != (1, 2)
+    assert Basket() != Basket()
+
+
+def test_frozen_unless_asked() -> None:
+    with pytest.raises(AttributeError):
+        Point(1).x = 3  # type: ignore[misc]
+    basket = Basket()
+    basket.items = [1]
+    assert basket.items == [1]
+    with pytest.raises(AttributeError):
+        basket.other = 1  # type: ignore[attr-defined]
+
+
+def test_a_made_default_is_its_own() -> None:
+    assert Basket().items is not Basket().items
+
+
+def test_replace_and_repr() -> None:
+    assert Point(1).replace(x=7) == Point(7, 2)
+    assert repr(Point(1)) == "Point(x=1, y=2)"
