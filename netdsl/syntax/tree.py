@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, dataclass_transform
+from typing import Any
 
 from netdsl.diagnostics import Source, Span
+from netdsl.record import Record
 
 
-@dataclass_transform()
-class _NodeType(type):
-    """Makes slots of a node's annotations. As dataclasses these thirty classes would take 15 ms at every start."""
-
-    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _NodeType:
-        slots = tuple(namespace.get("__annotations__", ()))
-        return super().__new__(cls, name, bases, {"__slots__": slots, **namespace})
-
-
-class Node(metaclass=_NodeType):
+class Node(Record, frozen=False):
     """A node takes its parts in the order of their declaration."""
-
-    def __init__(self, *parts: Any) -> None:
-        for name, part in zip(self.__slots__, parts, strict=True):  # type: ignore[attr-defined]
-            setattr(self, name, part)
 
 
 class Name(Node):
