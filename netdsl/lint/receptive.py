@@ -61,7 +61,7 @@ def _told(net: Net, found: list[Node], lines: Mapping[Value, _Lines], image: Val
     return Finding(
         f"{these} what has a receptive field larger than the input: {seen} of {extent(image.shape[1:])}",
         (Label(place, "the first of them" if many else ""), Label(net.graph.span)),
-        (f"there are {_weights(found):,} weights behind that point, which have next to no context to add (Richter et al. 2021)",),
+        (f"there are {_weights(found):,} weights behind that point, which have little context to add (Richter et al. 2021)",),
         ("use a larger input, fewer strides and pools before, or fewer layers",), first.chain,
     )  # fmt: skip
 
