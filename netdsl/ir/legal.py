@@ -87,21 +87,27 @@ ANY, NONE = Legal(), Legal(remainders=())
 
 def sentence(defaults: Mapping[str, int], sizes: Legal) -> str:
     """`H and W must be multiples of 16, such as 240, 256, 272`: what sizes the symbols may have, and those next to the
-    defaults; or, of defaults that are not legal, `; nearest to 358: 352, 368`.
+    defaults.
     """
     if sizes == NONE:
         return f"no size of {joined(defaults)} fits"
     text = f"{joined(defaults)} must be {sizes.words(len(defaults) > 1)}"
-    wrong = {name: size for name, size in defaults.items() if size not in sizes}
-    if wrong:
-        alike = len(set(wrong.values())) == 1
-        places = [(f"{size}" if alike else f"{name} = {size}", sizes.near(size)) for name, size in wrong.items()]
-        return f"{text}; nearest " + ", ".join(dict.fromkeys(f"to {at}: {_sizes(near)}" for at, near in places))
     if sizes.period == 1 and (sizes.remainders or len(sizes.others) <= _LISTED):
         return text  # what there is to list is said
     if len(set(defaults.values())) == 1:
         return f"{text}, such as {_sizes(sizes.near(next(iter(defaults.values()))))}"
     return f"{text}, such as " + " and ".join(f"{name} = {_sizes(sizes.near(size))}" for name, size in defaults.items())
+
+
+def nearest(defaults: Mapping[str, int], sizes: Legal, fitting: Sequence[Mapping[str, int]]) -> str:
+    """`H and W must be multiples of 16; nearest to 358: 352, 368`: of defaults that are not legal; what they may be
+    instead is given.
+    """
+    places: dict[str, None] = {}
+    for name, size in defaults.items():
+        here = str(size) if len(set(defaults.values())) == 1 else f"{name} = {size}"
+        places[f"to {here}: {_sizes(sorted({sizes[name] for sizes in fitting}))}"] = None
+    return f"{joined(defaults)} must be {sizes.words(len(defaults) > 1)}; nearest {', '.join(places)}"
 
 
 def joined(names: Iterable[str]) -> str:

@@ -172,7 +172,7 @@ class Deconv(Operator):
         a = site.args
         axes = zip(site.inputs[0].shape[1:], a.kernel, a.stride, a.crops, a.dilation, strict=True)
         out = (a.channels, *((size - 1) * s + d * (k - 1) + 1 - c[0] - c[1] for size, k, s, c, d in axes))
-        if any(int(size) < 1 for size in out[1:]):
+        if not all(map(site.exists, out[1:])):
             site.fail("E0303", f"`pad = {a.pad}` crops all of the output", at="pad")
         return out
 

@@ -64,8 +64,8 @@ class Rule(NamedTuple):
 class Site(Record, frozen=False):
     """What a rule sees of one application: bound arguments, input tensors, and how they read in the file.
 
-    Rules compute with `int | Size` alike. They never look at a size's default except through `fix` and `same`, so
-    that what a rule decided is recorded.
+    Rules compute with `int | Size` alike. They look at a size's default only through `fix`, `same`, `at_least` and
+    `exists`, so that what a rule decided is recorded.
     """
 
     args: Args
@@ -73,6 +73,9 @@ class Site(Record, frozen=False):
     labels: tuple[str, ...]
     fixes: list[tuple[Size, str]] = field(default_factory=list)
     joins: list[tuple[Dim, Dim, str]] = field(default_factory=list)
+    bounds: list[tuple[Dim, Dim, str]] = field(default_factory=list)
+    #: whether to record a condition on symbolic sizes also where the defaults do not meet it: to find what would
+    lenient: bool = False
 
     def fail(
         self, code: str, message: str, *, notes: Sequence[str] = (), helps: Sequence[str] = (), at: str | None = None
@@ -88,11 +91,26 @@ class Site(Record, frozen=False):
 
     def same(self, a: Dim, b: Dim, why: str) -> bool:
         """Whether two sizes agree. If they do at the defaults only, the condition is recorded as a constraint."""
-        if int(a) != int(b):
+        if a == b:
+            return True
+        if isinstance(a - b, int) or not (self.lenient or int(a) == int(b)):
             return False
-        if a != b:
-            self.joins.append((a, b, why))
+        self.joins.append((a, b, why))
         return True
+
+    def at_least(self, a: Dim, b: Dim, why: str) -> bool:
+        """Whether a size is as large as another, or larger. What the symbols decide is recorded as a constraint."""
+        difference = a - b
+        if isinstance(difference, int):
+            return difference >= 0
+        if not self.lenient and int(difference) < 0:
+            return False
+        self.bounds.append((a, b, why))
+        return True
+
+    def exists(self, size: Dim) -> bool:
+        """Whether an output's size is at least 1. Nothing is recorded: the graph has the sizes of all tensors."""
+        return int(size) >= 1 or (self.lenient and isinstance(size, Size))
 
 
 class Operator:

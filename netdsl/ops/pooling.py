@@ -56,12 +56,12 @@ class _Pool(Operator):
             for (begin, end), s, span in zip(a.pads, a.stride, spans, strict=True)
         )
         for axis, (pads, span, d) in enumerate(zip(a.pads, spans, a.dilation, strict=True)):
-            size = int(site.inputs[0].shape[1 + axis])
+            size = site.inputs[0].shape[1 + axis]
             if max(pads) > span:
                 site.fail("E0313", f"`pad = {max(pads)}` puts whole windows of {span + 1} into the padding",
                           helps=(f"the padding can be at most {span}",), at="pad")  # fmt: skip
-            if max(pads) > 0 and d > size:
-                site.fail("E0313", f"windows with `dilation = {d}` step over all {size} cells of {site.labels[0]}",
+            if max(pads) > 0 and d > 1 and not site.at_least(size, d, f"`dilation = {d}` of `{self.name}`"):
+                site.fail("E0313", f"windows with `dilation = {d}` step over all {int(size)} cells of {site.labels[0]}",
                           at="dilation")  # fmt: skip
 
     def shape(self, site: Site) -> Shape:

@@ -86,6 +86,8 @@ class Reshape(_Move):
             if dim in want:
                 have.remove(dim)
                 want.remove(dim)
+        if not all(site.exists(dim) for dim in want if dim != -1):
+            self._reject(site)
         why = "a reshape's element count is a product of sizes"
         have = list(_linear(site, tuple(have), why))
         given = _linear(site, tuple(dim for dim in want if dim != -1), why)
@@ -95,7 +97,8 @@ class Reshape(_Move):
                 self._reject(site)
             return tuple(site.args.shape)
         rest = site.fix(_product(given), why)
-        if int(count) < rest or not site.same(count // rest * rest, count, "a reshape keeps the number of elements"):
+        kept = "a reshape keeps the number of elements"
+        if rest < 1 or not site.exists(count // rest) or not site.same(count // rest * rest, count, kept):
             self._reject(site)
         return tuple(count // rest if dim == -1 else dim for dim in site.args.shape)
 
@@ -134,7 +137,7 @@ class Pad(_Move):
     def shape(self, site: Site) -> Shape:
         channels, *sizes = site.inputs[0].shape
         out = (channels, *(size + sum(pads) for size, pads in zip(sizes, site.args.pads, strict=True)))
-        if any(int(size) < 1 for size in out):
+        if not all(map(site.exists, out)):
             site.fail("E0303", f"the crop leaves nothing of {site.labels[0]}, which is {show(site.inputs[0].shape)}",
                       at="cells")  # fmt: skip
         return out
@@ -170,7 +173,7 @@ class CropLike(_Move):
             site.fail("E0301", f"`crop_like` needs two tensors with the same number of spatial axes: {site.labels[0]} "
                       f"is {show(skip)} and {site.labels[1]} {show(like)}")  # fmt: skip
         for axis, (have, want) in enumerate(zip(skip[1:], like[1:], strict=True), start=1):
-            if int(have) < int(want):
+            if not site.at_least(have, want, f"crops {site.labels[0]} to {site.labels[1]}"):
                 words = difference(len(skip), axis, have, want)
                 site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, {words}",
                           helps=("`crop_like` cuts the first tensor to the second's size; `pad` enlarges it",),

@@ -51,7 +51,7 @@ def window_output(size: Dim, kernel: int, stride: int, pads: tuple[int, int], di
 def require_positive(site: Site, out: Shape, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> None:
     """Reject a window that is larger than its padded input."""
     for axis, (size, k, d) in enumerate(zip(out[1:], kernel, dilation, strict=True)):
-        if int(size) < 1:
+        if not site.exists(size):
             reach = d * (k - 1) + 1
             have = site.inputs[0].shape[1 + axis]
             site.fail("E0303", f"the window of {reach} does not fit: {site.labels[0]} is {show(site.inputs[0].shape)}, "
