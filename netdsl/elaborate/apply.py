@@ -175,7 +175,7 @@ class Applier:
                 wanted.append(scope.names.setdefault(dimension.name, size))
         dtype = "int64" if port.integer else "float32"
         fits = len(dimensions) == len(value.shape) and all(
-            isinstance(want, (int, Size)) and int(want) == int(have)
+            isinstance(want, (int, Size)) and (int(want) == int(have) or (context.lenient and isinstance(want - have, Size)))
             for want, have in zip(wanted, value.shape, strict=True)
         )
         if not fits or value.type.dtype != dtype:
@@ -239,7 +239,7 @@ class Applier:
         args = Args(values)
         if op.style == "loss" and args.get("ignore", 0) is None:
             args["ignore"] = next((context.ignored[value] for value in inputs if value in context.ignored), None)
-        site = Site(args, inputs, labels)
+        site = Site(args, inputs, labels, lenient=context.lenient)
         try:
             op.resolve(site)
             types = op.infer(site)
@@ -251,6 +251,7 @@ class Applier:
         for size, why in site.fixes:
             context.fix(size, why, span)
         context.constraints += [Constraint(a, b, why, span) for a, b, why in site.joins]
+        context.constraints += [Constraint(a, b, why, span, ">=") for a, b, why in site.bounds]
         types = tuple(self._simple(type_, span) for type_ in types)
         self._foresee_nodes(1, span, place)
         path = place.within(name or context.name(place, op.name))

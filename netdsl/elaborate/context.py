@@ -70,6 +70,10 @@ class Context(Record, frozen=False):
     symbols: dict[str, int] = field(default_factory=dict)
     #: what `expect` may ask, once the net is known
     facts: Mapping[str, Any] = field(default_factory=dict)
+    #: sizes to take in place of those that the net gives its inputs, by name: `H`, or a literal one as `fitting.literal` calls it
+    sizes: dict[str, Any] = field(default_factory=dict)
+    #: whether literal sizes of inputs are symbols too, and conditions on symbols recorded also where they do not hold
+    lenient: bool = False
     steps: int = 0
     failures: int = 0
     _names: dict[tuple[str, str], int] = field(default_factory=dict)
