@@ -175,7 +175,8 @@ class Applier:
                 wanted.append(scope.names.setdefault(dimension.name, size))
         dtype = "int64" if port.integer else "float32"
         fits = len(dimensions) == len(value.shape) and all(
-            isinstance(want, (int, Size)) and (int(want) == int(have) or (context.lenient and isinstance(want - have, Size)))
+            isinstance(want, (int, Size))
+            and (int(want) == int(have) or (context.lenient and isinstance(want - have, Size)))
             for want, have in zip(wanted, value.shape, strict=True)
         )
         if not fits or value.type.dtype != dtype:
