@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary file to write to, which takes the place of `path` when the block ends.
 
     Until then, and when the block or the disk fails, what stood at `path` stays as it was and nothing else is left.
-    A link is followed; what is no regular file (a device, a pipe) is written to directly. Raises OSError.
+    A file that is replaced passes on its permissions. A link is followed; what is no regular file (a device, a pipe)
+    is written to directly. Raises OSError.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -28,6 +30,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        with suppress(OSError):  # there is none, or the file system has no permissions
+            os.chmod(draft, stat.S_IMODE(target.stat().st_mode))
         os.replace(draft, target)
     except BaseException:
         with suppress(OSError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from netdsl.format.pieces import ARROW, CONDITIONAL, LIMIT, OPERATOR, Element, flat
+from netdsl.format.pieces import ARROW, CONDITIONAL, LIMIT, OPERATOR, Element, flat_code
 
 #: columns after the indentation in which the first `->` may stand for the others to stand below it
 _FARTHEST_ARROW = 32
@@ -50,7 +50,7 @@ def _split(elements: list[Element], point: int) -> list[list[Element]]:
 def _fit(parts: list[list[Element]], start: int, column: int, behind: int) -> bool:
     """Whether the first part fits at `start`, the others at `column`, with `behind` columns after the last."""
     for place, part in enumerate(parts):
-        text = None if any(e.kept_break for e in part) else flat(part)
+        text = None if any(e.kept_break for e in part) else flat_code(part)
         room = behind if place == len(parts) - 1 else 0
         if text is None or (column if place else start) + len(text) + room > LIMIT:
             return False
@@ -59,14 +59,14 @@ def _fit(parts: list[list[Element]], start: int, column: int, behind: int) -> bo
 
 def _below_first_arrow(stages: list[list[Element]], start: int, indent: int, behind: int) -> int | None:
     """The column of the first `->`, where all lines that begin with one may begin there."""
-    text = flat(stages[0])
+    text = flat_code(stages[0])
     if text is None or stages[1][0].kept_break:
         return None
     column = start + len(text) + 1
     if column - indent > _FARTHEST_ARROW:
         return None
     fit = all(
-        (stage := flat(part)) is not None and column + len(stage) + (behind if part is stages[-1] else 0) <= LIMIT
+        (stage := flat_code(part)) is not None and column + len(stage) + (behind if part is stages[-1] else 0) <= LIMIT
         for part in stages[1:]
     )
     return column if fit else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from netdsl.format.align import align_settings
 from netdsl.format.frames import GOES_ON, Braces, Brackets
 from netdsl.format.pieces import ARROW, Body, Comment, Group, Mark
-from netdsl.format.settle import align_settings, finish_body, finish_group, settle_import
+from netdsl.format.settle import finish_body, finish_group, settle_import
 from netdsl.format.tokens import Token, tokens
 
 

@@ -48,7 +48,8 @@ class Braces:
         statement = self.statement
         if text == "->" and statement is not None and statement.is_declaration:
             # the hyperparameters are broken instead, where there are some
-            return 0 if any(type(e) is Group for e in statement.clauses[0].head.elements) else ARROW
+            head = statement.clauses[0].head.elements
+            return 0 if any(type(e) is Group and e.opening == "(" for e in head) else ARROW
         return _LEVELS[text] if text in GOES_ON else 0
 
     def keeps_break(self) -> bool:
@@ -73,6 +74,9 @@ class Brackets:
 
     def comment(self, comment: Comment, after: str) -> None:
         if self.item is None or after in (",", ")", "]"):
+            above = self.group.entries[-1] if self.group.entries else None
+            # behind a comma that goes to the end of its item, before the comments between them
+            comment.own |= type(above) is Comment and above.own
             self.group.entries.append(comment)
         else:
             self.item.elements.append(comment)

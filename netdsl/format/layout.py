@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from netdsl.format.align import align_arrows
 from netdsl.format.breaks import breaks
-from netdsl.format.pieces import ARROW, CONDITIONAL, LIMIT, Body, Comment, Element, Group, Mark, Run, Statement, flat
-from netdsl.format.settle import align
+from netdsl.format.pieces import LIMIT, Body, Comment, Element, Group, Mark, Run, Statement, flat_code
 from netdsl.format.writer import Writer
 
 _INDENT = 4
@@ -60,8 +60,7 @@ class _Layout:
 
     def comment(self, comment: Comment, indent: int) -> None:
         if comment.own:
-            self.out.new_line(indent)
-            self.out.write(comment.text)
+            self.out.comment(comment.text, indent)
         else:
             self.out.comment_behind(comment.text)
 
@@ -74,19 +73,17 @@ class _Layout:
         for clause in statement.clauses:
             for comment in clause.comments:
                 self.comment(comment, indent)
-            if clause.comments:
+            if self.out.ended:
                 self.out.new_line(indent)
-            elif not self.out.fresh:
+            if not self.out.fresh:
                 self.out.write(" ")
-            self.run(clause.head, _INDENT, 2 if clause.body is not None else 0, False)
-            if clause.body is not None:
+            opening = "" if clause.body is None else " {" if clause.body.entries else " { }"
+            self.run(clause.head, _INDENT, len(opening), False)
+            self.out.write(opening)
+            if clause.body is not None and clause.body.entries:
                 self.body(clause.body, indent)
 
     def body(self, body: Body, indent: int) -> None:
-        if not body.entries:
-            self.out.write(" { }")
-            return
-        self.out.write(" {")
         self.entries(body, indent + _INDENT)
         self.out.new_line(indent)
         self.out.write("}")
@@ -108,12 +105,9 @@ class _Layout:
         """Whether a part of a run goes to a new line: it does not fit on this one, or the author broke there."""
         if part[0].kept_break:
             return True
-        text = flat(part)
-        width = part[0].space + (LIMIT if text is None else len(text)) + behind
-        if text is not None and self.out.column + width <= LIMIT:
-            return False
+        text = flat_code(part)
         if text is not None and column + len(text) + behind <= LIMIT:
-            return True
+            return self.out.column + part[0].space + len(text) + behind > LIMIT
         return self.out.column + _head(part) > LIMIT  # too long for a line in any case: its brackets are broken
 
     def part(self, part: list[Element], column: int, behind: int) -> None:
@@ -121,8 +115,9 @@ class _Layout:
         for element, tail in zip(part, _tails(part, behind)):
             if type(element) is Comment:
                 self.comment(element, column)
-                self.out.new_line(column)
                 continue
+            if self.out.ended:
+                self.out.new_line(column)
             if not self.out.fresh:
                 self.out.write(" " * element.space)
             text = element.flat
@@ -140,7 +135,7 @@ class _Layout:
         hang = _INDENT if group.comma else 0
         rows = _has_rows(group)
         if not rows:
-            _align_arrows(group, inner)
+            align_arrows(group, inner)
         last = group.items[-1] if group.items else None
         above: Run | None = None
         self.out.write(group.opening)
@@ -202,31 +197,3 @@ def _has_rows(group: Group) -> bool:
         return False
     items = group.items
     return any(item.new_line for item in items[1:]) or all(type(e) is Mark for item in items for e in item.elements)
-
-
-def _align_arrows(group: Group, indent: int) -> None:
-    """Put the first `->` of neighbouring items below each other, where all of them fit."""
-    section: list[tuple[Mark, int, int]] = []
-    for entry in [*group.entries, None]:
-        if type(entry) is Comment and not entry.own:
-            continue
-        found = _first_arrow(entry) if type(entry) is Run else None
-        if found is not None:
-            section.append(found)
-            continue
-        widest = max((before for _, before, _ in section), default=0)
-        if all(indent + widest + behind < LIMIT for _, _, behind in section):
-            align([(mark, before) for mark, before, _ in section])
-        section = []
-
-
-def _first_arrow(item: Run) -> tuple[Mark, int, int] | None:
-    """The first `->` of an item, with the columns before it and those from it on."""
-    text = item.flat
-    for place, element in enumerate(item.elements):
-        if element.point == CONDITIONAL:
-            return None
-        if element.point == ARROW and type(element) is Mark and text is not None:
-            before = len(flat(item.elements[:place]) or "")
-            return element, before, len(text) - before
-    return None

@@ -151,3 +151,11 @@ def flat(elements: list[Element]) -> str | None:
         texts.append(text)
         width += len(text)
     return "".join(texts) if width <= LIMIT else None
+
+
+def flat_code(part: list[Element]) -> str | None:
+    """The same without the comments at the end, which may stay behind it."""
+    end = len(part)
+    while end and type(part[end - 1]) is Comment:
+        end -= 1
+    return flat(part[:end])

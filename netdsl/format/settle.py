@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from netdsl.format.pieces import CONDITIONAL, LIMIT, OPERATOR, Body, Element, Group, Mark, Run, Statement, flat
-
-#: spaces that may be put before a mark to have it below another
-FARTHEST = 24
+from netdsl.format.pieces import CONDITIONAL, LIMIT, OPERATOR, Body, Comment, Element, Group, Mark, Run, Statement, flat
 
 
 def finish_group(group: Group, ends_in_comma: bool) -> None:
@@ -38,9 +35,9 @@ def _is_comprehension(group: Group) -> bool:
 
 def _space_slice(item: Run) -> None:
     """Spaces around a colon between two bounds of which one is a sum or the like: `[l - 1 : l + 1]`, but `[:l - 1]`."""
-    elements = item.elements
-    if not any(element.point >= OPERATOR for element in elements):
+    if not any(element.point >= OPERATOR for element in item.elements):
         return
+    elements = [element for element in item.elements if type(element) is not Comment]
     for before, colon, after in zip(elements, elements[1:], elements[2:]):
         if colon.flat == ":" and before.flat != ":" and after.flat != ":":
             colon.space = after.space = 1
@@ -55,37 +52,6 @@ def finish_body(body: Body, ends_on_its_line: bool) -> None:
     if len(body.entries) == 1 and type(only) is Statement and ends_on_its_line and not only.new_line:
         text = only.flat
         body.flat = None if text is None else f"{{ {text} }}"
-
-
-def align_settings(body: Body) -> None:
-    """Put the `=` of a train block's statements below each other, up to a blank line."""
-    section: list[tuple[Mark, int]] = []
-    for entry in body.entries:
-        place = _assignment(entry) if type(entry) is Statement else None
-        if entry.blank or (place is None and type(entry) is Statement):
-            align(section)
-            section = []
-        if place is not None:
-            section.append(place)
-    align(section)
-
-
-def align(section: list[tuple[Mark, int]]) -> None:
-    """Pad marks, each given with the width of what stands before it, so that they stand below each other."""
-    widths = [width for _, width in section]
-    if section and max(widths) - min(widths) <= FARTHEST:
-        for mark, width in section:
-            mark.space = 1 + max(widths) - width
-
-
-def _assignment(statement: Statement) -> tuple[Mark, int] | None:
-    """The `=` of `name = value`, and the width of the name."""
-    elements = statement.clauses[0].head.elements
-    for place, element in enumerate(elements):
-        if type(element) is Mark and element.flat == "=":
-            text = flat(elements[:place])
-            return None if text is None else (element, len(text))
-    return None
 
 
 def settle_import(head: Run) -> None:

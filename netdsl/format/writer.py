@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from netdsl.format.pieces import LIMIT
 
 #: the column of comments behind code that leaves room for it, as in all examples
@@ -25,7 +23,8 @@ class _Line:
 
 class Writer:
     def __init__(self, most: int) -> None:
-        self.left = most
+        self.most = most
+        self.written = 0
         self.lines: list[_Line] = []
         self.indent = 0
         self.column = 0
@@ -41,8 +40,17 @@ class Writer:
         self._texts.append(text)
         self.column += len(text)
 
+    @property
+    def ended(self) -> bool:
+        """Whether a comment ends the line: a new one has to be begun before more is written."""
+        return bool(self._comments) or self._texts[:1] == ["#"]
+
+    def comment(self, text: str, indent: int) -> None:
+        """Write a comment on a line of its own."""
+        self.new_line(indent)
+        self._texts += ["#", text[1:]]
+
     def comment_behind(self, text: str) -> None:
-        """Put a comment behind the line: a new line has to be begun before more is written."""
         self._comments.append(text)
 
     def new_line(self, indent: int) -> None:
@@ -58,8 +66,8 @@ class Writer:
     def _end(self) -> None:
         line = _Line(" " * self.indent + "".join(self._texts))
         line.comments, self._texts, self._comments = self._comments, [], []
-        self.left -= len(line.text) + sum(map(len, line.comments))
-        if self.left < 0:
+        self.written += len(line.text)
+        if self.written > self.most:
             raise TooLong
         self.lines.append(line)
 
@@ -67,18 +75,29 @@ class Writer:
         """All lines, with comments of neighbouring lines below each other."""
         self.new_line(0)
         lines: list[str] = []
-        for commented, section in groupby(self.lines, lambda line: bool(line.comments)):
-            found = list(section)
-            lines += _with_comments(found) if commented else [line.text for line in found]
-        return "".join(f"{line}\n" for line in lines)
+        section: list[_Line] = []
+        for line in [*self.lines, _Line("")]:
+            if line.comments:
+                section.append(line)
+                continue
+            lines += _with_comments(section, line.text)
+            lines.append(line.text)
+            section = []
+        lines[-1] = ""
+        text = "\n".join(lines)
+        if len(text) > self.most:
+            raise TooLong
+        return text
 
 
-def _with_comments(section: list[_Line]) -> list[str]:
+def _with_comments(section: list[_Line], below: str) -> list[str]:
     """Neighbouring lines with the comments behind them: in one column where they fit, or else each for itself."""
     together = _column(section)
     lines: list[str] = []
     for line in section:
         column = together or _column([line]) or len(line.text) + 2
+        if below[:column].isspace() and below[column : column + 1] == "#":
+            column += 1  # or else the comment on the line below would seem to go on this one
         first, *others = line.comments
         lines.append(f"{line.text:<{column}}{first}")
         lines += [" " * column + other for other in others]
@@ -86,5 +105,6 @@ def _with_comments(section: list[_Line]) -> list[str]:
 
 
 def _column(section: list[_Line]) -> int | None:
-    column = max(_COMMENT_COLUMN, *(len(line.text) + 2 for line in section))
+    column = max((len(line.text) + 2 for line in section), default=0)
+    column = max(column, _COMMENT_COLUMN)
     return column if all(column + len(c) <= LIMIT for line in section for c in line.comments) else None
