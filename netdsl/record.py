@@ -43,10 +43,11 @@ class _RecordType(type):
             namespace.setdefault("__setattr__", object.__setattr__)
         if eq:
             namespace |= {"__eq__": _equal, "__hash__": _hash if frozen else None}
-        return super().__new__(cls, name, bases, namespace)
-
-
-_set = object.__setattr__
+        made = super().__new__(cls, name, bases, namespace)
+        # the slots' own setters: quicker than by name, and open to `__init__` where the record is frozen
+        setters = tuple(made.__dict__[n].__set__ for n in own)
+        made._setters = (*(inherited._setters if inherited else ()), *setters)  # type: ignore[attr-defined]
+        return made
 
 
 class Record(metaclass=_RecordType):
@@ -54,17 +55,18 @@ class Record(metaclass=_RecordType):
 
     _fields: ClassVar[tuple[str, ...]]
     _defaults: ClassVar[dict[str, Any]]
+    _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
 
     def __init__(self, *values: Any, **named: Any) -> None:
         fields = self._fields
-        for name, value in zip(fields, values):
-            _set(self, name, value)
+        for setter, value in zip(self._setters, values):
+            setter(self, value)
         if len(values) == len(fields) and not named:
             return
         if len(values) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} values, and {len(values)} are given")
         defaults = self._defaults
-        for name in fields[len(values) :]:
+        for name, setter in zip(fields[len(values) :], self._setters[len(values) :], strict=True):
             if name in named:
                 value = named.pop(name)
             elif name in defaults:
@@ -73,7 +75,7 @@ class Record(metaclass=_RecordType):
                     value = value.make()
             else:
                 raise TypeError(f"{type(self).__name__} needs `{name}`")
-            _set(self, name, value)
+            setter(self, value)
         if named:
             raise TypeError(f"{type(self).__name__} has no {', '.join(named)}, or has it already")
 

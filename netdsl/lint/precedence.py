@@ -72,7 +72,7 @@ def _line(text: str) -> str:
 
 def _in_parentheses(node: t.Expr) -> bool:
     """Parentheses leave no trace in a tree but in the span, which has them."""
-    first = next(children(node), None)
+    first = next(iter(children(node)), None)
     return first is not None and node.span.start < first.span.start  # type: ignore[attr-defined]
 
 

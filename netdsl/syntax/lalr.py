@@ -80,6 +80,7 @@ class Parser:
             (r.origin, r.length, getattr(builder, r.callback) if r.callback else None, r.spliced, r.passes)
             for r in tables.rules
         ]
+        self._jumps: dict[tuple[int, int, str], int] = {}
 
     def tokens(self, text: str) -> Iterator[Token]:
         """The tokens of a text, without blanks and comments. Raises UnexpectedCharacter."""
@@ -99,7 +100,7 @@ class Parser:
 
     def parse(self, tokens: Iterable[Token], start: str, end: int) -> Any:
         """The value of the start rule. `end` is where the text ends. Raises UnexpectedToken."""
-        states, rules = self.tables.states, self._rules
+        states, rules, jumps = self.tables.states, self._rules, self._jumps
         stack = [self.tables.starts[start]]
         values: list[Any] = []
         for token in _ended(tokens, end):
@@ -107,7 +108,8 @@ class Parser:
             while (action := states[stack[-1]].get(kind)) is not None and action < 0:
                 origin, length, callback, spliced, passes = rules[~action]
                 if passes:
-                    stack[-1] = states[stack[-2]][origin]
+                    step = stack[-2], stack[-1], kind
+                    stack[-1] = jumps[step] if step in jumps else self._jump(step)
                     continue
                 children: list[Any] = []
                 if length:
@@ -122,6 +124,14 @@ class Parser:
             stack.append(action)
             values.append(token)
         return values[0]
+
+    def _jump(self, step: tuple[int, int, str]) -> int:
+        """The state behind all the rules that pass a value on: through every level of precedence, for most operands."""
+        below, top, kind = step
+        while (action := self.tables.states[top].get(kind)) is not None and action < 0 and self._rules[~action][4]:
+            top = self.tables.states[below][self._rules[~action][0]]
+        self._jumps[step] = top
+        return top
 
     def _accepted(self, stack: list[int]) -> set[str]:
         """The terminals that can follow: not all of a state's, as some lead only to a reduction and no further."""

@@ -7,11 +7,25 @@ from typing import Any
 
 from netdsl.syntax import tree as t
 
+#: annotations of what holds no nodes
+_LEAVES = frozenset(["Span", "Source", "str", "str | None", "bool", "int | None", "Any", "list[str]"])
+_parts: dict[type, tuple[str, ...]] = {}
 
-def children(node: t.Node) -> Iterator[t.Node]:
+
+def children(node: t.Node) -> list[t.Node]:
     """The nodes right below one, in the order of the text."""
-    for slot in node.__slots__:  # type: ignore[attr-defined]
-        yield from _nodes(getattr(node, slot))
+    kind = type(node)
+    slots = _parts.get(kind)
+    if slots is None:
+        slots = _parts[kind] = tuple(n for n, part in kind.__annotations__.items() if part not in _LEAVES)
+    found: list[t.Node] = []
+    for slot in slots:
+        part = getattr(node, slot)
+        if type(part) is list:
+            _add(part, found)
+        elif part is not None:
+            found.append(part)
+    return found
 
 
 def walk(node: t.Node) -> Iterator[t.Node]:
@@ -20,12 +34,14 @@ def walk(node: t.Node) -> Iterator[t.Node]:
     while stack:
         node = stack.pop()
         yield node
-        stack += reversed(list(children(node)))
+        below = children(node)
+        below.reverse()
+        stack += below
 
 
-def _nodes(part: Any) -> Iterator[t.Node]:
-    if isinstance(part, t.Node):
-        yield part
-    elif isinstance(part, (list, tuple)) and not hasattr(part, "source"):  # a span is a tuple too
-        for item in part:
-            yield from _nodes(item)
+def _add(parts: Any, found: list[t.Node]) -> None:
+    for part in parts:
+        if type(part) in (tuple, list):  # the branches of an `if`
+            _add(part, found)
+        else:
+            found.append(part)
