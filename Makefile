@@ -25,6 +25,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/netdsl fmt --check examples netdsl/std
 
 # each benchmark prints its own command line; see benchmarks/README.md
 bench: $(VENV)/.dev

@@ -34,6 +34,7 @@ def command(*arguments: str) -> str:
         command("analyze", "examples/lenet5.net"),
         command("analyze", "examples/resnet.net", "--json"),
         command("ops", "conv"),
+        command("fmt", "--diff", "examples"),
     ],
 )
 def test_what_needs_no_arrays_loads_none(code: str) -> None:
@@ -49,6 +50,7 @@ def test_folders_import_in_the_direction_of_the_architecture() -> None:
     allowed = {
         "diagnostics": set(),
         "syntax": {"diagnostics"},
+        "format": {"diagnostics", "syntax"},
         "ir": {"diagnostics", "ops"},
         "ops": {"diagnostics", "ir"},
         "elaborate": {"diagnostics", "syntax", "ir", "ops"},
