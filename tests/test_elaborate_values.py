@@ -167,7 +167,19 @@ def test_names_that_are_bound_nowhere_are_told_once_even_where_they_are_not_read
 
 def test_names_in_a_block_that_is_never_applied_are_told() -> None:
     text = body("y = x -> relu", before="block b(n) : x -> y { y = x -> conv(n, k) -> rely\n expect whatever(y) }")
-    assert [at(found) for found in errors(text)] == ["k", "rely"]
+    assert [at(found) for found in errors(text)] == ["k", "rely", "whatever"]
+
+
+def test_arguments_in_a_block_that_is_never_applied_are_told() -> None:
+    blocks = """
+block b(n) : x -> y {
+    y = x -> conv(n, kernal = 3) -> c(depth = n) -> dropout(0.5, 2) -> n(q = 3)
+    z = max(y, axs = n)
+}
+block c(width = 3) : x -> y { y = x -> conv(width, 3, init = gaussian) }
+"""
+    text = body("y = x -> relu", before=blocks)
+    assert [at(found) for found in errors(text)] == ["kernal = 3", "depth = n", "2", "axs = n"]
 
 
 def test_names_that_a_function_may_see_are_not_told() -> None:
@@ -176,7 +188,7 @@ C = 3
 block b(n, m = n + C) : x[n, h = 3], int z -> y {
     for i, j in [[n, m]] { u[i] = x -> conv(j, 3) }
     if n { share v = relu } else { w, _ = (n, h) }
-    y = u[0] -> v -> other([k + w for k in range(len(zip([z], [1])))]) -> conv(n, init = gaussian(0.1))
+    y = u[0] -> v -> other([k + w for k in range(len(zip([z], [1])))]) -> conv(n, 3, init = gaussian(0.1))
     y = concat(y, y, axis = height)
 }
 block other(list) : x -> y { y = x }

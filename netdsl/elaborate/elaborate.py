@@ -18,8 +18,8 @@ from netdsl.elaborate.modules import Modules
 from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
-from netdsl.elaborate.undefined import undefined
-from netdsl.elaborate.values import LAYERS, Declaration, Family, Place, Poisoned, Scope, describe, shown
+from netdsl.elaborate.unapplied import unapplied
+from netdsl.elaborate.values import LAYERS, POISON, Declaration, Family, Place, Poisoned, Scope, describe, shown
 from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value
 from netdsl.record import Record
 from netdsl.syntax import parse, parse_expression
@@ -135,8 +135,8 @@ class _Driver:
         self.module = Modules(context).main(file)
 
     def look_up(self) -> None:
-        """Look up every name that the file reads."""
-        for error in undefined(self.file, self.module, self.context):
+        """Report what is wrong with the file's functions whether they are applied or not."""
+        for error in unapplied(self.file, self.module, self.context):
             self.context.report(error)
         self._raise_reported()
 
@@ -144,26 +144,33 @@ class _Driver:
         context = self.context
         declaration = self._pick(net)
         scope = Scope(declaration, Place(""), self.module)
-        outputs: Any = None
-        try:
-            hyperparameters = self._hyperparameters(declaration, overrides)
-            scope.names |= hyperparameters
-            inputs = [self._input(port, scope) for port in declaration.inputs]
-            scope.names |= {value.name: value for value in inputs}
+        hyperparameters, inputs, outputs = self._signature(declaration, overrides, scope), [], None
+        for port in declaration.inputs:
+            with self._reporting():
+                inputs.append(self._input(port, scope))
+            scope.names |= {d.name: scope.names.get(d.name, POISON) for d in port.dimensions or [] if d.name}
+        scope.names |= dict.fromkeys((port.name for port in declaration.inputs), POISON) | {v.name: v for v in inputs}
+        with self._reporting():
             outputs = context.statements.function(declaration, scope)
-        except LimitReached:
-            raise
-        except SourceError as error:
-            context.report(error)
-        except Poisoned:
-            pass
-        training = self._train(declaration, scope) if outputs is not None else None
+        training = self._train(declaration, scope)
         self.look_up()
         graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
         expectations = tuple(self._expectation(e, s) for e, s in context.statements.expectations.values())
         used = {node.name for node in graph.nodes + (graph.training.nodes if graph.training else ())}
         unused = tuple(node for node in context.nodes if node.name not in used)
         return Elaboration(graph, expectations, self.file, tuple(context.notes), unused)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Report an error and go on, with what is to be poisoned."""
+        try:
+            yield
+        except LimitReached:
+            raise
+        except SourceError as error:
+            self.context.report(error)
+        except Poisoned:
+            pass
 
     def _raise_reported(self) -> None:
         if self.context.diagnostics:
@@ -181,13 +188,21 @@ class _Driver:
             message = "the file is empty" if empty else "the file has no net"
             raise SourceError(Diagnostic("E0103", message, path=path, helps=(
                 "a net is: net NAME : image[3, 32, 32] -> logits { logits = image -> flatten -> dense(10) }",)))  # fmt: skip
-        if net is None and len(nets) > 1:
+        if net is None and len(set(names)) > 1:
             raise SourceError(Diagnostic("E0106", f"the file has {len(nets)} nets: which one?", path=path,
                                          helps=tuple(f"write `{path}:{name}`" for name in names)))  # fmt: skip
         if net is not None and net not in names:
             raise SourceError(Diagnostic("E0107", f"the file has no net `{net}`", path=path,
                                          notes=("it has " + ", ".join(names),), helps=did_you_mean(net, names)))  # fmt: skip
         return nets[0] if net is None else next(f for f in nets if f.name == net)
+
+    def _signature(self, declaration: t.Function, overrides: dict[str, Any], scope: Scope) -> dict[str, Any]:
+        """The hyperparameters' values, bound in the scope; poisoned where something is wrong with them."""
+        found: dict[str, Any] = {}
+        with self._reporting():
+            found = self._hyperparameters(declaration, overrides)
+        scope.names |= dict.fromkeys((h.name for h in declaration.hyperparameters), POISON) | found
+        return found
 
     def _hyperparameters(self, declaration: t.Function, overrides: dict[str, Any]) -> dict[str, Any]:
         context = self.context
@@ -198,6 +213,12 @@ class _Driver:
                 raise SourceError(Diagnostic("E0203", f"`{declaration.name}` has no hyperparameter `{name}`",
                                              path=self.file.source.path, notes=(f"it has {listed}",),
                                              helps=did_you_mean(name, known)))  # fmt: skip
+        for hyperparameter in declaration.hyperparameters:
+            if hyperparameter.default is None and hyperparameter.name not in overrides:
+                name = hyperparameter.name
+                raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`",
+                                    hyperparameter.span, helps=(f"give it a default: `{name} = ...`",
+                                                                f"or set it: `--set {name}=...`"))  # fmt: skip
         named = {name: (self._override(value), declaration.name_span) for name, value in overrides.items()}
         declared = Declaration(declaration, self.module)
         return context.apply.bind_hyperparameters(declared, (), named, declaration.name_span, None)
@@ -214,14 +235,21 @@ class _Driver:
                                 helps=(f"write `{port.name}[3, 32, 32]`: channels first, without the batch",))  # fmt: skip
         shape: list[int | Size] = []
         for dimension in port.dimensions:
-            value = context.expressions.evaluate(dimension.value, scope)
-            if dimension.name is not None:
-                value = self._named(dimension, value, scope)
-            if isinstance(value, bool) or not isinstance(value, (int, Size)) or int(value) < 1:
-                raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(value)}",
-                                    dimension.span)  # fmt: skip
-            shape.append(value)
+            with self._reporting():
+                shape.append(self._size(dimension, scope))
+        if len(shape) < len(port.dimensions):
+            raise Poisoned
         return Value(port.name, TensorType(tuple(shape), "int64" if port.integer else "float32"))
+
+    def _size(self, dimension: t.Dimension, scope: Scope) -> int | Size:
+        context = self.context
+        value = context.expressions.evaluate(dimension.value, scope)
+        if dimension.name is not None:
+            value = self._named(dimension, value, scope)
+        if isinstance(value, bool) or not isinstance(value, (int, Size)) or int(value) < 1:
+            raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(value)}",
+                                dimension.span, helps=("write the size, or a name with its default: `H = 32`",))  # fmt: skip
+        return value
 
     def _named(self, dimension: t.Dimension, value: Any, scope: Scope) -> Any:
         """A symbolic size: `H = 32`."""

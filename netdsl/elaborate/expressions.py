@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from netdsl.diagnostics import Label, SourceError, Span, did_you_mean
+from netdsl.diagnostics import SourceError, Span, counted
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier, output_labels
 from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context, LimitReached
-from netdsl.elaborate.names import globals_, lookup_global
-from netdsl.elaborate.sources import std_names
+from netdsl.elaborate.habits import PACKAGES
+from netdsl.elaborate.lookup import ATTRIBUTES, LEAST, binding, entries, meant, no_attribute, undefined
+from netdsl.elaborate.names import lookup_global
 from netdsl.elaborate.values import (
     POISON,
     BlockLayer,
@@ -26,10 +27,7 @@ from netdsl.elaborate.values import (
     is_layer,
 )  # fmt: skip
 from netdsl.ir import Size, Value
-from netdsl.ops import OPERATORS
 from netdsl.syntax import tree as t
-
-ATTRIBUTES = ("shape", "channels", "height", "width", "depth", "rank")
 
 
 class Expressions:
@@ -99,51 +97,10 @@ class Expressions:
         else:
             value = lookup_global(name, node.span)
             if value is None:
-                raise self._undefined(node, scope)
+                raise undefined(self.context, node, scope)
         if value is POISON:
             raise Poisoned
         return value
-
-    def _undefined(self, node: t.Name, scope: Scope) -> Exception:
-        name = node.name
-        known = [*scope.names, *scope.module.constants, *scope.module.functions, *globals_()]
-        helps = did_you_mean(name, known)
-        later = self.binding(name, scope)
-        if later is not None:
-            message, place = f"`{name}` is used before it is bound", "bound here"
-            helps = ("the graph must not be cyclic: unroll a recurrence with `for` and `share`",)
-            if later.start < node.span.start:
-                message, place = f"`{name}` is not bound here", "bound only where this branch or loop runs"
-                helps = ("bind it before, or in every branch",)
-            return self.context.error(
-                "E0202", message, node.span, scope.place, also=(Label(later, place),), helps=helps
-            )
-        operator = OPERATORS.get(name)
-        if operator is not None:
-            helps = (f"write `a {operator.symbol} b`",)
-        elif name in std_names():
-            helps = (f"the library has one: `from std.{std_names()[name]} import {name}`", *helps)
-        return self.context.error("E0201", f"`{name}` is not defined", node.span, scope.place, helps=helps)
-
-    def binding(self, name: str, scope: Scope) -> Span | None:
-        """Where the function binds the name, be it in a branch or further down: the last place in the file."""
-        stack: list[Any] = list(scope.function.body) if scope.function else []
-        while stack:
-            statement = stack.pop()
-            if isinstance(statement, t.Assign):
-                for target in statement.targets:
-                    if target.name == name:
-                        return target.span
-            elif isinstance(statement, t.Share) and statement.name == name:
-                return statement.span
-            elif isinstance(statement, t.For):
-                for loop_name in statement.names:
-                    if loop_name.name == name:
-                        return loop_name.span
-                stack += statement.body
-            elif isinstance(statement, t.If):
-                stack += [s for _, body in statement.branches for s in body] + statement.otherwise
-        return None
 
     def _literal(self, node: t.Literal, scope: Scope) -> Any:
         return node.value
@@ -171,7 +128,7 @@ class Expressions:
         if isinstance(value, (list, tuple, range)):
             self.context.foresee(expression.span, scope.place, len(value))
             return value
-        helps = (f"`range({value})` counts",) if isinstance(value, int) else ()
+        helps = (f"write `range({value})` to count",) if isinstance(value, int) else ()
         raise self.context.error("E0212", f"`for` goes over a list, and this is {describe(value)}", expression.span,
                                  scope.place, helps=helps)  # fmt: skip
 
@@ -184,8 +141,9 @@ class Expressions:
             return bool(self.context.fix(value, "a condition decides the graph", span))
         if value is None or isinstance(value, (bool, int, float, str, list, tuple, range)):
             return bool(value)
+        helps = ("numbers decide about a graph, such as `x.channels`",) if isinstance(value, Value) else ()
         raise self.context.error("E0212", f"a condition is true or false, and this is {describe(value)}", span,
-                                 scope.place)  # fmt: skip
+                                 scope.place, helps=helps)  # fmt: skip
 
     # postfix
 
@@ -203,8 +161,9 @@ class Expressions:
             index = self.whole(item, scope)
             if not -len(base) <= index < len(base):
                 asked = str(index) if abs(index) < 10**20 else "of a far greater index"
-                raise self.context.error("E0211", f"the list has {len(base)} items, and item {asked} is asked for",
-                                         item.span, scope.place)  # fmt: skip
+                helps = (f"items are counted from 0: the last is {len(base) - 1}",) if base else ()
+                raise self.context.error("E0211", f"the list has {counted(len(base), 'item')}, and item {asked} is asked "
+                                         "for", item.span, scope.place, helps=helps)  # fmt: skip
             return base[index]
         raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place)
 
@@ -225,8 +184,9 @@ class Expressions:
     def _family(self, node: t.Index, family: Family, scope: Scope, missing_is_none: bool) -> Any:
         rank = len(next(iter(family.entries)))
         if len(node.items) != rank:
-            raise self.context.error("E0211", f"`{family.name}` has {rank} indices, and {len(node.items)} are given",
-                                     node.span, scope.place)  # fmt: skip
+            raise self.context.error("E0211", f"`{family.name}` has {counted(rank, 'index')}, and "
+                                     f"{len(node.items)} {'is' if len(node.items) == 1 else 'are'} given", node.span,
+                                     scope.place, notes=entries(family))  # fmt: skip
         if any(isinstance(item, t.Slice) for item in node.items):
             return self._family_slice(node, family, scope)
         key = tuple(self.whole(item, scope) for item in node.items)  # type: ignore[arg-type]
@@ -235,7 +195,7 @@ class Expressions:
         if missing_is_none:
             return None
         shown = f"{family.name}[{', '.join(map(str, key))}]"
-        raise self.context.error("E0211", f"nothing was bound to `{shown}`", node.span, scope.place,
+        raise self.context.error("E0211", f"nothing was bound to `{shown}`", node.span, scope.place, notes=entries(family),
                                  helps=(f"`{node.span.text}?` is none where nothing was bound",))  # fmt: skip
 
     def _family_slice(self, node: t.Index, family: Family, scope: Scope) -> list[Any]:
@@ -262,23 +222,22 @@ class Expressions:
     def _optional(self, node: t.Optional_, scope: Scope) -> Any:
         if isinstance(node.base, t.Index):
             base = node.base.base
-            if isinstance(base, t.Name) and base.name not in scope.names and self.binding(base.name, scope):
+            if isinstance(base, t.Name) and base.name not in scope.names and binding(base.name, scope):
                 return None  # a family of which nothing was bound yet
             family = self._base(base, scope)
             if isinstance(family, Family):
                 return self._family(node.base, family, scope, missing_is_none=True)
-        raise self.context.error("E0212", "`?` follows an entry of a family: `node[l, s]?`", node.span, scope.place)
+        raise self.context.error("E0212", "`?` follows an entry of a family: `node[l, s]?`", node.span, scope.place,
+                                 helps=("remove it: a plain name is always bound where it is read",))  # fmt: skip
 
     def _attribute(self, node: t.Attribute, scope: Scope) -> Any:
+        package = node.base.name if isinstance(node.base, t.Name) and node.base.name in PACKAGES else None
+        if package and package not in scope.names and package not in scope.module.constants:
+            raise self.context.error("E0201", f"`{package}.{node.name}` is not defined", node.span, scope.place,
+                                     helps=meant(node.name, scope, self.context))  # fmt: skip
         base = self.evaluate(node.base, scope)
-        if not isinstance(base, Value):
-            raise self.context.error(
-                "E0213", f"{describe(base)} has no attribute `{node.name}`", node.span, scope.place
-            )
-        if node.name not in ATTRIBUTES:
-            raise self.context.error("E0213", f"a tensor has no attribute `{node.name}`", node.span, scope.place,
-                                     notes=("it has " + ", ".join(ATTRIBUTES),),
-                                     helps=did_you_mean(node.name, ATTRIBUTES))  # fmt: skip
+        if not isinstance(base, Value) or node.name not in ATTRIBUTES:
+            raise no_attribute(base, self.label(node.base, scope), node, scope, self.context)
         shape = base.shape
         if node.name == "shape":
             return list(shape)
@@ -287,9 +246,9 @@ class Expressions:
         position = {"channels": 0, "height": len(shape) - 2, "width": len(shape) - 1, "depth": len(shape) - 3}[
             node.name
         ]
-        least = {"channels": 1, "width": 2, "height": 3, "depth": 4}[node.name]
-        if len(shape) < least:
-            raise self.context.error("E0213", f"{describe(base)} has no {node.name}", node.span, scope.place)
+        if len(shape) <= LEAST[node.name].count(","):
+            raise self.context.error("E0213", f"{describe(base)} has no {node.name}", node.span, scope.place,
+                                     notes=(f"what has it is {LEAST[node.name]}",))  # fmt: skip
         return shape[position]
 
     def _pin(self, node: t.Pin, scope: Scope) -> Any:

@@ -22,16 +22,21 @@ def reserved() -> frozenset[str]:
 
 
 @cache
+def signs() -> dict[str, str]:
+    """The operators that have a sign and no name in a file, and how they are written."""
+    return {"neg": "-a"} | {name: f"a {op.symbol} b" for name, op in OPERATORS.items() if op.symbol is not None}
+
+
+@cache
 def globals_() -> tuple[str, ...]:
     """All names known without being bound, for did-you-mean."""
-    usable = [name for name, op in OPERATORS.items() if getattr(op, "symbol", None) is None]
-    return (*usable, *FUNCTIONS, *INITIALIZERS)
+    return (*(name for name in OPERATORS if name not in signs()), *FUNCTIONS, *INITIALIZERS, "true", "false", "none")
 
 
 def lookup_global(name: str, span: Span) -> Any:
     """What a name that the file does not bind means, or None."""
     operator = OPERATORS.get(name)
-    if operator is not None and getattr(operator, "symbol", None) is None:
+    if operator is not None and name not in signs():
         return OpLayer(operator, span)
     if name in FUNCTIONS:
         return Builtin(name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate.context import Context, LimitReached
+from netdsl.elaborate.lookup import binding
 from netdsl.elaborate.names import reserved
 from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
 from netdsl.ir import Value
@@ -43,7 +44,7 @@ class Statements:
             return value.ordered()
         if not isinstance(value, Value):
             helps = ("a layer becomes a tensor when it is applied: `x -> layer`",) if is_layer(value) else ()
-            bound = self.context.expressions.binding(port.name, scope)
+            bound = binding(port.name, scope)
             also = (Label(bound, "bound here"),) if bound is not None else ()
             raise self.context.error("E0206", f"the output `{port.name}` is {describe(value)}, not a tensor", port.span,
                                      scope.place, also=also, helps=helps)  # fmt: skip
