@@ -143,7 +143,13 @@ class TrainBlock:
     # loss and metrics
 
     def _loss(self, expression: t.Expr) -> Value:
+        before = len(self.context.nodes)
         value = self._evaluate(expression, {})
+        for node in self.context.nodes[before:]:
+            if not node.op.differentiable:
+                raise self.context.error("E0504", f"`{node.op.name}` has no gradient: training on it would learn nothing",
+                                         node.span, helps=("a metric goes under `metrics`; a loss is, for instance, "
+                                                           "`cross_entropy(logits, label)`",))  # fmt: skip
         if not isinstance(value, Value) or value.type.batched or value.shape != ():
             raise self.context.error("E0504", f"the loss is one number, such as `cross_entropy(logits, label)`, and "
                                      f"this is {describe(value)}", expression.span)  # fmt: skip

@@ -151,6 +151,7 @@ class Accuracy(_ClassLoss):
     """The share of labels that the greatest logit hits, of the labels that count."""
 
     name = "accuracy"
+    differentiable = False
     summary = "share of labels that the greatest logit hits"
     example = "accuracy(logits, label)"
     cost = "one FLOP per logit"

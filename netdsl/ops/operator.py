@@ -139,6 +139,8 @@ class Operator:
     dtypes: ClassVar[frozenset[DType]] = frozenset({"float32"})
     #: whether inputs must have a batch axis; element-wise operators do without
     batched: ClassVar[bool] = True
+    #: whether its gradient is of use: false where it is zero wherever it exists
+    differentiable: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), where there is one
     symbol: ClassVar[str | None] = None
 
