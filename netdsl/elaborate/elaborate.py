@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, did_you_mean
+from netdsl.elaborate import fitting
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.arguments import literal
 from netdsl.elaborate.context import Context, LimitReached, Limits
@@ -20,7 +21,7 @@ from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock
 from netdsl.elaborate.unapplied import unapplied
 from netdsl.elaborate.values import LAYERS, POISON, Declaration, Family, Place, Poisoned, Scope, describe, shown
-from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value
+from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value, extents
 from netdsl.record import Record
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
@@ -56,7 +57,7 @@ def elaborate(
     `net` picks one where the file has several; `overrides` are hyperparameters by name, as Python values or, where a
     value is a `Source`, as the text of an expression. Raises SourceError with every independent diagnostic.
     """
-    return _elaborated(parse(source), limits, lambda driver: driver.run(net, dict(overrides or {})))
+    return _net(parse(source), net, dict(overrides or {}), limits or Limits.from_environment())
 
 
 def elaborate_all(source: Source, *, limits: Limits | None = None) -> list[Elaboration]:
@@ -64,16 +65,16 @@ def elaborate_all(source: Source, *, limits: Limits | None = None) -> list[Elabo
 
     Raises SourceError with every independent diagnostic of the file.
     """
-    file = parse(source)
+    file, limits = parse(source), limits or Limits.from_environment()
     names: list[str | None] = [f.name for f in file.functions if f.kind == "net"]
     if not names and file.functions:
-        _elaborated(file, limits, _Driver.look_up)
+        _elaborated(file, Context(limits), _Driver.look_up)
         return []
     done: list[Elaboration] = []
     wrong: dict[tuple[str, ...], Diagnostic] = {}  # what the nets have in common is said once
     for name in names or [None]:  # an empty file has an error of its own
         try:
-            done.append(_elaborated(file, limits, lambda driver, name=name: driver.run(name, {})))
+            done.append(_net(file, name, {}, limits))
         except SourceError as error:
             for d in error.diagnostics:
                 wrong.setdefault((d.code, d.message, *(str(label.span) for label in d.labels)), d)
@@ -94,8 +95,28 @@ def _in_order(diagnostics: Iterable[Diagnostic], main: Source) -> list[Diagnosti
     return sorted(diagnostics, key=place)
 
 
-def _elaborated(file: t.File, limits: Limits | None, run: Callable[[_Driver], Result]) -> Result:
-    context = Context(limits or Limits.from_environment())
+def _net(file: t.File, net: str | None, overrides: dict[str, Any], limits: Limits) -> Elaboration:
+    """One net of a file. Errors over shapes say which sizes of its inputs would fit."""
+    context = Context(limits)
+    try:
+        return _elaborated(file, context, lambda driver: driver.run(net, overrides))
+    except SourceError as error:
+        if not any(d.code in fitting.OF_SIZES for d in error.diagnostics):
+            raise
+        wrong = error.diagnostics
+
+    def attempt(sizes: Mapping[str, int], lenient: bool) -> fitting.Attempt:
+        trial = Context(limits, sizes=dict(sizes), lenient=lenient)
+        try:
+            _elaborated(file, trial, lambda driver: driver.run(net, overrides))
+        except SourceError as error:
+            return fitting.Attempt(trial, error.diagnostics)
+        return fitting.Attempt(trial, [])
+
+    raise SourceError(*fitting.advised(wrong, context.steps, attempt))
+
+
+def _elaborated(file: t.File, context: Context, run: Callable[[_Driver], Result]) -> Result:
     context.apply = Applier(context)
     context.expressions = Expressions(context, context.apply)
     context.statements = Statements(context)
@@ -154,10 +175,8 @@ class _Driver:
             outputs = context.statements.function(declaration, scope)
         training = self._train(declaration, scope)
         self.look_up()
-        graph = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
+        graph, unused = self._graph(declaration, scope, hyperparameters, inputs, outputs, training)
         expectations = tuple(self._expectation(e, s) for e, s in context.statements.expectations.values())
-        used = {node.name for node in graph.nodes + (graph.training.nodes if graph.training else ())}
-        unused = tuple(node for node in context.nodes if node.name not in used)
         return Elaboration(graph, expectations, self.file, tuple(context.notes), unused)
 
     @contextmanager
@@ -206,7 +225,9 @@ class _Driver:
 
     def _hyperparameters(self, declaration: t.Function, overrides: dict[str, Any]) -> dict[str, Any]:
         context = self.context
-        known = [h.name for h in declaration.hyperparameters]
+        own = [h.name for h in declaration.hyperparameters]
+        sizes = [d.name for port in declaration.inputs for d in port.dimensions or () if d.name is not None]
+        known = list(dict.fromkeys(own + sizes))
         for name in overrides:
             if name not in known:
                 listed = ", ".join(known) or "none"
@@ -219,7 +240,9 @@ class _Driver:
                 raise context.error("E0204", f"`{declaration.name}` needs its hyperparameter `{name}`",
                                     hyperparameter.span, helps=(f"give it a default: `{name} = ...`",
                                                                 f"or set it: `--set {name}=...`"))  # fmt: skip
-        named = {name: (self._override(value), declaration.name_span) for name, value in overrides.items()}
+        values = {name: self._override(value) for name, value in overrides.items()}
+        context.sizes = {name: value for name, value in values.items() if name not in own} | context.sizes
+        named = {name: (value, declaration.name_span) for name, value in values.items() if name in own}
         declared = Declaration(declaration, self.module)
         return context.apply.bind_hyperparameters(declared, (), named, declaration.name_span, None)
 
@@ -234,26 +257,30 @@ class _Driver:
             raise context.error("E0308", f"the net's input `{port.name}` needs its shape", port.span,
                                 helps=(f"write `{port.name}[3, 32, 32]`: channels first, without the batch",))  # fmt: skip
         shape: list[int | Size] = []
-        for dimension in port.dimensions:
+        for axis, dimension in enumerate(port.dimensions):
             with self._reporting():
-                shape.append(self._size(dimension, scope))
+                shape.append(self._size(port, axis, dimension, scope))
         if len(shape) < len(port.dimensions):
             raise Poisoned
         return Value(port.name, TensorType(tuple(shape), "int64" if port.integer else "float32"))
 
-    def _size(self, dimension: t.Dimension, scope: Scope) -> int | Size:
+    def _size(self, port: t.Input, axis: int, dimension: t.Dimension, scope: Scope) -> int | Size:
         context = self.context
         value = context.expressions.evaluate(dimension.value, scope)
         if dimension.name is not None:
             value = self._named(dimension, value, scope)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = fitting.literal(context, port.name, axis, len(port.dimensions or ()), value)
         if isinstance(value, bool) or not isinstance(value, (int, Size)) or int(value) < 1:
-            raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(value)}",
+            number = int(value) if isinstance(value, Size) else value
+            raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(number)}",
                                 dimension.span, helps=("write the size, or a name with its default: `H = 32`",))  # fmt: skip
         return value
 
     def _named(self, dimension: t.Dimension, value: Any, scope: Scope) -> Any:
         """A symbolic size: `H = 32`."""
         context, name = self.context, dimension.name or ""
+        value = context.sizes.get(name, value)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name in context.symbols and context.symbols[name] != value:
@@ -288,7 +315,8 @@ class _Driver:
     def _graph(
         self, declaration: t.Function, scope: Scope, hyperparameters: dict[str, Any], inputs: list[Value], outputs: Any,
         training: Training | None,
-    ) -> Graph:  # fmt: skip
+    ) -> tuple[Graph, tuple[Node, ...]]:  # fmt: skip
+        """The graph, and the nodes that it leaves out: their sizes count too, for the file holds them to the rules."""
         context = self.context
         values = outputs if isinstance(outputs, tuple) else (outputs,)
         named_outputs: dict[str, Value] = {}
@@ -304,7 +332,8 @@ class _Driver:
             outputs=named_outputs, nodes=(), span=declaration.name_span, symbols=context.symbols,
             named=_named_values(scope) | context.pins, training=training,
         )  # fmt: skip
-        return fix_sizes(split_training(graph, context.nodes), context.constraints, context.fixed)
+        graph, unused = split_training(graph, context.nodes)
+        return fix_sizes(graph, [*context.constraints, *extents(unused)], context.fixed), unused
 
     def _expectation(self, statement: t.Expect, scope: Scope) -> Expectation:
         context = self.context

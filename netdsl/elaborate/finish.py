@@ -21,14 +21,17 @@ def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
     return found
 
 
-def split_training(graph: Graph, nodes: list[Node]) -> Graph:
-    """Give the graph the nodes its outputs need, and its training those that only loss and metrics need."""
+def split_training(graph: Graph, nodes: list[Node]) -> tuple[Graph, tuple[Node, ...]]:
+    """Give the graph the nodes its outputs need, and its training those that only loss and metrics need. Also the rest,
+    which nothing needs.
+    """
     used = needed(nodes, graph.outputs.values())
     graph = graph.replace(nodes=tuple(n for n in nodes if n in used))
-    if graph.training is None:
-        return graph
-    wanted = needed(nodes, [graph.training.loss, *graph.training.metrics.values()]) - used
-    return graph.replace(training=graph.training.replace(nodes=tuple(n for n in nodes if n in wanted)))
+    if graph.training is not None:
+        wanted = needed(nodes, [graph.training.loss, *graph.training.metrics.values()]) - used
+        graph = graph.replace(training=graph.training.replace(nodes=tuple(n for n in nodes if n in wanted)))
+        used |= wanted
+    return graph, tuple(n for n in nodes if n not in used)
 
 
 def fix_sizes(graph: Graph, constraints: list[Constraint], fixes: Mapping[str, Constraint]) -> Graph:

@@ -40,7 +40,8 @@ def literal(context: Context, port: str, axis: int, rank: int, size: int) -> Dim
     if context.lenient and size > 1:
         context.symbols[name] = size
         return context.symbol(name)
-    return context.sizes.get(name, size)
+    found: int = context.sizes.get(name, size)
+    return found
 
 
 def advised(wrong: list[Diagnostic], steps: int, attempt: Try) -> list[Diagnostic]:

@@ -14,6 +14,12 @@ _WORDS: dict[int, tuple[str, ...]] = {
 }
 
 
+def axis_word(axis: int, rank: int) -> str | None:
+    """What an axis of a tensor of this rank is called; None where it is called nothing."""
+    words = _WORDS.get(rank, ())
+    return words[axis] if axis < len(words) else None
+
+
 def axis_index(site: Site, axis: int | str, rank: int) -> int:
     """The position of an axis given by name, or by number counted without batch."""
     words = _WORDS.get(rank, ("channel",))
@@ -27,10 +33,10 @@ def axis_index(site: Site, axis: int | str, rank: int) -> int:
 
 def difference(rank: int, axis: int, a: Dim, b: Dim) -> str:
     """That two sizes differ, in words: `heights 89 and 88 differ`."""
-    words = _WORDS.get(rank)
-    if not words:
+    word = axis_word(axis, rank)
+    if word is None:
         return f"sizes {show_size(a)} and {show_size(b)} of axis {axis} differ"
-    return f"{words[axis]}s {show_size(a)} and {show_size(b)} differ"
+    return f"{word}s {show_size(a)} and {show_size(b)} differ"
 
 
 def _written(label: str, otherwise: str) -> str:
@@ -48,6 +54,4 @@ def reconcile(site: Site, first: int, second: int, axis: int) -> tuple[str, ...]
     helps = [f"crop the larger, `({names[0]}, {names[1]}) -> crop_like`, or enlarge the smaller with `pad`"]
     if max(a, b) % min(a, b) == 0:
         helps.append(f"`upsample({max(a, b) // min(a, b)})` brings {site.labels[small]} to {max(a, b)}")
-    elif abs(a - b) == 1:
-        helps.append("where an odd size was halved on the way, use an input size that all the strides divide")
     return tuple(helps)
