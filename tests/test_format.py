@@ -142,6 +142,8 @@ def test_imports() -> None:
 def test_tables_keep_their_rows() -> None:
     table = "T = [\n    [0, 1], [1, 2],\n    [0, 1, 2],\n]\n"
     assert formatted(table) == table
+    rows = body("y = [\n[f(1,\n2), g], a,\nh(a,), i]").split("\n")
+    assert rows == ["y = [", "    [f(1, 2), g], a,", "    h(", "        a,", "    ),", "    i,", "]"]
     numbers = ", ".join(map(str, range(100)))
     rows = formatted(f"T = [{numbers}]").split("\n")
     assert len(rows) == 7 and all(100 < len(row) <= 120 for row in rows[1:4])
@@ -149,6 +151,8 @@ def test_tables_keep_their_rows() -> None:
 
 def test_arrows_of_neighbouring_arguments_are_aligned() -> None:
     assert body("y = sum(a -> b,long_name?->c->d,)") == "y = sum(\n    a          -> b,\n    long_name? -> c -> d,\n)"
+    items = [f"item_{'x' * i} -> conv(16, 3) -> bn" for i in range(6)]
+    assert body(f"y = [{', '.join(items)}]").split("\n")[1:-1] == [f"    {item}," for item in items]
     far = "x" * 40
     assert body(f"y = sum(a -> b, {far} -> c,)") == f"y = sum(\n    a -> b,\n    {far} -> c,\n)"
 

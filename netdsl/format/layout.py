@@ -134,31 +134,28 @@ class _Layout:
         inner = indent + _INDENT
         hang = _INDENT if group.comma else 0
         rows = _has_rows(group)
-        if not rows:
+        if group.opening == "(":
             align_arrows(group, inner)
         last = group.items[-1] if group.items else None
-        above: Run | None = None
+        row = False  # whether the line holds items that others may join
         self.out.write(group.opening)
         for entry in group.entries:
             if type(entry) is Comment:
                 self.comment(entry, inner)
-                above = None
+                row = False
             elif type(entry) is Run:
                 comma = "," if entry is not last or group.comma else ""
                 text = entry.flat
-                if rows and above is not None and not entry.new_line and self.joins(text, above):
+                if row and not entry.new_line and text is not None and self.out.column + len(text) + 2 <= LIMIT:
                     self.out.write(f" {text}{comma}")
-                else:
-                    self.out.new_line(inner)
-                    self.run(entry, hang, len(comma), True)
-                    self.out.write(comma)
-                above = entry
+                    continue
+                self.out.new_line(inner)
+                above = len(self.out.lines)
+                self.run(entry, hang, len(comma), True)
+                self.out.write(comma)
+                row = rows and len(self.out.lines) == above
         self.out.new_line(indent)
         self.out.write(group.closing)
-
-    def joins(self, text: str | None, above: Run) -> bool:
-        """Whether an item of a table goes behind the one before it."""
-        return text is not None and above.flat is not None and self.out.column + len(text) + 2 <= LIMIT
 
 
 def _may_break(element: Element) -> bool:
