@@ -8,7 +8,7 @@ import pytest
 from netdsl import DataError
 from netdsl.elaborate import load_text
 from netdsl.runtime.data import Samples
-from netdsl.runtime.feeding import Feed
+from netdsl.runtime.feeding import Feed, sizes_of
 from netdsl.runtime.transforms import Pipeline
 
 
@@ -42,3 +42,17 @@ def test_a_map_of_another_size_cannot_be_moved() -> None:
 def test_binary_cross_entropy_refuses_targets_beyond_one() -> None:
     with pytest.raises(DataError, match="255"):
         feed("value(m, [1, 8, 8])", np.float32(255))
+
+
+@pytest.mark.parametrize(("height", "told"), [(8, None), (6, None), (7, "6 is not 7"), (4, "0 is less than 1")])
+def test_samples_are_held_to_the_conditions_of_the_net(height: int, told: str | None) -> None:
+    graph = load_text("""net n : image[1, H = 8, 4] -> y, z {
+        y = (image -> max_pool(2) -> upsample(2)) + image
+        z = image -> conv(1, [5, 1], pad = 0)
+    }""")
+    shapes = {"image": (1, height, 4)}
+    if told is None:
+        assert sizes_of(graph, shapes) == {"H": height}
+    else:
+        with pytest.raises(DataError, match=told):
+            sizes_of(graph, shapes)

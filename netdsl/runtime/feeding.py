@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from netdsl.diagnostics import DataError, Diagnostic, Label
-from netdsl.ir import Graph, Size, Target, Training, Value
+from netdsl.ir import Graph, Size, Target, Training, Value, extents, value_at
 from netdsl.ops import show
 from netdsl.runtime.data.dataset import Arrays, Samples, check_labels
 from netdsl.runtime.transforms import Pipeline, Prepared
@@ -153,19 +153,16 @@ def sizes_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, i
                 if isinstance(dim, Size) and dim == Size.symbol(symbol, graph.symbols[symbol]):
                     sizes.setdefault(symbol, found)
     for value in values:
-        if any(_at(dim, sizes) != found for dim, found in zip(value.shape, shapes[value.name], strict=True)):
+        if any(value_at(dim, sizes) != found for dim, found in zip(value.shape, shapes[value.name], strict=True)):
             _misfit(value, shapes[value.name], graph)
-    for constraint in graph.constraints:
-        left, right = _at(constraint.left, sizes), _at(constraint.right, sizes)
-        if left != right:
+    for constraint in (*graph.constraints, *extents(graph.nodes)):
+        if not constraint.holds(sizes):
+            left, right = value_at(constraint.left, sizes), value_at(constraint.right, sizes)
             given = ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the default sizes"
-            message = f"the net does not take samples of this size ({given}): {left} is not {right}"
+            relation = "is not" if constraint.relation == "==" else "is less than"
+            message = f"the net does not take samples of this size ({given}): {left} {relation} {right}"
             raise DataError(Diagnostic("E0806", message, (Label(constraint.span, constraint.reason),)))
     return sizes
-
-
-def _at(dim: int | Size, sizes: Mapping[str, int]) -> int:
-    return dim if isinstance(dim, int) else dim.at(sizes)
 
 
 def _misfit(value: Value, shape: tuple[int, ...], graph: Graph) -> None:
