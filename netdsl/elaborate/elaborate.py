@@ -18,7 +18,7 @@ from netdsl.elaborate.finish import fix_sizes, split_training
 from netdsl.elaborate.modules import Modules
 from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
-from netdsl.elaborate.train_block import TrainBlock
+from netdsl.elaborate.train_block import TrainBlock, header
 from netdsl.elaborate.unapplied import unapplied
 from netdsl.elaborate.values import LAYERS, POISON, Declaration, Family, Place, Poisoned, Scope, describe, shown
 from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value, extents
@@ -104,16 +104,19 @@ def _net(file: t.File, net: str | None, overrides: dict[str, Any], limits: Limit
         if not any(d.code in fitting.OF_SIZES for d in error.diagnostics):
             raise
         wrong = error.diagnostics
+    raise SourceError(*fitting.advised(wrong, context.steps, lambda *how: attempt(file, net, overrides, limits, *how)))
 
-    def attempt(sizes: Mapping[str, int], lenient: bool) -> fitting.Attempt:
-        trial = Context(limits, sizes=dict(sizes), lenient=lenient)
-        try:
-            _elaborated(file, trial, lambda driver: driver.run(net, overrides))
-        except SourceError as error:
-            return fitting.Attempt(trial, error.diagnostics)
-        return fitting.Attempt(trial, [])
 
-    raise SourceError(*fitting.advised(wrong, context.steps, attempt))
+def attempt(
+    file: t.File, net: str | None, overrides: dict[str, Any], limits: Limits, sizes: Mapping[str, int], lenient: bool
+) -> fitting.Attempt:
+    """Elaborate a net with other sizes of its inputs; or leniently, to find which would fit. Raises nothing."""
+    context = Context(limits, sizes=dict(sizes), lenient=lenient)
+    try:
+        _elaborated(file, context, lambda driver: driver.run(net, overrides))
+    except SourceError as error:
+        return fitting.Attempt(context, error.diagnostics)
+    return fitting.Attempt(context, [])
 
 
 def _elaborated(file: t.File, context: Context, run: Callable[[_Driver], Result]) -> Result:
@@ -266,7 +269,14 @@ class _Driver:
 
     def _size(self, port: t.Input, axis: int, dimension: t.Dimension, scope: Scope) -> int | Size:
         context = self.context
-        value = context.expressions.evaluate(dimension.value, scope)
+        name = dimension.value.name if isinstance(dimension.value, t.Name) else None
+        try:
+            value = context.expressions.evaluate(dimension.value, scope)
+        except SourceError as error:
+            if name is None or isinstance(error, LimitReached):
+                raise
+            raise context.error("E0201", f"`{name}` is not defined", dimension.span,
+                                helps=(f"a size with a name has a default: `{name} = 32`",)) from None  # fmt: skip
         if dimension.name is not None:
             value = self._named(dimension, value, scope)
         elif isinstance(value, int) and not isinstance(value, bool):
@@ -304,12 +314,13 @@ class _Driver:
                                              helps=did_you_mean(block.net.name, [f.name for f in nets])))  # fmt: skip
             elif block.net is None and len(nets) > 1:
                 context.report(context.error("E0106", "the file has several nets: `train NAME { }` says which",
-                                             Span(block.span.source, block.span.start, block.span.start + 5)))  # fmt: skip
+                                             header(block)))  # fmt: skip
             elif block.net is None or block.net.name == declaration.name:
                 mine.append(block)
         if len(mine) > 1:
-            context.report(context.error("E0105", f"two train blocks for `{declaration.name}`", mine[1].span,
-                                         also=(Label(mine[0].span, "the first is here"),)))  # fmt: skip
+            context.report(context.error("E0105", f"two train blocks for `{declaration.name}`",
+                                         header(mine[1]), also=(Label(header(mine[0]), "the first is here"),),
+                                         helps=("remove one",)))  # fmt: skip
         return TrainBlock(context, mine[0], scope).elaborate() if mine else None
 
     def _graph(
