@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from net_generator import net_files
+from test_format import NET_FILES
 
 from netdsl.diagnostics import Source
-from netdsl.format import format_source
+from netdsl.format import align, breaks, format_source, layout, pieces, settle, writer
 from netdsl.format.diff import unified_diff
 from netdsl.syntax import parse
 from netdsl.syntax.comments import comments
@@ -39,6 +41,16 @@ def test_formatting_keeps_a_file(text: str) -> None:
     assert format_source(after) == after.text
     lines = after.text.split("\n")
     assert lines.pop() == "" and all(line == line.rstrip() and "\t" not in line.partition("#")[0] for line in lines)
+
+
+@pytest.mark.parametrize("limit", [30, 55, 67, 82, 100])
+def test_files_of_the_project_on_narrower_lines(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of their lines fit: narrower ones show more of where lines are broken."""
+    for module in (align, breaks, layout, pieces, settle, writer):
+        monkeypatch.setattr(module, "LIMIT", limit)
+    for path in NET_FILES:
+        narrow = Source(str(path), format_source(Source(str(path), path.read_text(encoding="utf-8"))))
+        assert format_source(narrow) == narrow.text
 
 
 @quick

@@ -38,7 +38,7 @@ def align_arrows(group: Group, indent: int) -> None:
         if type(entry) is Comment and not entry.own:
             continue
         found = _first_arrow(entry) if type(entry) is Run else None
-        if found is not None:
+        if found is not None and indent + found[1] + found[2] < LIMIT:
             section.append(found)
             continue
         widest = max((before for _, before, _ in section), default=0)
