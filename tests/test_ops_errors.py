@@ -89,7 +89,7 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("max_pool", [(3,)], {"kernel": 2}, "E0301", "`max_pool` needs [C, W]"),
     ("global_avg_pool", [(3,)], {}, "E0301", "`a` is [3]"),
     ("max_pool", [(3, 8, 8)], {"kernel": [2, 2, 2]}, "E0302", "`kernel` lists 3 values, and `a` has 2 spatial axes"),
-    ("max_pool", [(3, 4, 9)], {"kernel": 5}, "E0303", "the window of 5 does not fit: `a` is [3, 4, 9], 4 along axis 1"),
+    ("max_pool", [(3, 4, 9)], {"kernel": 5}, "E0303", "a window of 5 does not fit: `a` is [3, 4, 9], its height 4"),
     ("avg_pool", [(3, 8)], {"kernel": 2, "pad": 2}, "E0313", "`pad = 2` puts whole windows of 2 into the padding"),
     ("max_pool", [(3, 2)], {"kernel": 2, "pad": 1, "dilation": 5}, "E0313", "step over all 2 cells of `a`"),
     ("pad", [(3, 8, 8)], {"cells": [-4, 0]}, "E0303", "the crop leaves nothing of `a`, which is [3, 8, 8]"),

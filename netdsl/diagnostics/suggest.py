@@ -7,8 +7,8 @@ from collections.abc import Iterable
 _LOOKED_AT = 100
 
 
-def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` is most likely a misspelling of, or None."""
+def closest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The candidate that `word` is most likely a misspelling of, or None. The cutoff is 1 for the same word."""
     known = list(candidates)
     for name in known:  # one letter in the wrong case is all that difflib sees of a short name
         if name.casefold() == word.casefold():
@@ -19,7 +19,7 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     letters = set(word)
     # difflib takes 20 us and more for each: of thousands of names, look at those with the same letters
     likely = nlargest(_LOOKED_AT, known, key=lambda name: len(letters.intersection(name)) - abs(len(name) - len(word)))
-    matches = get_close_matches(word, likely, n=1, cutoff=0.6)
+    matches = get_close_matches(word, likely, n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 

@@ -145,14 +145,15 @@ class Applier:
         if id(declaration) in context.broken:
             raise Poisoned
         context.step(span, place, 40)
-        self._check_count(declaration.name, len(inputs), len(declaration.inputs), len(declaration.inputs), span, place)
+        self._check_count(declaration.name, labels, len(declaration.inputs), len(declaration.inputs), span, place)
         bound = layer.bound
         if bound is None:
             bound = self.bind_hyperparameters(Declaration(declaration, layer.module), (), {}, layer.span, place)
         if len(place.chain) >= context.limits.blocks:
             chained = Place(place.path, (*place.chain, Frame(declaration.name, span)))
             raise context.limit(f"blocks are nested more than {context.limits.blocks} deep: does `{declaration.name}` "
-                                "apply itself without end?", span, chained, "NETDSL_MAX_BLOCKS")  # fmt: skip
+                                "apply itself without end?", span, chained, "NETDSL_MAX_BLOCKS",
+                                "a block that applies itself ends at an `if`: `if depth == 0 { y = x } else { ... }`")  # fmt: skip
         inner = place.under(name or context.name(place, declaration.name))
         inner = Place(inner.path, (*place.chain, Frame(declaration.name, span)), place.shared)
         scope = Scope(declaration, inner, layer.module, dict(bound))
@@ -235,7 +236,7 @@ class Applier:
         """Apply an operator with its bound arguments: infer, make parameters, emit the node."""
         context = self.context
         least, most = op.arity
-        self._check_count(op.name, len(inputs), least, most, span, place, op)
+        self._check_count(op.name, labels, least, most, span, place, op)
         values, spans = bound
         args = Args(values)
         if op.style == "loss" and args.get("ignore", 0) is None:
@@ -274,14 +275,18 @@ class Applier:
                                 "NETDSL_MAX_NODES")  # fmt: skip
 
     def _check_count(
-        self, name: str, given: int, least: int, most: int | None, span: Span, place: Place, op: Operator | None = None
-    ) -> None:
+        self, name: str, labels: tuple[str, ...], least: int, most: int | None, span: Span, place: Place,
+        op: Operator | None = None,
+    ) -> None:  # fmt: skip
+        given = len(labels)
         if given < least or (most is not None and given > most):
             wanted = tensors(least) if least == most else f"at least {tensors(least)}" if most is None else (
                 f"{least} to {most} tensors")  # fmt: skip
-            helps = ("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ()
+            helps: tuple[str, ...] = ("several tensors go in as a tuple: `(a, b) -> ...`",) if least > 1 else ()
             if most == 1:
                 helps = ("join several tensors first, such as by `concat(a, b)` or `a + b`",)
+                if given > 1 and len(set(labels)) == 1 and labels[0].startswith("`"):
+                    helps = (f"{labels[0]} holds them all: take one, such as `{labels[0].strip('`')}[0]`", *helps)
             if op is not None and op.style != "layer":
                 helps = (f"write `{op.example}`",)
             raise self.context.error("E0208", f"`{name}` takes {wanted}, and receives {tensors(given)}", span, place,

@@ -8,7 +8,7 @@ from typing import Any
 
 from netdsl.diagnostics import Span
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.values import BlockLayer, OpLayer, Place, describe
+from netdsl.elaborate.values import BlockLayer, OpLayer, Place, describe, is_layer
 from netdsl.ir import Size, Value
 from netdsl.syntax import tree as t
 
@@ -39,10 +39,13 @@ def binary(context: Context, symbol: str, left: Any, right: Any, node: t.Chain |
     if symbol == "*" and isinstance(left, list) and isinstance(right, int):
         context.foresee(span, place, len(left) * max(0, right))
         return context.made(left * right, span, place)
-    helps = ("layers are joined by `->`",) if symbol != "*" else ("write the number first: `3 * layer`",)
-    involved = any("layer" in describe(v) or "block" in describe(v) for v in (left, right))
+    helps: tuple[str, ...] = ()
+    if is_layer(left) or is_layer(right):
+        helps = ("layers are joined by `->`",) if symbol != "*" else ("write the number first: `3 * layer`",)
+    elif isinstance(left, str) or isinstance(right, str):
+        helps = ("strings are compared, and nothing else: numbers stand without quotes",)
     raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place,
-                        helps=helps if involved else ())  # fmt: skip
+                        helps=helps)  # fmt: skip
 
 
 def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, place: Place) -> Any:
@@ -93,11 +96,17 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
         if isinstance(left, Value) or isinstance(right, Value):
             if left is None or right is None:
                 return symbol == "!="
-            raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place)
+            raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place,
+                                helps=("numbers decide about a graph, such as `x.channels`",))  # fmt: skip
         return bool(_COMPARISONS[symbol](_identity(left), _identity(right)))
     if not (is_number(left) and is_number(right)):
+        helps: tuple[str, ...] = ()
+        if isinstance(left, Value) or isinstance(right, Value):
+            helps = ("numbers decide about a graph, such as `x.channels`",)
+        elif isinstance(left, str) or isinstance(right, str):
+            helps = ("numbers stand without quotes",)
         raise context.error("E0212", f"`{symbol}` compares numbers: these are {describe(left)} and {describe(right)}",
-                            span, place)  # fmt: skip
+                            span, place, helps=helps)  # fmt: skip
     if symbol == "~":
         return bool(abs(left - right) <= 0.01 * abs(right))
     return _COMPARISONS[symbol](left, right)

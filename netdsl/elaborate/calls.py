@@ -72,7 +72,14 @@ class Calls:
         if isinstance(function, InitFunction):
             return self._init(function, placed, named, node, scope)
         again = " (it has its arguments already)" if isinstance(function, (OpLayer, BlockLayer)) else ""
-        raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place)
+        text, given = node.function.span.text, node.arguments[0].span.text if node.arguments else ""
+        helps: tuple[str, ...] = ()
+        if positional and is_layer(function) and isinstance(positional[0], Value):
+            helps = (f"a layer is applied by an arrow: `{given} -> {text}`",)
+        elif positional and is_layer(positional[0]) and not isinstance(function, Value):
+            helps = (f"a layer is repeated by `*`: `{text} * {given}`",)
+        raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place,
+                                 helps=helps)  # fmt: skip
 
     def _given(self, node: t.Call, scope: Scope) -> tuple[list[Any], dict[str, tuple[Any, Span]]]:
         """The values of a call's arguments: by position, and by name with their places."""
@@ -92,11 +99,11 @@ class Calls:
     def _no_tensors(self, function: OpLayer, positional: list[Any], node: t.Call, scope: Scope) -> None:
         if any(isinstance(value, Value) for value in positional):
             name = function.op.name
-            if len(positional) == 1:
-                tensor = self.expressions.label(node.arguments[0], scope).strip("`")
-                hint = f"write `{tensor} -> {name}`"
-            else:
-                hint = f"write `(a, b) -> {name}`"
+            tensors_ = [a.span.text for a, v in zip(node.arguments, positional, strict=True) if isinstance(v, Value)]
+            others = [a.span.text for a, v in zip(node.arguments, positional, strict=True) if not isinstance(v, Value)]
+            others += [keyword.span.text for keyword in node.keywords]
+            layer = f"{name}({', '.join(others)})" if others else name
+            hint = f"write `{tensors_[0] if len(tensors_) == 1 else '(a, b)'} -> {layer}`"
             raise self.context.error("E0207", f"`{name}` is a layer: tensors reach it through `->`", node.span,
                                      scope.place, helps=(hint,))  # fmt: skip
 
@@ -166,7 +173,8 @@ class Calls:
             else:
                 op = None
         if op is None:
-            helps = ("layers are joined by `->`",) if symbol in "+-" else ()
+            layer = next((label for value, label in zip((left, right), labels, strict=True) if is_layer(value)), None)
+            helps = (f"apply the layer first: `x -> {layer.strip('`')}`",) if layer else ()
             raise self.context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}",
                                      node.span, scope.place, helps=helps)  # fmt: skip
         bound = bind(self.context, symbol, op.arguments, (), numbers, node.span, scope.place)

@@ -77,7 +77,7 @@ class Context(Record, frozen=False):
     steps: int = 0
     failures: int = 0
     _names: dict[tuple[str, str], int] = field(default_factory=dict)
-    _reported: set[tuple[str, int, int]] = field(default_factory=set)
+    _reported: set[tuple[str, str, int, int]] = field(default_factory=set)
     #: the layers bound by `=` that were applied, the place of the first time, and whether that was noted
     _applied: dict[int, tuple[Any, Span, bool]] = field(default_factory=dict)
 
@@ -118,7 +118,7 @@ class Context(Record, frozen=False):
     def keep(self, error: SourceError) -> None:
         for diagnostic in error.diagnostics:
             span = diagnostic.labels[0].span if diagnostic.labels else None
-            key = (diagnostic.code, span.start if span else 0, span.end if span else 0)
+            key = (diagnostic.code, span.source.path, span.start, span.end) if span else (diagnostic.code, "", 0, 0)
             if key not in self._reported:
                 self._reported.add(key)
                 self.diagnostics.append(diagnostic)
@@ -173,9 +173,9 @@ class Context(Record, frozen=False):
             level = [part for item in level for part in item if isinstance(part, (list, tuple))]
         return items
 
-    def limit(self, message: str, span: Span, place: Place | None, variable: str) -> LimitReached:
+    def limit(self, message: str, span: Span, place: Place | None, variable: str, *helps: str) -> LimitReached:
         error = self.error("E0450", message, span, place, helps=(
-            f"if it is meant, set {variable} in the environment to a larger number",))  # fmt: skip
+            *helps, f"if it is meant, set {variable} in the environment to a larger number",))  # fmt: skip
         return LimitReached(*error.diagnostics)
 
     def unique(self, path: str, base: str, suffix: str = "") -> str:

@@ -10,8 +10,7 @@ from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier, output_labels
 from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context, LimitReached
-from netdsl.elaborate.habits import PACKAGES
-from netdsl.elaborate.lookup import ATTRIBUTES, LEAST, binding, entries, meant, no_attribute, undefined
+from netdsl.elaborate.lookup import ATTRIBUTES, LEAST, binding, entries, is_packaged, meant, no_attribute, undefined
 from netdsl.elaborate.names import lookup_global
 from netdsl.elaborate.values import (
     POISON,
@@ -231,9 +230,8 @@ class Expressions:
                                  helps=("remove it: a plain name is always bound where it is read",))  # fmt: skip
 
     def _attribute(self, node: t.Attribute, scope: Scope) -> Any:
-        package = node.base.name if isinstance(node.base, t.Name) and node.base.name in PACKAGES else None
-        if package and package not in scope.names and package not in scope.module.constants:
-            raise self.context.error("E0201", f"`{package}.{node.name}` is not defined", node.span, scope.place,
+        if is_packaged(node) and node.base.span.text not in scope.names:
+            raise self.context.error("E0201", f"`{node.span.text}` is not defined", node.span, scope.place,
                                      helps=meant(node.name, scope, self.context))  # fmt: skip
         base = self.evaluate(node.base, scope)
         if not isinstance(base, Value) or node.name not in ATTRIBUTES:

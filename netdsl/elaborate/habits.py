@@ -47,9 +47,9 @@ def meant_name(word: str, known: Iterable[str]) -> tuple[str, ...]:
     names = list(known)
     same = [name for name in names if _plain(name) == _plain(word)]
     meant = _NAMES.get(_plain(word))
-    if not same and meant in names:
-        return (f"this language has `{meant}`",)
-    return did_you_mean(word, same or names)
+    if same:
+        return (f"did you mean `{same[0]}`?",)
+    return (f"it is called `{meant}` here",) if meant in names else did_you_mean(word, names)
 
 
 def meant_argument(word: str, known: Iterable[str]) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from netdsl.diagnostics import Label, SourceError, Span, closest
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.habits import meant_attribute, meant_name
+from netdsl.elaborate.habits import PACKAGES, meant_attribute, meant_name
 from netdsl.elaborate.names import globals_, signs
 from netdsl.elaborate.sources import std_names
 from netdsl.elaborate.values import Family, Scope, describe, is_layer
@@ -50,7 +50,7 @@ def meant(name: str, scope: Scope, context: Context) -> tuple[str, ...]:
         return (f"the library has one: `from std.{std_names()[name]} import {name}`",)
     own = (*scope.names, *scope.module.constants, *scope.module.functions, *context.facts)
     helps = meant_name(name, (*own, *globals_()))
-    library = closest(name, std_names()) if not helps else None
+    library = closest(name, std_names(), 0.8) if not helps else None
     return (f"the library has `{library}`: `from std.{std_names()[library]} import {library}`",) if library else helps
 
 
@@ -73,6 +73,11 @@ def binding(name: str, scope: Scope) -> Span | None:
         elif isinstance(statement, t.If):
             stack += [s for _, body in statement.branches for s in body] + statement.otherwise
     return None
+
+
+def is_packaged(node: t.Node) -> TypeGuard[t.Attribute]:
+    """Whether this is a name of another framework, such as `nn.Conv2d`."""
+    return isinstance(node, t.Attribute) and isinstance(node.base, t.Name) and node.base.name in PACKAGES
 
 
 def no_attribute(base: Any, label: str, node: t.Attribute, scope: Scope, context: Context) -> SourceError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from netdsl.diagnostics import Label, SourceError, Span
+from netdsl.diagnostics import Label, SourceError, Span, counted
 from netdsl.elaborate.context import Context, LimitReached
-from netdsl.elaborate.lookup import binding
+from netdsl.elaborate.lookup import binding, entries
 from netdsl.elaborate.names import reserved
-from netdsl.elaborate.values import POISON, Family, Poisoned, Scope, Shared, describe, is_layer
+from netdsl.elaborate.values import POISON, Family, OpLayer, Poisoned, Scope, Shared, describe, is_layer
 from netdsl.ir import Value
 from netdsl.syntax import tree as t
 
@@ -43,7 +43,11 @@ class Statements:
                                          f"{describe(value)}", port.span, scope.place)  # fmt: skip
             return value.ordered()
         if not isinstance(value, Value):
-            helps = ("a layer becomes a tensor when it is applied: `x -> layer`",) if is_layer(value) else ()
+            helps: tuple[str, ...] = ()
+            if isinstance(value, OpLayer) and value.op.style == "function":
+                helps = (f"call it: `{value.op.name}(a, b)`",)
+            elif is_layer(value):
+                helps = ("a layer becomes a tensor when it is applied: `x -> layer`",)
             bound = binding(port.name, scope)
             also = (Label(bound, "bound here"),) if bound is not None else ()
             raise self.context.error("E0206", f"the output `{port.name}` is {describe(value)}, not a tensor", port.span,
@@ -100,9 +104,10 @@ class Statements:
             self.bind(names[0].name, value, scope, names[0].span)
             return
         if not isinstance(value, (list, tuple)) or len(value) != len(names):
-            raise self.context.error("E0214", f"{len(names)} names for an item that is {describe(value)}"
-                                     + (f" of {len(value)}" if isinstance(value, (list, tuple)) else ""), span,
-                                     scope.place)  # fmt: skip
+            listed = ", ".join(name.name for name in names)
+            raise self.context.error("E0214", f"the loop binds {len(names)} names, `{listed}`, and an item is "
+                                     f"{describe(value)}", span, scope.place,
+                                     helps=(f"make each item a list of {len(names)}",))  # fmt: skip
         for name, part in zip(names, value, strict=True):
             self.bind(name.name, part, scope, name.span)
 
@@ -119,15 +124,18 @@ class Statements:
             self._assign_one(targets[0], keys[0], value, scope)
             return
         if not isinstance(value, (list, tuple, range)) or len(value) != len(targets):
-            given = f"{len(value)} values" if isinstance(value, (list, tuple, range)) else describe(value)
+            given = counted(len(value), "value") if isinstance(value, (list, tuple, range)) else describe(value)
             raise self.context.error("E0214", f"{len(targets)} names are to be bound, and the right side is {given}",
-                                     statement.span, scope.place)  # fmt: skip
+                                     _targets_span(statement), scope.place,
+                                     helps=("bind as many names as there are values: `_` where one is not needed",))  # fmt: skip
         for target, key, part in zip(targets, keys, value, strict=True):
             self._assign_one(target, key, part, scope)
 
     def _key(self, target: t.FamilyEntry, scope: Scope) -> tuple[int, ...]:
         if any(isinstance(key, t.Slice) for key in target.keys):
-            raise self.context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place)
+            helps = (f"assign each in a loop: `for i in range(3) {{ {target.name}[i] = ... }}`",)
+            raise self.context.error("E0211", "one entry is assigned at a time, not a slice", target.span, scope.place,
+                                     helps=helps)  # fmt: skip
         return tuple(self.context.expressions.whole(key, scope) for key in target.keys)  # type: ignore[arg-type]
 
     def _assign_one(self, target: t.Name | t.FamilyEntry, key: tuple[int, ...], value: Any, scope: Scope) -> None:
@@ -148,8 +156,9 @@ class Statements:
                                 target.span, scope.place, helps=("a family needs a name of its own",))  # fmt: skip
         known = next(iter(family.entries), key)
         if len(known) != len(key):
-            raise context.error("E0211", f"`{target.name}` has {len(known)} indices, and {len(key)} are given",
-                                target.span, scope.place)  # fmt: skip
+            raise context.error("E0211", f"`{target.name}` has {counted(len(known), 'index')}, and {len(key)} "
+                                f"{'is' if len(key) == 1 else 'are'} given", target.span, scope.place,
+                                notes=entries(family))  # fmt: skip
         family.entries[key] = value
         scope.names[target.name] = family
 
@@ -157,7 +166,8 @@ class Statements:
         layer = self.context.expressions.evaluate(statement.value, scope)
         if not is_layer(layer):
             raise self.context.error("E0207", f"`share` binds a layer, and this is {describe(layer)}",
-                                     statement.value.span, scope.place)  # fmt: skip
+                                     statement.value.span, scope.place,
+                                     helps=(f"share the layer, and apply it then: `x -> {statement.name}`",))  # fmt: skip
         self.bind(statement.name, Shared(statement.name, layer, statement.span), scope, statement.span)
 
     def _for(self, statement: t.For, scope: Scope) -> None:
@@ -181,6 +191,10 @@ class Statements:
     def _expect(self, statement: t.Expect, scope: Scope) -> None:
         """Kept until the whole net is known: `params` and its like are of the whole."""
         self.expectations[statement.span.start, scope.place.path] = (statement, scope)
+
+
+def _targets_span(statement: t.Assign) -> Span:
+    return Span(statement.span.source, statement.targets[0].span.start, statement.targets[-1].span.end)
 
 
 def _indices(items: Sequence[Any]) -> Sequence[int]:

@@ -17,7 +17,11 @@ from netdsl.ops.transforms import TRANSFORMS
 from netdsl.syntax import tree as t
 
 KEYS = ("target", "loss", "metrics", "optimizer", "batch", "epochs", "prepare", "augment")
-_NEEDED = ("target", "loss", "optimizer", "batch", "epochs")
+#: what a block must say, and how that may look
+_NEEDED = {
+    "target": "class(label)", "loss": "cross_entropy(logits, label)", "optimizer": "sgd(lr = 0.1, momentum = 0.9)",
+    "batch": "64", "epochs": "10",
+}  # fmt: skip
 
 
 def _recipes() -> Mapping[str, Mapping[str, Recipe]]:
@@ -28,6 +32,12 @@ def _recipes() -> Mapping[str, Mapping[str, Recipe]]:
     for stage in ("prepare", "augment"):
         table[stage] = {n: Recipe(stage, n, tr.arguments) for n, tr in TRANSFORMS.items() if tr.stage == stage}
     return table
+
+
+def header(block: t.Train) -> Span:
+    """The first words of a block: `train NAME`."""
+    end = block.net.span.end if block.net is not None else block.span.start + len("train")
+    return Span(block.span.source, block.span.start, end)
 
 
 class Step(NamedTuple):
@@ -68,7 +78,8 @@ class TrainBlock:
         missing = [key for key in missing if key not in self.meant]
         if missing:
             listed = ", ".join(f"`{key}`" for key in missing)
-            context.report(context.error("E0502", f"the train block does not say {listed}", self.block.span))
+            context.report(context.error("E0502", f"the train block does not say {listed}", header(self.block),
+                                         helps=tuple(f"add `{key} = {_NEEDED[key]}`" for key in missing)))  # fmt: skip
         if context.diagnostics or len(results) < len(entries):
             return None
         return Training(
@@ -90,7 +101,8 @@ class TrainBlock:
                     notes=("it says " + ", ".join(KEYS),), helps=did_you_mean(name or "", KEYS)))  # fmt: skip
             elif name in entries:
                 self.context.report(self.context.error("E0501", f"`{name}` is said twice", statement.span,
-                                                       also=(Label(entries[name].span, "here before"),)))  # fmt: skip
+                                                       also=(Label(entries[name].span, "here before"),),
+                                                       helps=("remove one",)))  # fmt: skip
             else:
                 entries[name] = statement  # type: ignore[assignment]
         return entries

@@ -6,15 +6,17 @@ These are names that nothing binds, and arguments that nothing declares.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from netdsl.diagnostics import SourceError
-from netdsl.elaborate.arguments import Placed, Signature, signature_of, signature_of_block
+from netdsl.elaborate.arguments import Placed, Signature, fit, signature_of, signature_of_block
 from netdsl.elaborate.context import Context
+from netdsl.elaborate.lookup import is_packaged
 from netdsl.elaborate.names import AXES
 from netdsl.elaborate.values import BlockLayer, InitFunction, Module, OpLayer, Place, Poisoned, Scope
 from netdsl.ops.facts import FACTS
 from netdsl.syntax import tree as t
-from netdsl.syntax.walk import children, walk
+from netdsl.syntax.walk import children
 
 #: errors whose place is a name
 _OF_NAMES = ("E0201", "E0202")
@@ -29,23 +31,68 @@ def unapplied(file: t.File, module: Module, context: Context) -> Iterator[Source
     told = {span.text for code, span in spans if code in _OF_NAMES}
     wrong = {(span.start, span.end) for _, span in spans if span.source is file.source}
     for function in file.functions:
-        scope = Scope(function, Place(""), module, dict.fromkeys(_bound(function)))
-        yield from _undefined(_read(function), told, scope, context)
-        for node in walk(function):
-            if isinstance(node, t.Call) and (node.span.start, node.span.end) not in wrong:
-                yield from _misfits(node, scope, context)
+        found = _Survey(function)
+        scope = Scope(function, Place(""), module, dict.fromkeys(found.bound))
+        yield from _undefined(found.read, told, scope, context)
+        for call in found.calls:
+            if (call.span.start, call.span.end) not in wrong:
+                yield from _misfits(call, scope, context)
+        knowing = Scope(function, Place(""), module, {**dict.fromkeys(FACTS), **scope.names})
+        for expect in found.expects:
+            inside = _Survey(expect.condition)
+            for error in _undefined(inside.read, told, knowing, context):
+                (d,) = error.diagnostics
+                yield error if d.helps else SourceError(d._replace(notes=("`expect` knows " + ", ".join(FACTS),)))
+            for call in inside.calls:
+                if (call.span.start, call.span.end) not in wrong:
+                    yield from _misfits(call, scope, context)
+
+
+class _Survey:
+    """What is below a node: the names that it binds and reads, its calls, and its `expect` lines, which know other names.
+
+    The words that `axis` may be are no names.
+    """
+
+    def __init__(self, root: t.Node) -> None:
+        self.bound: list[str] = []
+        self.read: list[t.Name | t.Attribute] = []
+        self.calls: list[t.Call] = []
+        self.expects: list[t.Expect] = []
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            kind = type(node)
+            if kind is t.Name:
+                self.read.append(node)  # type: ignore[arg-type]
+                continue
+            if kind in _BINDING:
+                self.bound += _bound(node)
+            elif kind is t.Call:
+                self.calls.append(node)  # type: ignore[arg-type]
+            elif is_packaged(node):
+                self.read.append(node)
+                continue
+            elif isinstance(node, t.Keyword) and isinstance(node.value, t.Name) and node.value.name in AXES:
+                continue
             elif isinstance(node, t.Expect):
-                knowing = Scope(function, Place(""), module, {**dict.fromkeys(FACTS), **scope.names})
-                for error in _undefined(_read(node), told, knowing, context):
-                    (d,) = error.diagnostics
-                    yield error if d.helps else SourceError(d._replace(notes=("`expect` knows " + ", ".join(FACTS),)))
+                self.expects.append(node)
+                continue
+            below = children(node)
+            below.reverse()
+            stack += below
 
 
-def _undefined(read: Iterator[t.Name], told: set[str], scope: Scope, context: Context) -> Iterator[SourceError]:
+def _undefined(
+    read: list[t.Name | t.Attribute], told: set[str], scope: Scope, context: Context
+) -> Iterator[SourceError]:
     """The errors of the names among those read that are not told yet."""
-    for name in {name.name: name for name in reversed(list(read)) if name.name not in told}.values():
+    for node in {node.span.text: node for node in reversed(read) if node.span.text not in told}.values():
         try:
-            context.expressions.bound(name, scope)
+            if isinstance(node, t.Name):
+                context.expressions.bound(node, scope)
+            else:
+                context.expressions.evaluate(node, scope)
         except SourceError as error:
             yield error
         except Poisoned:
@@ -60,9 +107,13 @@ def _misfits(call: t.Call, scope: Scope, context: Context) -> Iterator[SourceErr
         function = context.expressions.bound(call.function, scope)
     except (SourceError, Poisoned):
         return
-    positional: list[Placed] = [(None, argument.span) for argument in call.arguments]
     signature: Signature
+    positional: list[Placed] = [(None, argument.span) for argument in call.arguments]
+    named: dict[str, Placed] = {keyword.name: (None, keyword.span) for keyword in call.keywords}
+    literals = all(isinstance(argument, (t.Literal, t.ListExpr)) for argument in call.arguments)
     if isinstance(function, OpLayer):
+        if fit(function.op.arguments, positional, named):
+            return
         signature = signature_of(function.op.name, function.op.arguments)
         if function.op.style != "layer":  # tensors come first, and may be any number
             positional = []
@@ -73,33 +124,20 @@ def _misfits(call: t.Call, scope: Scope, context: Context) -> Iterator[SourceErr
         signature = signature_of(function.name, function.arguments)
     else:
         return
-    named = {keyword.name: (None, keyword.span) for keyword in call.keywords}
+    if not literals:  # there may be tensors among them: that is told where the function is applied
+        positional = positional[: len(signature.parameters)]
     wrong = signature.misfits(context, positional, named, call.span, None)
     if wrong:
         yield SourceError(*wrong)
 
 
-def _bound(function: t.Function) -> Iterator[str]:
-    """All names that a function binds, wherever that is."""
-    for node in walk(function):
-        if isinstance(node, (t.Hyperparameter, t.Input, t.FamilyEntry, t.Share)):
-            yield node.name
-        elif isinstance(node, t.Dimension):
-            yield node.name or ""
-        elif isinstance(node, t.Assign):
-            yield from (target.name for target in node.targets if isinstance(target, t.Name))
-        elif isinstance(node, (t.For, t.Comprehension)):
-            yield from (name.name for name in node.names)
+_BINDING = frozenset([t.Hyperparameter, t.Input, t.FamilyEntry, t.Share, t.Dimension, t.Assign, t.For, t.Comprehension])
 
 
-def _read(root: t.Node) -> Iterator[t.Name]:
-    """The names that a function or an `expect` reads; `expect` has names of its own, and `axis` words."""
-    stack = list(children(root))[::-1]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, t.Name):
-            yield node
-        elif isinstance(node, t.Keyword) and isinstance(node.value, t.Name) and node.value.name in AXES:
-            continue
-        elif not isinstance(node, t.Expect):
-            stack += reversed(list(children(node)))
+def _bound(node: Any) -> list[str]:
+    """The names that one node binds."""
+    if isinstance(node, t.Assign):
+        return [target.name for target in node.targets if isinstance(target, t.Name)]
+    if isinstance(node, (t.For, t.Comprehension)):
+        return [name.name for name in node.names]
+    return [node.name or ""]

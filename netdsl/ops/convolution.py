@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
+from netdsl.ops.axes import axis_word
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, show
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import cut_tensor, half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
@@ -155,7 +156,7 @@ class Deconv(Operator):
         if a.pad == "same":
             if any(a.output_pad):
                 site.fail("E0306", '`output_pad` goes with a number for `pad`: with "same" the output is in * stride',
-                          at="output_pad")  # fmt: skip
+                          helps=("leave `output_pad` out, or give a number for `pad`",), at="output_pad")  # fmt: skip
             totals = [d * (k - 1) + 1 - s for k, s, d in zip(a.kernel, a.stride, a.dilation, strict=True)]
             # a negative total (a kernel shorter than the stride) pads the end
             a["crops"] = tuple(half_pads(total) if total >= 0 else (0, total) for total in totals)
@@ -164,8 +165,9 @@ class Deconv(Operator):
             a["crops"] = tuple((p, p - extra) for p, extra in zip(pads, a.output_pad, strict=True))
             for axis, (extra, s) in enumerate(zip(a.output_pad, a.stride, strict=True)):
                 if extra >= s:
-                    site.fail("E0306", f"`output_pad` of {extra} must be below the stride, {s} along axis {axis + 1}",
-                              at="output_pad")  # fmt: skip
+                    word = axis_word(1 + axis, 1 + rank)
+                    site.fail("E0306", f"`output_pad` must be below the stride, and is {extra} with a stride of {s} along "
+                              f"the {word}", helps=(f"use at most {s - 1}",), at="output_pad")  # fmt: skip
         _check_groups(site, site.fix(site.inputs[0].shape[0], "channels decide the weights"))
 
     def shape(self, site: Site) -> Shape:
@@ -173,7 +175,9 @@ class Deconv(Operator):
         axes = zip(site.inputs[0].shape[1:], a.kernel, a.stride, a.crops, a.dilation, strict=True)
         out = (a.channels, *((size - 1) * s + d * (k - 1) + 1 - c[0] - c[1] for size, k, s, c, d in axes))
         if not all(map(site.exists, out[1:])):
-            site.fail("E0303", f"`pad = {a.pad}` crops all of the output", at="pad")
+            site.fail("E0303", f"`pad = {a.pad}` crops all of the output of {site.labels[0]}, which is "
+                      f"{show(site.inputs[0].shape)}", helps=("use a smaller pad, which is what is cropped on each side",),
+                      at="pad")  # fmt: skip
         return out
 
     def parameters(self, site: Site) -> dict[str, ParamSpec]:

@@ -107,7 +107,7 @@ class Reshape(_Move):
         given = elements(tuple(dim for dim in site.args.shape if dim != -1))
         why = f"{given} do not divide them" if -1 in site.args.shape else f"{show(tuple(site.args.shape))} has {given}"
         site.fail("E0315", f"cannot reshape {site.labels[0]}: {show(shape)} has {count} elements, and {why}",
-                  at="shape")  # fmt: skip
+                  helps=("one size may be -1: it is what is left of the elements",), at="shape")  # fmt: skip
 
     def reach(self, node: Node) -> None:
         return None
@@ -139,7 +139,7 @@ class Pad(_Move):
         out = (channels, *(size + sum(pads) for size, pads in zip(sizes, site.args.pads, strict=True)))
         if not all(map(site.exists, out)):
             site.fail("E0303", f"the crop leaves nothing of {site.labels[0]}, which is {show(site.inputs[0].shape)}",
-                      at="cells")  # fmt: skip
+                      helps=("a negative number crops that many cells on each side: use a smaller one",), at="cells")  # fmt: skip
         return out
 
     def reach(self, node: Node) -> tuple[Reach, ...]:

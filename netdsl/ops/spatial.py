@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim
+from netdsl.ops.axes import axis_word
 from netdsl.ops.operator import Site, show
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def per_axis(site: Site, name: str, rank: int) -> tuple[Any, ...]:
         return (value,) * rank
     if len(value) != rank:
         site.fail("E0302", f"`{name}` lists {len(value)} values, and {site.labels[0]} has {rank} spatial "
-                  f"{'axis' if rank == 1 else 'axes'}", at=name)  # fmt: skip
+                  f"{'axis' if rank == 1 else 'axes'}", helps=(f"give one number for all axes, or a list of {rank}",),
+                  at=name)  # fmt: skip
     return tuple(value)
 
 
@@ -52,10 +54,10 @@ def require_positive(site: Site, out: Shape, kernel: tuple[int, ...], dilation: 
     """Reject a window that is larger than its padded input."""
     for axis, (size, k, d) in enumerate(zip(out[1:], kernel, dilation, strict=True)):
         if not site.exists(size):
-            reach = d * (k - 1) + 1
-            have = site.inputs[0].shape[1 + axis]
-            site.fail("E0303", f"the window of {reach} does not fit: {site.labels[0]} is {show(site.inputs[0].shape)}, "
-                      f"{int(have)} along axis {axis + 1}",
+            reach, shape = d * (k - 1) + 1, site.inputs[0].shape
+            word = axis_word(1 + axis, len(shape))
+            site.fail("E0303", f"a window of {reach} does not fit: {site.labels[0]} is {show(shape)}, its {word} "
+                      f"{int(shape[1 + axis])}",
                       helps=("use a smaller kernel, a padding, or a larger input",), at="kernel")  # fmt: skip
 
 
