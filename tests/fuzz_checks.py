@@ -1,0 +1,170 @@
+"""What must hold for whatever is given as a .net file: it is refused with diagnostics that can be shown, or understood.
+
+Everything else that is raised here is a finding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from netdsl.analysis import Facts, analyze, check_expectations
+from netdsl.analysis.sizes import statements
+from netdsl.diagnostics import Diagnostic, NetError, Source, catalogue
+from netdsl.diagnostics.as_json import to_dict
+from netdsl.diagnostics.github import workflow_command
+from netdsl.diagnostics.sarif import sarif
+from netdsl.diagnostics.text import render
+from netdsl.elaborate import Elaboration, Limits, elaborate_all
+from netdsl.elaborate.sources import read_stream
+from netdsl.format import format_source
+from netdsl.ir import Graph
+from netdsl.ir.verify import verify
+from netdsl.lint import lint
+from netdsl.report import table
+
+#: a hundredth of the usual ones: what grows faster than they count is slow all the same
+LIMITS = Limits(nodes=1_000, steps=30_000, blocks=50, files=20)
+#: numbers in the parameters and elements in the tensors of nets that are compiled
+_SMALL = 100_000
+#: what no user should see: Python's and the parser's names of things
+_INTERNAL = re.compile(
+    r"object at 0x|Traceback|<class|<function|netdsl\.|_NEWLINE|\b[LR](PAR|SQB|BRACE)\b|\$END|Token\(|NoneType"
+)
+
+Stage = Literal["refused", "no net", "checked", "compiled"]
+
+
+def check(data: bytes, compiled: bool = False) -> Stage:
+    """Do all that `check`, `analyze` and `fmt` do; with `compiled`, lower small nets too. How far the text came."""
+    try:
+        source = read_stream(BytesIO(data), "main.net")
+    except NetError as error:
+        check_diagnostics(error.diagnostics)
+        return "refused"
+    check_formatting(source)
+    try:
+        elaborations = elaborate_all(source, limits=LIMITS)
+    except NetError as error:
+        check_diagnostics(error.diagnostics)
+        return "refused"
+    if not elaborations:
+        return "no net"
+    for elaboration in elaborations:
+        check_net(elaboration)
+    check_diagnostics(lint(*elaborations))
+    if not compiled:
+        return "checked"
+    small = [e.graph for e in elaborations if is_small(e.graph)]
+    for graph in small:
+        check_compiled(graph)
+    return "compiled" if small else "checked"
+
+
+def check_formatting(source: Source) -> None:
+    """The formatted text parses to the same tree, which format_source sees to, and formatting it changes nothing."""
+    try:
+        text = format_source(source)
+    except NetError as error:
+        check_diagnostics(error.diagnostics)
+        assert error.diagnostics[0].code != "E0112", "formatting changed the meaning, or lost a comment"
+        return
+    again = format_source(Source(source.path, text))
+    assert again == text, f"formatted twice, the text differs:\n{text}\n---- again\n{again}"
+
+
+def check_net(elaboration: Elaboration) -> None:
+    verify(elaboration.graph)
+    facts = Facts(elaboration.graph)
+    with reported():
+        check_expectations(elaboration, facts)
+    report = analyze(elaboration.graph, facts)
+    json.dumps(report.to_dict(), allow_nan=False)
+    table(report)
+    assert all(statements(elaboration.graph))
+
+
+def check_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+    """Each has a page, places within its files, words for the user, and can be shown in every way."""
+    for diagnostic in diagnostics:
+        assert diagnostic.code in _codes(), f"{diagnostic.code} has no page"
+        for label in diagnostic.labels:
+            assert 0 <= label.span.start <= label.span.end <= len(label.span.source.text), (
+                f"{label} is outside its file"
+            )
+        shown = render(diagnostic)
+        said = "\n".join(
+            (diagnostic.message, *diagnostic.notes, *diagnostic.helps, *(label.text for label in diagnostic.labels))
+        )
+        internal = _INTERNAL.search(said)
+        assert not internal or internal[0] in _sources(diagnostic), f"not in the user's words: {shown}"
+        assert len(shown) < 50_000, f"a message of {len(shown):,} characters: {shown[:1000]}"
+        render(diagnostic, colour=True, width=40)
+        json.dumps(to_dict(diagnostic), allow_nan=False)
+        assert "\n" not in workflow_command(diagnostic)
+    json.dumps(sarif(diagnostics), allow_nan=False)
+
+
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(catalogue.codes())
+
+
+def _sources(diagnostic: Diagnostic) -> str:
+    """What the user wrote may be said again."""
+    return "\n".join(label.span.source.text for label in diagnostic.labels)
+
+
+def is_small(graph: Graph) -> bool:
+    tensors = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
+    elements = sum(prod(map(int, value.shape)) for value in tensors)
+    return sum(p.count for p in graph.parameters()) + elements < _SMALL
+
+
+def check_compiled(graph: Graph) -> None:
+    """The ONNX model is valid, with the shapes that onnx infers, and so is the training step."""
+    import onnx
+
+    from netdsl.lower import compile_model, initial_parameters
+    from netdsl.training.step import build_step
+
+    with reported():
+        onnx.checker.check_model(compile_model(graph, initial_parameters(graph, seed=0)), full_check=True)
+    if graph.training is not None:
+        with reported():
+            onnx.checker.check_model(build_step(graph, batch=2).model, full_check=True)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Errors of netdsl's own are fine where they can be shown."""
+    try:
+        yield
+    except NetError as error:
+        check_diagnostics(error.diagnostics)
+
+
+def lay_out(folder: Path) -> None:
+    """The files that fuzzed imports find in the current folder: good and bad ones, and what is no file."""
+    (folder / "folder").mkdir()
+    (folder / "folder.net").mkdir()
+    block = "block b(n = 2) : x -> y { y = x -> n * relu }\nblock _private : x -> y { y = x }\nA = 3\n"
+    (folder / "blocks.net").write_text(block)
+    (folder / "folder" / "inner.net").write_text(
+        'from "../blocks.net" import b as inner_b\nblock inner : x -> y { y = x -> inner_b }\n'
+    )
+    (folder / "main.net").write_text('from "circle.net" import b\n' + block.replace("block b", "block c"))
+    (folder / "circle.net").write_text('from "main.net" import c\n' + block)
+    (folder / "wrong.net").write_text("block b : x -> y { y = x -> }\nblock c : x -> y { y = x -> undefined }\n")
+    (folder / "binary.net").write_bytes(bytes(range(256)) * 50)
+    (folder / "loop.net").symlink_to("loop.net")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.net")

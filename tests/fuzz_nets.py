@@ -1,0 +1,108 @@
+"""Random nets that are well formed: blocks, loops, families, joins, conditions, symbolic sizes and train blocks."""
+
+from __future__ import annotations
+
+from random import Random
+
+_SAME = ["relu", "bn", "tanh", "sigmoid", "dropout(0.5)", "max_pool(3, stride = 1, pad = 1)", "relu -> bn", "0 * relu"]
+_TRAIN = """train f {
+    target = class(label)
+    loss = cross_entropy(y, label)
+    metrics = accuracy(y, label)
+    optimizer = OPTIMIZER
+    batch = 4
+    epochs = 1
+    prepare = [scale(1 / 255)]
+}"""
+
+
+class NetWriter:
+    """`NetWriter(random).file()` makes one from any source of random numbers."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.lines: list[str] = []
+        self.names = 0
+
+    def file(self) -> str:
+        """Maps of one width flow through statements that keep their size, and are strided now and then."""
+        self.axes = self.random.choice((1, 2, 2, 2, 3))
+        self.maps = ["x"]
+        named = self.random.random() < 0.5
+        sizes = [f"{name} = {self._size()}" if named else str(self._size()) for name in "DHW"[-self.axes :]]
+        self.lines = [f"net f(n = {self.random.randrange(3)}, width = {self.random.choice((1, 2, 4))}) : "
+                      f"image[{self.random.choice((1, 3))}, {', '.join(sizes)}] -> y {{",
+                      f"    x = image -> conv(width, {self.random.choice((1, 3, 5))})"]  # fmt: skip
+        for _ in range(self.random.randrange(1, 9)):
+            self.lines += ["    " + line for line in self._statement()]
+        self.lines.append(f"    y = {self._end()}")
+        if self.random.random() < 0.3:
+            self.lines += ["    expect params < 1G", "    expect receptive_field(x) == receptive_field(x)"]
+        return "\n".join([*self._blocks(), *self.lines, "}", *self._train(), ""])
+
+    def _size(self) -> int:
+        return self.random.choice((4, 6, 7, 8, 9, 16))
+
+    def _blocks(self) -> list[str]:
+        inside = " -> ".join(self._layer() for _ in range(self.random.randrange(1, 4))).replace("width", "c")
+        return ["block twice(layer) : x -> y { y = x -> layer -> layer }",
+                f"block wide(c) : x -> y {{\n    skip = x -> {inside}\n    y = x + skip\n}}",
+                "block deep(k, c) : x -> y {\n    y = x if k <= 0 else x -> conv(c, 3) -> deep(k - 1, c)\n}"]  # fmt: skip
+
+    def _layer(self) -> str:
+        conv = f"conv(width, {self.random.choice((1, 2, 3))}, dilation = {self.random.choice((1, 2))})"
+        return self.random.choice((conv, "conv(width, 3, groups = width)", *_SAME))
+
+    def _tensor(self) -> str:
+        return self.random.choice(self.maps)
+
+    def _new(self) -> str:
+        self.names += 1
+        self.maps.append(f"t{self.names}")
+        return self.maps[-1]
+
+    def _statement(self) -> list[str]:
+        """Statements that bind a new tensor, or `x`; all have the size of `x`."""
+        a, b = self._tensor(), self._tensor()
+        kind = self.random.randrange(9)
+        if kind == 0:
+            layer = self._layer()
+            return [f"{self._new()} = {a} -> {layer}{self.random.choice(('', f' @p{self.names}'))}"]
+        if kind == 1:
+            return [f"{self._new()} = {a} {self.random.choice('+-*')} {b} -> {self._layer()}"]
+        if kind == 2:
+            return [f"{self._new()} = concat({a}, {b}, {a}) -> conv(width, 1)"]
+        if kind == 3:
+            call = self.random.choice(
+                ("twice(conv(width, 3))", "wide(width)", "deep(n, width)", "(n + 1) * relu", "n * conv(width, 3)")
+            )
+            return [f"{self._new()} = {a} -> {call}"]
+        if kind == 4:
+            return ["for i in range(n) {", f"    x = x -> {self._layer()}", "}"]
+        if kind == 5:
+            name = f"v{self.names}"
+            made = [
+                f"{name}[0] = {a}",
+                f"for i in range(1, 4) {{ {name}[i] = sum({name}[i - 1], {name}[i - 2]? -> {self._layer()}) }}",
+            ]
+            return [*made, f"{self._new()} = {self.random.choice(('sum', 'mean', 'max'))}({name}[:])"]
+        if kind == 6:
+            name = f"s{self.names}"
+            return [f"share {name} = conv(width, 3) -> bn", f"{self._new()} = ({a} -> {name}) + ({b} -> {name})"]
+        if kind == 7:
+            return [f"if n > 1 {{ x = x -> {self._layer()} }} else {{ x = {a} }}"]
+        down = self.random.choice(
+            ("max_pool(2, ceil = true)", "conv(width, 3, stride = 2)", "avg_pool(2, stride = 2, pad = 1)")
+        )
+        up = f"({a} -> {down} -> upsample(2), {a}) -> crop_like"
+        return [f"{self._new()} = {up}" if "ceil" in down or "conv" in down else f"t = {a} -> {down}"]
+
+    def _end(self) -> str:
+        whole = ("x -> flatten -> dense(3)", "concat(x -> global_avg_pool, x -> global_max_pool) -> dense(3)")
+        return self.random.choice(whole)
+
+    def _train(self) -> list[str]:
+        if self.random.random() < 0.5:
+            return []
+        optimizer = self.random.choice(("sgd(lr = 0.1)", "adam(lr = cosine(0.1))"))
+        return [_TRAIN.replace("OPTIMIZER", optimizer)]

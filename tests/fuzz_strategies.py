@@ -1,0 +1,24 @@
+"""What hypothesis draws to fuzz with."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import strategies as st
+
+from tests.fuzz_nets import NetWriter
+from tests.fuzz_texts import Mutator, corpus
+from tests.net_generator import net_files
+
+_RANDOMS = st.randoms(use_true_random=False)
+
+
+def _mutated(text: str, random: Random) -> str:
+    return Mutator(random).mutate(text)
+
+
+#: files that the grammar accepts, and which mean nothing
+GRAMMATICAL = net_files()
+#: nets in which nothing is wrong
+WELL_FORMED = _RANDOMS.map(lambda random: NetWriter(random).file())
+MUTATED = st.builds(_mutated, st.sampled_from(corpus()) | WELL_FORMED | GRAMMATICAL, _RANDOMS)
