@@ -64,4 +64,4 @@ def messages(text: str) -> list[Diagnostic]:
 
 
 def test_there_are_snapshots() -> None:
-    assert len(SNAPSHOTS) >= 60
+    assert len(SNAPSHOTS) >= 150

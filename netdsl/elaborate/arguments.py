@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, counted
+from netdsl.diagnostics import Diagnostic, Label, SourceError, Span, counted, did_you_mean
 from netdsl.elaborate.context import Context, LimitReached
 from netdsl.elaborate.habits import meant_argument
 from netdsl.elaborate.values import Place, describe, shown
@@ -48,7 +49,7 @@ class Signature(NamedTuple):
 
         if len(positional) > len(names):
             wrong("E0203", f"`{self.name}` takes {counted(len(names), self.noun)}, and {len(positional)} are given",
-                  positional[len(names)][1])  # fmt: skip
+                  positional[len(names)][1], _without(positional, len(names)))  # fmt: skip
         unknown = [name for name in named if name not in names]
         for name in unknown:
             wrong("E0203", f"`{self.name}` has no {self.noun} `{name}`", named[name][1], *meant_argument(name, names))
@@ -137,14 +138,28 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
         wanted = str(expectation)
         if isinstance(value, int) and abs(value) >= MOST_COUNT:
             wanted += f", below {MOST_COUNT:,}"
-        helps = ("`//` divides to a whole number",) if isinstance(value, float) and "whole" in wanted else ()
+        helps: tuple[str, ...] = ()
+        if isinstance(value, float) and "whole" in wanted:
+            helps = ("`//` divides to a whole number",)
+        elif isinstance(value, str):
+            helps = did_you_mean(value, re.findall(r'"(\w+)"', wanted)) or (
+                ("numbers stand without quotes",) if "number" in wanted else ()
+            )
         raise context.error("E0205", f"`{argument.name}` must be {wanted}, and is {describe(value)}", span, place,
                             notes=_wrong_items(argument, value), helps=helps) from None  # fmt: skip
 
 
+def _without(positional: Sequence[Placed], index: int) -> str:
+    """The way out where an argument is one too many: it may be what follows a decimal comma."""
+    before, span = positional[index - 1][1], positional[index][1]
+    if index and before.text.isdecimal() and span.text.isdecimal() and before.end + 1 == span.start:
+        return f"decimals stand behind a point: `{before.text}.{span.text}`"
+    return f"remove `{' '.join(span.text.split())[:40]}`"
+
+
 def _wrong_items(argument: Argument, value: Any) -> tuple[str, ...]:
     """Which item of a list is not as the argument wants it: the first that would be wrong on its own."""
-    for index, item in enumerate(value if isinstance(value, list) else ()):
+    for index, item in enumerate(value if isinstance(value, list) and "list" in argument.kind.wants else ()):
         if not argument.kind.accepts([item]):
             return (f"item {index} of it, counted from 0, is {shown(item)}",)
     return ()

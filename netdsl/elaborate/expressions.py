@@ -176,8 +176,9 @@ class Expressions:
         if isinstance(value, Size):
             return self.context.fix(value, "an index decides the graph", expression.span)
         if not isinstance(value, int) or isinstance(value, bool):
+            helps = ("numbers stand without quotes",) if isinstance(value, str) else ()
             raise self.context.error("E0212", f"an index is a whole number, and this is {describe(value)}",
-                                     expression.span, scope.place)  # fmt: skip
+                                     expression.span, scope.place, helps=helps)  # fmt: skip
         return value
 
     def _family(self, node: t.Index, family: Family, scope: Scope, missing_is_none: bool) -> Any:
@@ -246,7 +247,7 @@ class Expressions:
         ]
         if len(shape) <= LEAST[node.name].count(","):
             raise self.context.error("E0213", f"{describe(base)} has no {node.name}", node.span, scope.place,
-                                     notes=(f"what has it is {LEAST[node.name]}",))  # fmt: skip
+                                     notes=(f"a tensor with a {node.name} is {LEAST[node.name]}",))  # fmt: skip
         return shape[position]
 
     def _pin(self, node: t.Pin, scope: Scope) -> Any:

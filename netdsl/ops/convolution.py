@@ -76,13 +76,14 @@ class Conv(Operator):
         if a.groups != 1:
             site.fail("E0304", "`connect` and `groups` both say which inputs a map sees: give one", at="connect")
         if len(a.connect) != a.channels:
-            site.fail("E0305", f"`connect` has {len(a.connect)} rows for {a.channels} output maps", at="connect")
+            site.fail("E0305", f"`connect` has {len(a.connect)} rows for {a.channels} output maps",
+                      helps=("give one row for each output map",), at="connect")  # fmt: skip
         for row, inputs in enumerate(a.connect):
             if max(inputs) >= channels_in:
                 site.fail("E0305", f"`connect` row {row} names input map {max(inputs)}, and {site.labels[0]} has maps "
-                          f"0 to {channels_in - 1}", at="connect")  # fmt: skip
+                          f"0 to {channels_in - 1}", helps=("rows and maps are counted from 0",), at="connect")  # fmt: skip
             if len(set(inputs)) != len(inputs):
-                site.fail("E0305", f"`connect` row {row} names an input map twice", at="connect")
+                site.fail("E0305", f"`connect` row {row} names an input map twice", helps=("remove one",), at="connect")
 
     def shape(self, site: Site) -> Shape:
         a = site.args
