@@ -43,30 +43,50 @@ _INTERNAL = re.compile(
 Stage = Literal["refused", "no net", "checked", "compiled"]
 
 
-def check(data: bytes, compiled: bool = False) -> Stage:
-    """Do all that `check`, `analyze` and `fmt` do; with `compiled`, lower small nets too. How far the text came."""
+def check(data: bytes, thorough: bool = False) -> Stage:
+    """Do all that `check`, `analyze` and `fmt` do; how far the text came.
+
+    `thorough`: import it, too, for which it is written to the current folder, and compile small nets.
+    """
     try:
         source = read_stream(BytesIO(data), "main.net")
     except NetError as error:
         check_diagnostics(error.diagnostics)
         return "refused"
     check_formatting(source)
+    if thorough:
+        check_imported(source.text)
+    elaborations = check_elaborated(source)
+    if elaborations is None:
+        return "refused"
+    small = [e.graph for e in elaborations if thorough and is_small(e.graph)]
+    for graph in small:
+        check_compiled(graph)
+    return "compiled" if small else "checked" if elaborations else "no net"
+
+
+def check_elaborated(source: Source) -> list[Elaboration] | None:
+    """The nets of a source, or None where it was refused."""
     try:
         elaborations = elaborate_all(source, limits=LIMITS)
     except NetError as error:
         check_diagnostics(error.diagnostics)
-        return "refused"
-    if not elaborations:
-        return "no net"
+        return None
     for elaboration in elaborations:
         check_net(elaboration)
-    check_diagnostics(lint(*elaborations))
-    if not compiled:
-        return "checked"
-    small = [e.graph for e in elaborations if is_small(e.graph)]
-    for graph in small:
-        check_compiled(graph)
-    return "compiled" if small else "checked"
+    if elaborations:
+        check_diagnostics(lint(*elaborations))
+    return elaborations
+
+
+def check_imported(text: str) -> None:
+    """Blocks of the text, applied by another file."""
+    blocks = re.findall(r"^block[ \t]+([A-Za-z_]\w*)", text, re.MULTILINE | re.ASCII)[:3]
+    Path("imported.net").write_bytes(text.encode())
+    applied = "".join(f"    y = y -> {block}\n" for block in blocks)
+    names = ", ".join(blocks) or "nothing"
+    body = f"net f : x[3, H = 8, W = 8] -> y {{\n    y = x\n{applied}}}\n"
+    check_elaborated(Source("importing.net", f'from "imported.net" import {names}\n{body}'))
 
 
 def check_formatting(source: Source) -> None:

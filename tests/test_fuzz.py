@@ -27,7 +27,7 @@ def _beside_files_to_import(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.mark.parametrize("path", sorted(SEEDS.glob("*.net")), ids=lambda path: path.stem)
 def test_what_was_found_stays_mended(path: Path) -> None:
-    check(path.read_bytes(), compiled=True)
+    check(path.read_bytes(), thorough=True)
 
 
 @_short
@@ -45,4 +45,4 @@ def test_files_by_the_grammar_are_refused_or_understood(text: str) -> None:
 @_short
 @given(WELL_FORMED)
 def test_well_formed_nets_are_understood(text: str) -> None:
-    assert check(text.encode(), compiled=True) in ("checked", "compiled")
+    assert check(text.encode(), thorough=True) in ("checked", "compiled")
