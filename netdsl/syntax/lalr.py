@@ -83,7 +83,7 @@ class Parser:
         self._jumps: dict[tuple[int, int, str], int] = {}
 
     def tokens(self, text: str) -> Iterator[Token]:
-        """The tokens of a text, without blanks and comments. Raises UnexpectedCharacter."""
+        """The tokens of a text, without blanks and comments, and `$END`. Raises UnexpectedCharacter."""
         match, (_, ignored, words, marks, *_) = self._match, self.tables
         position, end = 0, len(text)
         while position < end:
@@ -97,13 +97,14 @@ class Parser:
             token.type = marks[token] if kind == "MARK" else words.get(token, kind) if kind == "NAME" else kind
             token.start_pos, token.end_pos = start, position
             yield token
+        yield Token.of("$END", "", end)
 
-    def parse(self, tokens: Iterable[Token], start: str, end: int) -> Any:
-        """The value of the start rule. `end` is where the text ends. Raises UnexpectedToken."""
+    def parse(self, tokens: Iterable[Token], start: str) -> Any:
+        """The value of the start rule; `$END` is the last token. Raises UnexpectedToken."""
         states, rules, jumps = self.tables.states, self._rules, self._jumps
         stack = [self.tables.starts[start]]
         values: list[Any] = []
-        for token in _ended(tokens, end):
+        for token in tokens:
             kind = token.type
             while (action := states[stack[-1]].get(kind)) is not None and action < 0:
                 origin, length, callback, spliced, passes = rules[~action]
@@ -146,11 +147,6 @@ class Parser:
                 del stack[-rule.length :]
             stack.append(states[stack[-1]][rule.origin])
         return action is not None
-
-
-def _ended(tokens: Iterable[Token], end: int) -> Iterator[Token]:
-    yield from tokens
-    yield Token.of("$END", "", end)
 
 
 def _splice(children: list[Any], spliced: tuple[int, ...]) -> list[Any]:

@@ -30,6 +30,7 @@ VERSION = 1
 
 #: `syntax N`, behind blank lines and comments
 _VERSION_LINE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*syntax[ \t]+(\d[^\s#]*)")
+_COUNTED = frozenset(["_NEWLINE", "COMMA", "NOT", "DOUBLE_STAR", "MINUS", "ELSE"])
 _OPERAND_ENDS = frozenset(["NAME", "NUMBER", "STRING", "TRUE", "FALSE", "NONE", "RPAR", "RSQB", "QUESTION"])
 
 
@@ -49,7 +50,8 @@ class _Newlines:
         before = ""
         for token in stream:
             kind = token.type
-            self._count_chained(token, before)
+            if kind in _COUNTED:
+                self._count_chained(token, before)
             before = kind
             if kind == "_NEWLINE":
                 if not self.open or self.open[-1].type == "LBRACE":
@@ -64,8 +66,6 @@ class _Newlines:
             elif kind in CLOSING and self.open and OPENING[self.open[-1].type] == token:
                 self.open.pop()
             yield token
-        if pending is not None:
-            yield pending
 
     def _push(self, token: Token) -> None:
         self.open.append(token)
@@ -163,7 +163,7 @@ class _Parser:
             collecting = gc.isenabled()
             gc.disable()  # the tree is all kept: looking for garbage in it costs a quarter of the time
             try:
-                return self.parser.parse(self.newlines.process(self.parser.tokens(text)), start, len(text))
+                return self.parser.parse(self.newlines.process(self.parser.tokens(text)), start)
             finally:
                 still_open += self.newlines.open
                 if collecting:
