@@ -1,7 +1,7 @@
 """Records: slotted classes made of their annotations, for what is imported at every start.
 
-What dataclasses are, at a tenth of the cost of defining one (0.7 ms each, and there are fifty): `__init__` is one for all
-rather than compiled for each class. `class Point(Record): x: int; y: int = 0` is frozen and compared by identity;
+What dataclasses are, at a tenth of the cost of defining one (0.7 ms each, and there are fifty): `__init__` is one for all,
+and compiled for a class only when many of its records are made. `class Point(Record): x: int; y: int = 0` is frozen and compared by identity;
 `eq=True` compares and hashes by the fields, `frozen=False` lets them be set. A default that must be made anew for
 each record is `field(default_factory=dict)`.
 """
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+#: records of a class before its own `__init__` is compiled, which takes as long as making so many
+_MANY = 100
 
 
 class _Made:
@@ -38,6 +40,7 @@ class _RecordType(type):
         fields, given = (inherited._fields, inherited._defaults) if inherited else ((), {})  # type: ignore[attr-defined]
         defaults = {n: namespace.pop(n) for n in own if n in namespace}
         namespace["__slots__"] = tuple(own)
+        namespace["_left"] = _MANY
         namespace["_fields"], namespace["_defaults"] = (*fields, *own), {**given, **defaults}
         if not frozen:
             namespace.setdefault("__setattr__", object.__setattr__)
@@ -56,9 +59,13 @@ class Record(metaclass=_RecordType):
     _fields: ClassVar[tuple[str, ...]]
     _defaults: ClassVar[dict[str, Any]]
     _setters: ClassVar[tuple[Callable[[Any, Any], None], ...]]
+    _left: ClassVar[int]
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        fields = self._fields
+        kind, fields = type(self), self._fields
+        kind._left -= 1
+        if not kind._left:
+            kind.__init__ = _compiled(kind)  # type: ignore[method-assign]
         for setter, value in zip(self._setters, values):
             setter(self, value)
         if len(values) == len(fields) and not named:
@@ -89,6 +96,21 @@ class Record(metaclass=_RecordType):
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name, None)!r}" for name in self._fields)
         return f"{type(self).__qualname__}({parts})"
+
+
+def _compiled(kind: type[Record]) -> Any:
+    """An `__init__` that takes the fields of one class by their names."""
+    scope: dict[str, Any] = {}
+    parameters, lines = ["self"], []
+    for index, name in enumerate(kind._fields):
+        scope[f"set{index}"], default = kind._setters[index], kind._defaults.get(name, scope)
+        scope[f"default{index}"] = default.make if type(default) is _Made else default
+        parameters.append(name if default is scope else f"{name}=default{index}")
+        made_anew = type(default) is _Made
+        value = f"{name}() if {name} is default{index} else {name}" if made_anew else name
+        lines.append(f"    set{index}(self, {value})")
+    exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(lines or ["    pass"]), scope)
+    return scope["__init__"]
 
 
 def _values(record: Record) -> tuple[Any, ...]:

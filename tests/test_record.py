@@ -58,3 +58,25 @@ def test_a_made_default_is_its_own() -> None:
 def test_replace_and_repr() -> None:
     assert Point(1).replace(x=7) == Point(7, 2)
     assert repr(Point(1)) == "Point(x=1, y=2)"
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_many_records_are_made_like_few(count: int) -> None:
+    class Pair(Record):
+        a: int
+        b: list[int] = field(default_factory=list)
+        c: str = "c"
+
+    class Empty(Record):
+        pass
+
+    pairs = [Pair(i) for i in range(count)]
+    assert [pair.a for pair in pairs] == list(range(count))
+    assert len({id(pair.b) for pair in pairs}) == count and pairs[-1].c == "c"
+    assert (Pair(1, c="d").c, Pair(c="d", a=2).a, Pair(3, [4], "e").b) == ("d", 2, [4])
+    assert [Empty() for _ in range(count)]
+    for wrong in ({}, {"a": 1, "d": 2}):
+        with pytest.raises(TypeError):
+            Pair(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        pairs[-1].a = 2  # type: ignore[misc]

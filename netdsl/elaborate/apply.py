@@ -254,7 +254,8 @@ class Applier:
             context.fix(size, why, span)
         context.constraints += [Constraint(a, b, why, span) for a, b, why in site.joins]
         context.constraints += [Constraint(a, b, why, span, ">=") for a, b, why in site.bounds]
-        types = tuple(self._simple(type_, span) for type_ in types)
+        known = inputs[0].shape if inputs else None
+        types = tuple(type_ if type_.shape is known else self._simple(type_, span) for type_ in types)
         self._foresee_nodes(1, span, place)
         path = place.within(name or context.name(place, op.name))
         parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
