@@ -8,11 +8,12 @@ from typing import Any
 
 from netdsl.diagnostics import Span
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.values import BlockLayer, OpLayer, Place, describe, is_layer
+from netdsl.elaborate.values import BlockLayer, OpLayer, Place, describe, is_layer, shown
 from netdsl.ir import Size, Value
 from netdsl.syntax import tree as t
 
 _MOST_BITS = 4096
+_SMALLER = ("no size of a network comes near it: use smaller numbers",)
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
     "%": operator.mod, "**": operator.pow,
@@ -50,20 +51,23 @@ def binary(context: Context, symbol: str, left: Any, right: Any, node: t.Chain |
 
 def _numbers(context: Context, symbol: str, left: Any, right: Any, span: Span, place: Place) -> Any:
     if symbol in ("/", "//", "%") and right == 0:
-        raise context.error("E0212", "a division by zero", span, place)
+        raise context.error("E0212", f"{shown(left)} is divided by zero", span, place,
+                            notes=(f"what stands right of `{symbol}` is 0",),
+                            helps=("where that can be, choose another value: `n // d if d != 0 else 1`",))  # fmt: skip
     whole = isinstance(left, int) and isinstance(right, int)
     if symbol == "**" and whole and left.bit_length() * abs(right) > _MOST_BITS:
-        raise context.error("E0212", f"the power has more than {_MOST_BITS:,} bits", span, place)
+        raise context.error("E0212", f"the power has more than {_MOST_BITS:,} bits", span, place, helps=_SMALLER)
     try:
         result = _OPERATORS[symbol](left, right)
     except ZeroDivisionError:
-        raise context.error("E0212", "a division by zero", span, place) from None
+        raise context.error("E0212", "zero has no negative power", span, place, helps=_SMALLER) from None
     except OverflowError:
-        raise context.error("E0212", "the result is too large", span, place) from None
+        raise context.error("E0212", "the result is too large", span, place, helps=_SMALLER) from None
     if isinstance(result, complex):
-        raise context.error("E0212", "the root of a negative number", span, place)
+        raise context.error("E0212", f"this is the root of a negative number, {shown(left)}", span, place,
+                            helps=("`abs` takes the sign away",))  # fmt: skip
     if isinstance(result, int) and result.bit_length() > _MOST_BITS:
-        raise context.error("E0212", "the result is too large", span, place)
+        raise context.error("E0212", "the result is too large", span, place, helps=_SMALLER)
     return result
 
 

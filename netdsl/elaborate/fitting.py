@@ -74,8 +74,10 @@ def advised(wrong: list[Diagnostic], steps: int, attempt: Try) -> list[Diagnosti
     for name, size in misfits.items():
         alike.setdefault(found.legal[name], {})[name] = size
     helps = [nearest(names, legal, fitting) for legal, names in alike.items()]
-    helps += [f"{name} must equal {size}" for name, size in found.given.items()
-              if name not in misfits and any(sizes[name] != context.symbols[name] for sizes in fitting)]  # fmt: skip
+    for name, size in found.given.items():
+        changes = any(sizes[name] != context.symbols[name] for sizes in fitting)
+        if changes and (name not in misfits or value_at(size, {}) != context.symbols[name]):
+            helps.append(f"{name} must equal {size}")
     return [d._replace(helps=(*helps, *d.helps)) if _place(d) in mended else d for d in wrong]
 
 

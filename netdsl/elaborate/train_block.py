@@ -124,17 +124,19 @@ class TrainBlock:
 
     def _one_target(self, node: t.Expr) -> None:
         context = self.context
-        form = "`class(label)`, `class(mask, [H, W], ignore = 255)` or `value(boxes, [4])`"
+        way_out = "a target is `class(label)`, `class(mask, [H, W], ignore = 255)` or `value(boxes, [4])`"
+        text = " ".join(node.span.text.split())[:40]
         if not (isinstance(node, t.Call) and isinstance(node.function, t.Name) and node.arguments
                 and node.function.name in ("class", "value") and isinstance(node.arguments[0], t.Name)):  # fmt: skip
-            raise context.error("E0503", f"a target is {form}", node.span)
+            message = f"`{text}` does not say what kind of target it is"
+            raise context.error("E0503", message, node.span, helps=(way_out,))
         kind, name = node.function.name, node.arguments[0]
         if name.name in self.scope.names:
             raise context.error("E0503", f"the target `{name.name}` has the name of something in the net", name.span,
                                 helps=("choose another name for the target",))  # fmt: skip
         keywords = {k.name: k for k in node.keywords}
         if len(node.arguments) > 2 or set(keywords) - {"ignore"} or (kind == "value" and keywords):
-            raise context.error("E0503", f"a target is {form}", node.span)
+            raise context.error("E0503", f"`{text}` says more than a target has", node.span, helps=(way_out,))
         shape: list[Any] = []
         if len(node.arguments) == 2:
             shape = self._evaluate(node.arguments[1], {})

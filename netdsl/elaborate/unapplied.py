@@ -15,6 +15,8 @@ from netdsl.elaborate.lookup import is_packaged
 from netdsl.elaborate.names import AXES
 from netdsl.elaborate.values import BlockLayer, InitFunction, Module, OpLayer, Place, Poisoned, Scope
 from netdsl.ops.facts import FACTS
+from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES
+from netdsl.ops.transforms import TRANSFORMS
 from netdsl.syntax import tree as t
 from netdsl.syntax.walk import children
 
@@ -46,6 +48,23 @@ def unapplied(file: t.File, module: Module, context: Context) -> Iterator[Source
             for call in inside.calls:
                 if (call.span.start, call.span.end) not in wrong:
                     yield from _misfits(call, scope, context)
+    for block in file.trains:
+        yield from _train_block(block, file, told, module, context)
+
+
+def _train_block(
+    block: t.Train, file: t.File, told: set[str], module: Module, context: Context
+) -> Iterator[SourceError]:
+    """The errors of the names in a train block, which sees those of its net."""
+    nets = [f for f in file.functions if f.kind == "net" and (block.net is None or f.name == block.net.name)]
+    targets = [s for s in block.body if isinstance(s, t.Assign) and s.targets[0].name == "target"]
+    if len(nets) == 1 and targets:  # without targets, what reads them could only say so again
+        found = [_Survey(statement) for statement in block.body]
+        known = [*_Survey(nets[0]).bound, *OPTIMIZERS, *SCHEDULES, *TRANSFORMS]
+        known += [name for part in found for name in part.bound]
+        known += [name.span.text for target in targets for name in _Survey(target).read]
+        scope = Scope(nets[0], Place(""), module, dict.fromkeys(known))
+        yield from _undefined([name for part in found for name in part.read], told, scope, context)
 
 
 class _Survey:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from netdsl.syntax.lalr import Token
 
 #: a line that starts a statement of its own
-_STATEMENT = re.compile(r"\s*(?:[\w, \[\]]+=[^=]|(?:for|if|share|expect|train|net|block|from)\b|[{}])")
+_STATEMENT = re.compile(r"\s*(?:[\w, \[\]]+=[^=][^\n]*[^\n,]\n|(?:for|if|share|expect|train|net|block|from)\b|[{}])")
+_LINE_ENDS = re.compile(r"[ \t]*(?:#[^\n]*)?\r?\n")
 #: what is no code
 _SILENT = re.compile(r"#[^\n]*|\"[^\"\n]*\"|'[^'\n]*'")
 
@@ -18,23 +19,50 @@ def without_statement(text: str, position: int, still_open: Sequence[Token], exp
 
     Positions stay the same. A statement with a brace that has no partner would take others down with it.
     """
-    if "LBRACE" in expected and text[position : position + 1] in ("\n", ":") and _unopened(text):
+    ends = _LINE_ENDS.match(text, position) is not None
+    if "LBRACE" in expected and text[position] != "#" and (ends or text[position] == ":") and _unopened(text):
         return text[:position] + "{" + text[position + 1 :]  # a body whose `{` was forgotten
     brackets = [token.start_pos for token in still_open if token.type != "LBRACE"]
     line = line_start(text, position)
     start = line_start(text, min(brackets)) if brackets else line
-    while start > 0 and text[start:].lstrip(" \t").startswith("->"):
+    while start > 0 and (text[start:].lstrip(" \t").startswith("->") or _deeper(text, start)):
         start = line_start(text, start - 1)
     end = line if start < line and not text[line:position].strip() else line_end(text, position)
-    if text[position : position + 1] == "\n" and "STRING" in expected and not _STATEMENT.match(text, end + 1):
+    if ends and "STRING" in expected and not _STATEMENT.match(text, end + 1):
         end = line_end(text, end + 1)  # the operand that was missing
-    while text[end + 1 :].lstrip().startswith("->"):
+    while end < len(text) and _goes_on(text, start, end):
         end = line_end(text, end + 1)
     region = text[start:end]
     code = _SILENT.sub("", region)
     if not code.strip() or code.count("{") != code.count("}"):
         return None
     return text[:start] + re.sub(r"[^\n]", " ", region) + text[end:]
+
+
+def _deeper(text: str, start: int) -> bool:
+    """Whether a line is indented deeper than the one before, which opens no body."""
+    before, line = text[line_start(text, start - 1) : start - 1], text[start : line_end(text, start)]
+    opens = "{" in _SILENT.sub("", before)
+    return bool(before.strip()) and not opens and _indent(line, len(line)) > _indent(before, len(before))
+
+
+def _goes_on(text: str, start: int, end: int) -> bool:
+    """Whether the next line is of the statement, too: as it starts, by its indentation, or within brackets."""
+    line = text[end + 1 : line_end(text, end + 1)]
+    if line.lstrip().startswith(("->", ")", "]")) or (not line.strip() and text[end + 1 :].lstrip().startswith("->")):
+        return True
+    code, first = _SILENT.sub("", text[start:end]), text[start:end].split("\n")[0]
+    if line.strip() and "{" not in code and _indent(line, len(line)) > _indent(first, len(first)):
+        return True
+    return bool(line.strip()) and _opened(code) and not _STATEMENT.match(text, end + 1)
+
+
+def _opened(code: str) -> bool:
+    """Whether a parenthesis or bracket is opened and not closed."""
+    depth = 0
+    for mark in re.findall(r"[()\[\]]", code):
+        depth = depth + 1 if mark in "([" else max(0, depth - 1)
+    return depth > 0
 
 
 def _unopened(text: str) -> bool:
