@@ -60,11 +60,10 @@ class Legal(NamedTuple):
 
     def words(self, plural: bool = False) -> str:
         """What completes "H must be", or "H and W must be"."""
-        parts = [_listed(self.others)] if self.others else []
-        if len(self.others) > 1:
-            parts = [f"one of {parts[0]}"]
+        several = "one of " if len(self.others) > 1 else ""
+        parts = [several + _listed(self.others)] if self.others else []
         if self.remainders:
-            parts.append(self._rule(plural))
+            parts.insert(len(parts) if parts and self.others[0] < self.start else 0, self._rule(plural))
         return ", or ".join(parts)
 
     def _rule(self, plural: bool) -> str:
@@ -103,11 +102,14 @@ def nearest(defaults: Mapping[str, int], sizes: Legal, fitting: Sequence[Mapping
     """`H and W must be multiples of 16; nearest to 358: 352, 368`: of defaults that are not legal; what they may be
     instead is given.
     """
+    text = f"{joined(defaults)} must be {sizes.words(len(defaults) > 1)}"
     places: dict[str, None] = {}
     for name, size in defaults.items():
+        near = sorted({fit[name] for fit in fitting})
         here = str(size) if len(set(defaults.values())) == 1 else f"{name} = {size}"
-        places[f"to {here}: {_sizes(sorted({sizes[name] for sizes in fitting}))}"] = None
-    return f"{joined(defaults)} must be {sizes.words(len(defaults) > 1)}; nearest {', '.join(places)}"
+        if sizes != Legal(1, (), others=tuple(near)):  # else all of them are said
+            places[f"to {here}: {_sizes(near)}"] = None
+    return f"{text}; nearest {', '.join(places)}" if places else text
 
 
 def joined(names: Iterable[str]) -> str:
