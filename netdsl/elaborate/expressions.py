@@ -35,6 +35,7 @@ class Expressions:
     def __init__(self, context: Context, applier: Applier) -> None:
         self.context, self.applier = context, applier
         self.calls = Calls(context, applier, self)
+        self._beside: set[int] = set()  # expressions, which the tree keeps, evaluated only for their errors
         self._by_type: dict[type, Callable[[Any, Scope], Any]] = {
             t.Name: self._name, t.Literal: self._literal, t.ListExpr: self._list, t.TupleExpr: self._tuple,
             t.Comprehension: self._comprehension, t.Call: self.calls.call, t.Index: self._index,
@@ -61,11 +62,14 @@ class Expressions:
         return values
 
     def with_errors(self, error: SourceError | Poisoned, others: Iterable[t.Expr], scope: Scope) -> Exception:
-        """An error, and those of the expressions beside it, which do not depend on it."""
+        """An error, and those of the expressions beside it, which do not depend on it; once, where a loop fails often."""
         if isinstance(error, LimitReached):
             return error
         found = list(error.diagnostics) if isinstance(error, SourceError) else []
         for expression in others:
+            if id(expression) in self._beside:
+                continue
+            self._beside.add(id(expression))
             try:
                 self.evaluate(expression, scope)
             except LimitReached as reached:
