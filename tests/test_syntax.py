@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from netdsl.diagnostics import Source, SourceError
@@ -248,6 +250,9 @@ def test_a_tree_of_a_long_file_is_built_in_proportionate_time() -> None:
     text = body = "".join(f"  x{i} = a -> conv({i}, 3) -> relu\n" for i in range(3000))
     file = parse(Source("test.net", f"net f : a[1] -> y {{\n{text}}}"))
     assert len(file.functions[0].body) == body.count("\n")
+    started = process_time()
+    parse(Source("test.net", f"A = [{'1, ' * 60_000}]"))
+    assert process_time() - started < 5  # it takes half a second; in quadratic time it took twenty
 
 
 @pytest.mark.parametrize(

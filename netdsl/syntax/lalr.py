@@ -150,11 +150,9 @@ class Parser:
 
 
 def _splice(children: list[Any], spliced: tuple[int, ...]) -> list[Any]:
-    """The children, with the lists among them taken apart."""
-    if len(children) == 1:
-        return children[0]  # type: ignore[no-any-return]
-    flat: list[Any] = []
-    for index, child in enumerate(children):
+    """The children, with the lists among them taken apart; a list that comes first grows, or else long ones take long."""
+    flat: list[Any] = children[0] if 0 in spliced else children[:1]
+    for index, child in enumerate(children[1:], start=1):
         if index in spliced:
             flat += child
         else:
