@@ -104,7 +104,8 @@ def _net(file: t.File, net: str | None, overrides: dict[str, Any], limits: Limit
         if not any(d.code in fitting.OF_SIZES for d in error.diagnostics):
             raise
         wrong = error.diagnostics
-    raise SourceError(*fitting.advised(wrong, context.steps, lambda *how: attempt(file, net, overrides, limits, *how)))
+    most = limits.replace(steps=min(limits.steps, fitting.MOST_STEPS))
+    raise SourceError(*fitting.advised(wrong, lambda *how: attempt(file, net, overrides, most, *how)))
 
 
 def attempt(
@@ -206,7 +207,7 @@ class _Driver:
         path = self.file.source.path
         if not nets:
             self._raise_reported()
-            empty = not self.file.functions and not self.file.constants
+            empty = not (self.file.functions or self.file.constants or self.file.trains)
             message = "the file is empty" if empty else "the file has no net"
             raise SourceError(Diagnostic("E0103", message, path=path, helps=(
                 "a net is: net NAME : image[3, 32, 32] -> logits { logits = image -> flatten -> dense(10) }",)))  # fmt: skip

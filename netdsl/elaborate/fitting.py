@@ -8,17 +8,20 @@ The ones next to the file's are then tried, and named where they mend the error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netdsl.diagnostics import Diagnostic
 from netdsl.elaborate.context import Context
 from netdsl.ir import Dim, extents, value_at
 from netdsl.ops.axes import axis_word
 
+if TYPE_CHECKING:
+    from netdsl.ir.solve import Solution
+
 #: errors that other sizes may mend
 OF_SIZES = frozenset({"E0303", "E0308", "E0311", "E0312", "E0313", "E0314", "E0315", "E0316"})
-#: steps that the tries of any file may take; those of a longer one take about twice as long as its elaboration
-_FREE_STEPS = 100_000
+#: steps that each try may take, and all tries of a net together: but one is made of any net
+MOST_STEPS, _STEPS_TOGETHER = 300_000, 100_000
 
 
 class Attempt(NamedTuple):
@@ -44,41 +47,57 @@ def literal(context: Context, port: str, axis: int, rank: int, size: int) -> Dim
     return found
 
 
-def advised(wrong: list[Diagnostic], steps: int, attempt: Try) -> list[Diagnostic]:
-    """The diagnostics; those that other sizes mend say which. `steps`: what finding them took."""
-    from netdsl.ir.legal import Legal, nearest  # only where something is wrong
-    from netdsl.ir.solve import solve
+def advised(wrong: list[Diagnostic], attempt: Try) -> list[Diagnostic]:
+    """The diagnostics; those that other sizes mend say which."""
+    from netdsl.ir.solve import solve  # only where something is wrong
 
     context = attempt({}, True).context
-    spent, most = context.steps, max(_FREE_STEPS, 2 * steps)
     found = solve(context.symbols, [*context.constraints, *extents(context.nodes)])
     misfits = {n: size for n, size in context.symbols.items() if n in found.legal and size not in found.legal[n]}
-    tried: list[dict[str, int]] = []
     fitting: list[dict[str, int]] = []
     mended = places = set(map(_place, wrong))
-    for step, other in ((Legal.below, Legal.above), (Legal.above, Legal.below)):
-        sizes = {n: step(found.legal[n], size) or other(found.legal[n], size) or size for n, size in misfits.items()}
-        sizes |= {n: value_at(size, sizes) for n, size in found.given.items()}
-        if sizes in [{}, *tried] or spent + steps > most:
-            continue
-        tried.append(sizes)
-        trial = attempt(sizes, False)
-        spent += trial.context.steps
-        still = set(map(_place, trial.diagnostics))
+    for turn, sizes in enumerate(_candidates(found, misfits), start=1):
+        if turn > 1 and turn * context.steps > _STEPS_TOGETHER:
+            break
+        still = set(map(_place, attempt(sizes, False).diagnostics))
         if still < places:  # and nothing new is wrong
             fitting.append(sizes)
             mended = mended - still
     if not fitting:
         return wrong
+    helps = _said(found, misfits, context.symbols, fitting)
+    return [d._replace(helps=(*helps, *d.helps)) if _place(d) in mended else d for d in wrong]
+
+
+def _candidates(found: Solution, misfits: Mapping[str, int]) -> list[dict[str, int]]:
+    """Sizes to try: the next smaller ones, and the next greater; those that change least come first."""
+    candidates: list[dict[str, int]] = []
+    for smaller in (True, False):
+        sizes = {}
+        for name, size in misfits.items():
+            below, above = found.legal[name].below(size), found.legal[name].above(size)
+            sizes[name] = (below if smaller else above) or below or above or size
+        sizes |= {name: value_at(given, sizes) for name, given in found.given.items()}
+        if sizes and sizes not in candidates:
+            candidates.append(sizes)
+    return sorted(candidates, key=lambda sizes: sum(abs(sizes[name] - size) for name, size in misfits.items()))
+
+
+def _said(
+    found: Solution, misfits: Mapping[str, int], symbols: Mapping[str, int], fitting: list[dict[str, int]]
+) -> list[str]:
+    """The conditions that the sizes do not meet, with sizes that do; symbols of one condition together."""
+    from netdsl.ir.legal import Legal, nearest
+
     alike: dict[Legal, dict[str, int]] = {}
     for name, size in misfits.items():
         alike.setdefault(found.legal[name], {})[name] = size
     helps = [nearest(names, legal, fitting) for legal, names in alike.items()]
-    for name, size in found.given.items():
-        changes = any(sizes[name] != context.symbols[name] for sizes in fitting)
-        if changes and (name not in misfits or value_at(size, {}) != context.symbols[name]):
-            helps.append(f"{name} must equal {size}")
-    return [d._replace(helps=(*helps, *d.helps)) if _place(d) in mended else d for d in wrong]
+    for name, given in found.given.items():
+        changes = any(sizes[name] != symbols[name] for sizes in fitting)
+        if changes and (name not in misfits or value_at(given, {}) != symbols[name]):
+            helps.append(f"{name} must equal {given}")
+    return helps
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, str, int, int]:
