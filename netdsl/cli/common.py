@@ -29,7 +29,7 @@ def settings_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--set name=value`, given to the command as `settings`."""
     return click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_settings,
-        help="A hyperparameter, as it is written in a file: --set n=9, --set widths='[16, 32]'.",
+        help="A hyperparameter or a named size, as it is written in a file: --set n=9, --set widths='[16, 32]', --set H=480.",
     )(function)  # fmt: skip
 
 
