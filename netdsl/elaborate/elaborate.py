@@ -258,7 +258,7 @@ class _Driver:
     def _input(self, port: t.Input, scope: Scope) -> Value:
         context = self.context
         if port.dimensions is None:
-            raise context.error("E0308", f"the net's input `{port.name}` needs its shape", port.span,
+            raise context.error("E0321", f"the net's input `{port.name}` needs its shape", port.span,
                                 helps=(f"write `{port.name}[3, 32, 32]`: channels first, without the batch",))  # fmt: skip
         shape: list[int | Size] = []
         for axis, dimension in enumerate(port.dimensions):
@@ -284,7 +284,7 @@ class _Driver:
             value = fitting.literal(context, port.name, axis, len(port.dimensions or ()), value)
         if isinstance(value, bool) or not isinstance(value, (int, Size)) or int(value) < 1:
             number = int(value) if isinstance(value, Size) else value
-            raise context.error("E0308", f"a size is a whole number of at least 1, and this is {describe(number)}",
+            raise context.error("E0321", f"a size is a whole number of at least 1, and this is {describe(number)}",
                                 dimension.span, helps=("write the size, or a name with its default: `H = 32`",))  # fmt: skip
         return value
 
@@ -296,7 +296,7 @@ class _Driver:
             return value
         if name in context.symbols and context.symbols[name] != value:
             raise context.error(
-                "E0308", f"`{name}` has two defaults: {context.symbols[name]} and {value}", dimension.span
+                "E0321", f"`{name}` has two defaults: {context.symbols[name]} and {value}", dimension.span
             )
         context.symbols[name] = value
         size = context.symbol(name)

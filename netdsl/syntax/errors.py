@@ -109,7 +109,8 @@ def _wrong_bracket(source: Source, token: Token, expected: set[str], still_open:
     if any(OPENING[opened.type] == token for opened in still_open):
         opened = still_open[-1]
         if OPENING[opened.type] == token:
-            return _error(f"`{token}` where {_listed(expected)} was expected", span)
+            message = f"`{token}` where {_listed(expected)} was expected"
+            return _error(message, span, f"something is missing before `{token}`")
         return _error(f"`{token}` cannot close a `{opened}`", span, f"write `{OPENING[opened.type]}` before it",
                       also=(Label(span_of(source, opened), "opened here"),))  # fmt: skip
     return _error(f"nothing is open that `{token}` could close", span, "remove it, or open one before it")
@@ -172,7 +173,9 @@ def _hints(source: Source, token: Token, expected: set[str], still_open: list[To
     if "//" in before:
         return ("a comment starts with `#`",)
     if first in ("net", "block") and "{" not in before and token.type != "_NEWLINE":
-        return (_SIGNATURE % first,)
+        unclosed = [OPENING[mark.type] for mark in still_open if mark is not token and mark.type != "LBRACE"]
+        ends = unclosed and token.type in ("COLON", "LBRACE", "ARROW")
+        return (f"add `{unclosed[-1]}` before it",) if ends else (_SIGNATURE % first,)
     if "LBRACE" in expected and (token.type == "COLON" or token.type == "_NEWLINE"):
         return ("a body stands in braces: `{ ... }`",)
     if first == "for" and "{" not in before:

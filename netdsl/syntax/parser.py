@@ -63,9 +63,9 @@ class _Newlines:
                 pending = None
             if kind in OPENING:
                 self._push(token)
-            elif kind in CLOSING and self.open and OPENING[self.open[-1].type] == token:
-                self.open.pop()
             yield token
+            if kind in CLOSING and self.open and OPENING[self.open[-1].type] == token:
+                self.open.pop()  # after the parser has taken it: a message about it says what it would close
 
     def _push(self, token: Token) -> None:
         self.open.append(token)
