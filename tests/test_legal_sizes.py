@@ -310,7 +310,7 @@ def test_a_symbolic_size_can_be_set() -> None:
     assert d.helps[0] == "W must be a multiple of 3; nearest to 31: 30, 33"
     for value in (0, -3, 2.5, "wide", [32]):
         (d,) = errors(text, W=value)
-        assert d.code == "E0308" and d.message.startswith("a size is a whole number of at least 1, and this is")
+        assert d.code == "E0321" and d.message.startswith("a size is a whole number of at least 1, and this is")
 
 
 # the sets

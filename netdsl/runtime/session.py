@@ -42,7 +42,7 @@ def choose_device(wanted: str = "auto", threads: int | None = None) -> Device:
     """
     threads = _threads(threads)
     if wanted not in DEVICES:
-        raise DeviceError(Diagnostic("E0903", f"there is no device `{wanted}`", helps=("use auto, cpu or cuda",)))
+        raise DeviceError(Diagnostic("E0905", f"there is no device `{wanted}`", helps=("use auto, cpu or cuda",)))
     if wanted == "cpu":
         return Device("cpu", threads)
     problem = _cuda_problem()
