@@ -347,3 +347,18 @@ def test_one_form_for_a_set(period: int, remainders: set[int], start: int, stop:
     assert legal_set(2 * period, twice, start, inf if stop is None else stop, others) == found
     assert found.above(0) == min(truth, default=None)
     assert found.below(100) == max((h for h in truth), default=None) or stop is None
+
+
+def test_equations_and_bounds_between_symbols() -> None:
+    net = "net n : a[1, A = 9], b[1, B = 8], c[1, C = 15] -> y, z {{ y = {}\n z = {} }}"
+    ab = "concat(a, b, axis = width)"
+    found = elaborate(Source("test.net", net.format(f"({ab} -> conv(1, 3, pad = 0)) + c", f"({ab}, c) -> crop_like")))
+    assert statements(found.graph) == (
+        "A + B - 2 must equal C (line 1: add of the output of `conv` and `c`)",
+        "A + B - 2 must be at least 1 (line 1: conv)",
+    )
+    found = elaborate(Source("test.net", net.format("a -> relu", f"({ab} -> max_pool(2), c -> pad(-4)) -> crop_like")))
+    assert statements(found.graph) == (
+        "C must be at least 9 (line 2: pad)",
+        "floor((A + B) / 2) must be at least C - 8 (line 2: crops the output of `max_pool` to the output of `pad`)",
+    )

@@ -32,8 +32,8 @@ def solve(symbols: Iterable[str], constraints: Iterable[Constraint]) -> Solution
     """The legal sizes of every symbol."""
     names = list(symbols)
     pairs = [(c, c.left - c.right) for c in constraints]
-    given, left = _given(names, pairs)
-    pairs += [(c._replace(relation=">="), size - 1) for c, size in zip(left, given.values(), strict=True)]
+    given, left, least = _given(names, pairs)
+    pairs += [(c, c.left - c.right) for c in least]
     mine: dict[str, list[Condition]] = {name: [] for name in names}
     several: list[Condition] = []
     impossible: dict[str, list[Constraint]] = {}
@@ -60,25 +60,31 @@ def solve(symbols: Iterable[str], constraints: Iterable[Constraint]) -> Solution
     return Solution(legal, reasons, left, given)
 
 
-def _given(names: list[str], pairs: Iterable[tuple[Constraint, Dim]]) -> tuple[dict[str, Dim], list[Constraint]]:
-    """The symbols that equations give in terms of others declared before them, and these equations."""
+def _given(
+    names: list[str], pairs: Iterable[tuple[Constraint, Dim]]
+) -> tuple[dict[str, Dim], list[Constraint], list[Constraint]]:
+    """The symbols that equations give in terms of others, if possible of those before them; these equations; and that
+    what is so given is at least 1.
+    """
     given: dict[str, Dim] = {}
-    equations: list[Constraint] = []
+    equations, least = [], []
     for constraint, difference in pairs:
         if constraint.relation == ">=" or isinstance(difference, int) or len(difference.symbols()) == 1:
             continue
         difference = substituted(difference, given)
         if isinstance(difference, int) or len(difference.symbols()) == 1:
             continue
-        lone = {atom.name: factor for atom, factor in difference.terms if isinstance(atom, Symbol) and abs(factor) == 1}
-        for name in sorted(lone, key=names.index, reverse=True):
-            rest = difference - Size(tuple(term for term in difference.terms if str(term[0]) == name))
-            if isinstance(rest, Size) and name not in rest.symbols():
-                value = rest * -lone[name]
-                given = {other: substituted(size, {name: value}) for other, size in given.items()} | {name: value}
+        lone = [(a, factor) for a, factor in difference.terms if isinstance(a, Symbol) and abs(factor) == 1]
+        for atom, factor in sorted(lone, key=lambda term: names.index(term[0].name), reverse=True):
+            symbol = Size(((atom, 1),))
+            value = symbol - difference * factor
+            if isinstance(value, Size) and atom.name not in value.symbols():
+                put: dict[str, Dim] = {atom.name: value}
+                given = {other: substituted(size, put) for other, size in given.items()} | put
                 equations.append(constraint)
+                least.append(constraint._replace(left=symbol, right=1, relation=">="))
                 break
-    return given, equations
+    return given, equations, least
 
 
 def _symbol(dim: Dim) -> str | None:
