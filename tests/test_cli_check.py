@@ -84,6 +84,12 @@ def test_blocks_alone() -> None:
     assert [d["code"] for d in as_json("empty.net")["diagnostics"]] == ["E0103"]
 
 
+def test_the_text_of_a_file_without_a_net_is_linted(tmp_path: Path) -> None:
+    (tmp_path / "blocks.net").write_text("block b(width) : x -> y { y = x -> relu }\n")
+    result = CliRunner().invoke(main, ["check", "--strict", str(tmp_path / "blocks.net")])
+    assert result.exit_code == 1 and "W0105" in result.stderr
+
+
 def test_several_files() -> None:
     result = check("fine.net", "both.net", "none.net", "blocks.net")
     assert result.exit_code == 1

@@ -43,10 +43,12 @@ def test_in_a_string_it_is_none() -> None:
     assert codes(net('y = image -> max_pool(2) if "# noqa" == "" else image -> max_pool(2)')) == ["W0202"]
 
 
-def test_the_first_line_of_a_statement_counts_for_all_of_it() -> None:
+def test_the_first_and_the_last_line_of_a_statement_count_for_all_of_it() -> None:
     assert codes(net("y = image -> relu  # noqa: W0202\n  -> max_pool(2)")) == []
     assert codes(net("y = image -> relu\n  -> max_pool(2)  # noqa: W0202")) == []
-    assert codes(net("y = image -> relu\n  -> max_pool(2)\n  -> relu  # noqa: W0202")) == ["W0202", "W0110"]
+    assert codes(net("y = image -> relu\n  -> max_pool(2)\n  -> relu  # noqa: W0202")) == []
+    middle = "y = image -> relu\n  -> max_pool(2)\n  -> relu  # noqa: W0202\n  -> relu"
+    assert codes(net(middle)) == ["W0202", "W0110"]
     loop = "x = image\nfor i in range(2) {  # noqa: W0202\n  x = x -> max_pool(2) }\ny = x"
     assert codes(net(loop)) == ["W0202"]
 

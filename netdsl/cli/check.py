@@ -53,7 +53,8 @@ class _Found:
 
     def check(self, path: str, settings: dict[str, Any]) -> None:
         from netdsl.api import split_path
-        from netdsl.lint import lint
+        from netdsl.lint import lint, lint_text
+        from netdsl.syntax import parse
 
         file, net = split_path(path)
         try:
@@ -67,6 +68,7 @@ class _Found:
             return
         if not elaborations:
             self.without_net.append(file)
+            self._add(lint_text(parse(source)))
             return
         for elaboration in elaborations:
             try:

@@ -1,5 +1,5 @@
 """Lints: what is well formed, and likely a slip all the same. The rules are listed in `docs/language.md`."""
 
-from netdsl.lint.run import lint, rules
+from netdsl.lint.run import lint, lint_text, rules
 
-__all__ = ["lint", "rules"]
+__all__ = ["lint", "lint_text", "rules"]

@@ -22,6 +22,7 @@ from netdsl.lint.net import Net
 from netdsl.lint.rule import NET_RULES, TEXT_RULES, Rule
 from netdsl.lint.silence import UNUSED, Judged, Silences
 from netdsl.lint.survey import Survey
+from netdsl.syntax import tree as t
 
 
 def rules() -> list[Rule]:
@@ -33,7 +34,15 @@ def lint(*elaborations: Elaboration) -> list[Diagnostic]:
     """The warnings on a file of which these nets were elaborated, and the elaborations' notes, in the order of the text;
     without those that are silenced on their line.
     """
-    file = elaborations[0].file
+    return _linted(elaborations[0].file, elaborations)
+
+
+def lint_text(file: t.File) -> list[Diagnostic]:
+    """The warnings on a file that has no net: those of its text."""
+    return _linted(file, ())
+
+
+def _linted(file: t.File, elaborations: tuple[Elaboration, ...]) -> list[Diagnostic]:
     survey = Survey(file)
     silences = Silences(survey)
     found = {_key(d): d for d in _found(elaborations, survey, silences) if not silences.silenced(d)}

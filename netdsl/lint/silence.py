@@ -1,4 +1,4 @@
-"""Silencing: `# noqa: W0203` on the line of a warning, or on the first line of the statement that it stands in.
+"""Silencing: `# noqa: W0203` on the line of a warning, or on the first or last line of the statement that it stands in.
 
 Several codes are separated by commas; `# noqa` alone silences all. A code that silences nothing is a warning itself, so
 that they do not stay behind when their cause is gone.
@@ -14,6 +14,7 @@ from netdsl.diagnostics import Diagnostic, Label, Span, did_you_mean
 from netdsl.elaborate import Elaboration
 from netdsl.lint.rule import NET_RULES, TEXT_RULES, Finding, Rule
 from netdsl.lint.survey import Survey
+from netdsl.syntax import tree as t
 from netdsl.syntax.comments import comments
 
 #: compiled where there is one: that takes a millisecond
@@ -59,7 +60,12 @@ class Silences:
                 yield span.line
                 statement = self.survey.statement(span)
                 if statement is not None:
-                    yield statement.span.line
+                    yield from _ends(statement)
+
+
+def _ends(statement: t.Statement) -> tuple[int, int]:
+    """The first and the last line of a statement: a comment behind one that `fmt` breaks stands on the last."""
+    return statement.span.line, statement.span.source.position(statement.span.end)[0]
 
 
 def _directives(comment: Span) -> Iterator[_Directive]:
@@ -108,5 +114,6 @@ class Judged:
         survey = self.silences.survey
         nodes = {node.span for e in self.elaborations for node in (*e.graph.nodes, *e.unused)}
         own = [span for span in nodes if span.source is survey.file.source]
-        statements = [statement.span for span in own if (statement := survey.statement(span)) is not None]
-        return {span.line for span in (*own, *statements, *(net.declaration.span for net in survey.nets))}
+        statements = [statement for span in own if (statement := survey.statement(span)) is not None]
+        ends = {line for statement in statements for line in _ends(statement)}
+        return ends | {span.line for span in (*own, *(net.declaration.span for net in survey.nets))}
