@@ -11,17 +11,16 @@ from typing import Any, TypeVar
 from netdsl.diagnostics import Diagnostic, Label, Source, SourceError, Span, did_you_mean
 from netdsl.elaborate import fitting
 from netdsl.elaborate.apply import Applier
-from netdsl.elaborate.arguments import literal
 from netdsl.elaborate.context import Context, LimitReached, Limits
 from netdsl.elaborate.expressions import Expressions
-from netdsl.elaborate.finish import fix_sizes, split_training
+from netdsl.elaborate.finish import extents, fix_sizes, named_values, plain, split_training
 from netdsl.elaborate.modules import Modules
 from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
 from netdsl.elaborate.train_block import TrainBlock, header
 from netdsl.elaborate.unapplied import unapplied
-from netdsl.elaborate.values import LAYERS, POISON, Declaration, Family, Place, Poisoned, Scope, describe, shown
-from netdsl.ir import Graph, Init, Node, Size, TensorType, Training, Value, extents
+from netdsl.elaborate.values import POISON, Declaration, Place, Poisoned, Scope, describe, shown
+from netdsl.ir import Graph, Node, Size, TensorType, Training, Value, extents
 from netdsl.record import Record
 from netdsl.syntax import parse, parse_expression
 from netdsl.syntax import tree as t
@@ -340,9 +339,9 @@ class _Driver:
             named_outputs |= own
         graph = Graph(
             name=declaration.name, path=self.file.source.path,
-            hyperparameters={name: _plain(value) for name, value in hyperparameters.items()}, inputs=tuple(inputs),
+            hyperparameters={name: plain(value) for name, value in hyperparameters.items()}, inputs=tuple(inputs),
             outputs=named_outputs, nodes=(), span=declaration.name_span, symbols=context.symbols,
-            named=_named_values(scope) | context.pins, training=training,
+            named=named_values(scope) | context.pins, training=training,
         )  # fmt: skip
         graph, unused = split_training(graph, context.nodes)
         return fix_sizes(graph, [*context.constraints, *extents(unused)], context.fixed), unused
@@ -388,25 +387,3 @@ class _Driver:
 def _shortened(expression: t.Expr) -> str:
     text = " ".join(expression.span.text.split())
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _plain(value: Any) -> Any:
-    """A hyperparameter as JSON has it; layers as they are written."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, LAYERS):
-        return " ".join(value.span.text.split())
-    return literal(value) if isinstance(value, (Init, range)) else value
-
-
-def _named_values(scope: Scope) -> dict[str, Value]:
-    """The names of a net's body as last bound, families by entry."""
-    found: dict[str, Value] = {}
-    for name, value in scope.names.items():
-        if isinstance(value, Value):
-            found[name] = value
-        elif isinstance(value, Family):
-            for key, entry in value.entries.items():
-                if isinstance(entry, Value):
-                    found[f"{name}[{', '.join(map(str, key))}]"] = entry
-    return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netdsl.ir import Constraint, Dim, Graph, Node, Size, Target, TensorType, Value, substituted
+from netdsl.elaborate.arguments import literal
+from netdsl.elaborate.values import LAYERS, Family, Scope
+from netdsl.ir import Constraint, Dim, Graph, Init, Node, Size, Target, TensorType, Value, substituted
 
 
 def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
@@ -75,3 +77,25 @@ def _substituted(graph: Graph, gone: Mapping[str, Dim]) -> Graph:
         outputs={name: value(v) for name, v in graph.outputs.items()},
         named={name: value(v) for name, v in graph.named.items()}, training=training,
     )  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """A hyperparameter as JSON has it; layers as they are written."""
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, LAYERS):
+        return " ".join(value.span.text.split())
+    return literal(value) if isinstance(value, (Init, range)) else value
+
+
+def named_values(scope: Scope) -> dict[str, Value]:
+    """The names of a net's body as last bound, families by entry."""
+    found: dict[str, Value] = {}
+    for name, value in scope.names.items():
+        if isinstance(value, Value):
+            found[name] = value
+        elif isinstance(value, Family):
+            for key, entry in value.entries.items():
+                if isinstance(entry, Value):
+                    found[f"{name}[{', '.join(map(str, key))}]"] = entry
+    return found
