@@ -1,9 +1,9 @@
 """Records: slotted classes made of their annotations, for what is imported at every start.
 
-What dataclasses are, at a tenth of the cost of defining one (0.7 ms each, and there are fifty): `__init__` is one for all,
-and compiled for a class only when many of its records are made. `class Point(Record): x: int; y: int = 0` is frozen and compared by identity;
-`eq=True` compares and hashes by the fields, `frozen=False` lets them be set. A default that must be made anew for
-each record is `field(default_factory=dict)`.
+What dataclasses are, at a tenth of the cost of defining one (0.7 ms each, and there are fifty): `__init__` is one for
+all, and compiled for a class only when many of its records are made. `class Point(Record): x: int; y: int = 0` is frozen
+and compared by identity; `eq=True` compares and hashes by the fields, `frozen=False` lets them be set. A default that must
+be made anew for each record is `field(default_factory=dict)`.
 """
 
 from __future__ import annotations

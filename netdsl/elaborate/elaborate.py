@@ -13,7 +13,7 @@ from netdsl.elaborate import fitting
 from netdsl.elaborate.apply import Applier
 from netdsl.elaborate.context import Context, LimitReached, Limits
 from netdsl.elaborate.expressions import Expressions
-from netdsl.elaborate.finish import extents, fix_sizes, named_values, plain, split_training
+from netdsl.elaborate.finish import fix_sizes, named_values, plain, split_training
 from netdsl.elaborate.modules import Modules
 from netdsl.elaborate.sources import read_source
 from netdsl.elaborate.statements import Statements
