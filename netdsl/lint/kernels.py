@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 from netdsl.diagnostics import Label
@@ -75,18 +75,23 @@ def checkerboards(net: Net) -> Iterator[Finding]:
     for (place, _), nodes in net.by_origin(spread).items():
         node = nodes[0]
         counts = _overlaps(node)
-        if any(len(set(axis)) > 1 for axis in counts) and node.parameters["weight"].init.kind != "bilinear":
+        if any(len(axis) > 1 for axis in counts) and node.parameters["weight"].init.kind != "bilinear":
             yield _checkerboard(node, Label(place), counts)
 
 
-def _overlaps(node: Node) -> list[list[int]]:
-    """Along each axis, how many inputs an output cell gathers, by its place between the inputs."""
+def _overlaps(node: Node) -> list[set[int]]:
+    """Along each axis, how many inputs an output cell gathers: as many as its place between the inputs allows."""
     a: Any = node.args
-    axes = zip(a.kernel, a.stride, a.dilation, strict=True)
-    return [[sum(tap * d % s == phase for tap in range(k)) for phase in range(s)] for k, s, d in axes]
+    return [_gathered(k, s, d) for k, s, d in zip(a.kernel, a.stride, a.dilation, strict=True)]
 
 
-def _checkerboard(node: Node, place: Label, counts: list[list[int]]) -> Finding:
+def _gathered(kernel: int, stride: int, dilation: int) -> set[int]:
+    reached = stride // gcd(stride, dilation)  # of the places between inputs, those that taps fall on, in turns
+    each, more = divmod(kernel, reached)
+    return {each} | ({each + 1} if more else set()) | ({0} if reached < stride else set())
+
+
+def _checkerboard(node: Node, place: Label, counts: list[set[int]]) -> Finding:
     a: Any = node.args
     products = {1}
     for axis in counts:
