@@ -1,0 +1,189 @@
+"""How a file of examples/zoo is held against published figures, and how it is run small.
+
+Each group of the zoo has a file of cases, `zoo_classification.py` and so on, with two lists: FIGURES and SMALL.
+`zoo_figures.json` has the figures: published ones, and those measured on other implementations (`source` says which).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import netdsl
+from netdsl.analysis.facts import Facts
+from netdsl.ir import Graph, Value
+from netdsl.lower import initial_parameters
+from netdsl.runtime.session import choose_device
+from netdsl.runtime.stepper import Stepper
+from netdsl.training.step import build_step
+
+HERE = Path(__file__).resolve().parent
+ZOO = HERE.parent / "examples" / "zoo"
+NOTHING: Mapping[str, Any] = {}
+
+#: makes the values of one input or target: of this shape, batch included
+Feed = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+class Figures(NamedTuple):
+    """A net (`FILE` or `FILE:NET` with hyperparameters) and the record of `zoo_figures.json` that it has to meet.
+
+    Parameters are compared exactly, MACs to 0.5 %. `milestones` and `fields` map the record's names of layers (of a
+    milestone also its index) to ours: a name of the net's body, an entry of a family, or a layer of `analyze`'s table.
+    Shapes and receptive fields are compared exactly. `apart` gives our figure where it rightly is another one
+    ("params", "macs"), and why; the file has to say both.
+    """
+
+    net: str
+    record: str
+    set: Mapping[str, Any] = NOTHING
+    milestones: Mapping[str | int, str] = NOTHING
+    fields: Mapping[str, str] = NOTHING
+    apart: Mapping[str, tuple[int, str]] = NOTHING
+
+    def __str__(self) -> str:
+        return f"{shown(self.net, self.set)}~{self.record}"
+
+
+class Small(NamedTuple):
+    """A net with hyperparameters and sizes that make it small, for running it.
+
+    `rate` replaces the file's learning rate where that one is not for so small a net. `feeds` makes inputs and targets
+    that are neither normally distributed numbers nor classes.
+    """
+
+    net: str
+    set: Mapping[str, Any] = NOTHING
+    batch: int = 2
+    rate: float | None = None
+    feeds: Mapping[str, Feed] = NOTHING
+
+    def __str__(self) -> str:
+        return shown(self.net, self.set)
+
+
+def shown(net: str, hyperparameters: Mapping[str, Any]) -> str:
+    return f"{net}({','.join(f'{name}={value}' for name, value in hyperparameters.items())})"
+
+
+def load(net: str, hyperparameters: Mapping[str, Any] = NOTHING) -> netdsl.api.Net:
+    file, colon, name = net.partition(":")
+    return netdsl.load(f"{ZOO / file}.net{colon}{name}", **hyperparameters)
+
+
+# figures
+
+
+@cache
+def records() -> dict[str, Any]:
+    return {record["name"]: record for record in json.loads((HERE / "zoo_figures.json").read_text())}
+
+
+def check_figures(case: Figures) -> None:
+    record, graph = records()[case.record], load(case.net, case.set).graph
+    facts = Facts(graph)
+    wanted = {"params": record["params"], "macs": record["macs"]} | {name: x for name, (x, _) in case.apart.items()}
+    assert facts.params == wanted["params"]
+    if wanted["macs"] is not None:
+        assert abs(facts.macs - wanted["macs"]) <= 0.005 * wanted["macs"], (facts.macs, wanted["macs"])
+    for layer, name in case.milestones.items():
+        shape, field = _milestone(record, layer)
+        value = named(graph, name)
+        assert list(map(int, value.shape)) == shape, (layer, name)
+        if field is not None:
+            check_field(facts, value, {"size": field[0], "stride": field[1], "start": field[2]})
+    for layer, name in case.fields.items():
+        check_field(facts, named(graph, name), record["fields"][layer])
+
+
+def _milestone(record: Mapping[str, Any], layer: str | int) -> tuple[list[int], list[float] | None]:
+    """The shape without batch, and the receptive field where the record has it."""
+    milestones = record["milestones"]
+    found = milestones[layer] if isinstance(layer, int) else next(m for m in milestones if m[0] == layer)
+    return found[1][1:], found[2] if len(found) > 2 else None
+
+
+def check_field(facts: Facts, value: Value, expected: Mapping[str, float | None]) -> None:
+    """`size`, and where they are known `stride` and `start`, along every axis."""
+    for source, field in facts.receptive_fields(value).items():
+        assert field is not None, f"{value.name} sees all of {source}"
+        for key, number in expected.items():
+            if number is not None and key != "smallest":
+                assert set(getattr(field, key)) == {number}, (value.name, key, getattr(field, key), number)
+
+
+def named(graph: Graph, name: str) -> Value:
+    """What the net's body, its outputs, or the table of layers call so."""
+    values = {node.name: node.output for node in graph.nodes} | dict(graph.named) | dict(graph.outputs)
+    return values[name]
+
+
+# running
+
+
+def random_feed(graph: Graph, value: Value, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Normally distributed numbers; of an int64 tensor classes, as many as what it is compared with has channels."""
+    if value.type.dtype == "float32":
+        return generator.standard_normal(shape).astype(np.float32)
+    training = graph.training
+    users = [n for n in (*graph.nodes, *(training.nodes if training else ())) if value in n.inputs]
+    counts = [int(v.shape[0]) for n in users for v in n.inputs if v.type.dtype == "float32" and v.shape]
+    return generator.integers(0, min(counts, default=2), shape)
+
+
+def feeds(
+    graph: Graph, values: Iterable[Value], batch: int, given: Mapping[str, Feed], seed: int = 0
+) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    found = {}
+    for value in values:
+        shape = (batch, *map(int, value.shape)) if value.type.batched else tuple(map(int, value.shape))
+        make = given.get(value.name)
+        found[value.name] = make(generator, shape) if make else random_feed(graph, value, shape, generator)
+    return found
+
+
+def losses(case: Small, steps: int = 10) -> list[float]:
+    """The loss on one fixed batch before each of `steps` updates, and after the last."""
+    graph = load(case.net, case.set).graph
+    training = graph.training
+    assert training is not None, "no train block"
+    model = build_step(graph, batch=case.batch)
+    stepper = Stepper(model, choose_device("cpu", 1), seed=0)
+    weights = initial_parameters(graph, 0)
+    stepper.load({name: model.state[name].pack(weights) for name in ("parameters", "statistics", "fixed")
+                  if name in model.state})  # fmt: skip
+    values = (*graph.inputs, *(target.value for target in training.targets))
+    fed = feeds(graph, values, case.batch, case.feeds)
+    for name, tensor in (*model.inputs.items(), *model.targets.items()):
+        if tensor in stepper.feeds:
+            stepper.feeds[tensor][...] = fed[name]
+    rate = training.optimizer.rate.arguments["start"] if case.rate is None else case.rate
+    found = []
+    for step in range(steps + 1):
+        stepper.step(step, float(rate))
+        found.append(stepper.loss())
+    return found
+
+
+# feeds
+
+
+def signs(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """-1 or +1."""
+    return (2 * generator.integers(0, 2, shape) - 1).astype(np.float32)
+
+
+def bits(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """0 or 1."""
+    return generator.integers(0, 2, shape).astype(np.float32)
+
+
+def below(count: int) -> Feed:
+    """Whole numbers from 0 up to, but without, `count`: tokens, classes."""
+    return lambda generator, shape: generator.integers(0, count, shape)

@@ -1,0 +1,9 @@
+"""Cases of the zoo: the other networks."""
+
+from __future__ import annotations
+
+from zoo import Figures, Small
+
+FIGURES: list[Figures] = []
+
+SMALL: list[Small] = []
