@@ -91,9 +91,11 @@ def batch_norm(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
     return F.batch_norm(x, p["running_mean"], p["running_var"], p["scale"], p["bias"], eps=1e-3)
 
 
-def crop(x: Tensor, like: Tensor) -> Tensor:
+def crop(x: Tensor, like: Tensor, *offsets: int) -> Tensor:
+    """From the offsets on, or at the centre."""
     for axis in range(2, x.ndim):
-        x = x.narrow(axis, (x.shape[axis] - like.shape[axis]) // 2, like.shape[axis])
+        start = offsets[axis - 2] if offsets else (x.shape[axis] - like.shape[axis]) // 2
+        x = x.narrow(axis, start, like.shape[axis])
     return x
 
 
@@ -213,6 +215,8 @@ MOVES = [
     Case("pad", (MAPS,), lambda _, x: x, {"cells": 0}, flops=0),
     Case("crop_like", ((3, 9, 10), (5, 6, 6)), lambda _, x, like: crop(x, like), flops=0),
     Case("crop_like", ((3, 9), (5, 9)), lambda _, x, like: x, flops=0),
+    Case("crop_like", ((3, 9, 10), (5, 6, 6)), lambda _, x, like: crop(x, like, 3, 3), {"offset": 3}, flops=0),
+    Case("crop_like", ((3, 9, 10), (5, 6, 6)), lambda _, x, like: crop(x, like, 0, 1), {"offset": [0, 1]}, flops=0),
     Case("upsample", (MAPS,), lambda _, x: F.interpolate(x, scale_factor=2), {"factor": 2}, flops=0),
     Case("upsample", ((3, 8),), lambda _, x: F.interpolate(x, scale_factor=3), {"factor": 3}, flops=0),
     Case("upsample", ((2, 3, 4, 5),), lambda _, x: F.interpolate(x, scale_factor=(1, 2, 3)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log, prod, sqrt
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_bilinear_is_interpolation(kernel: tuple[int, ...]) -> None:
     middle = (up.shape[-1] // 2,) * (rank - 1)
     line = up[(0, slice(2 * factor, -2 * factor), *middle)]
     assert torch.allclose(line.diff(), torch.full_like(line.diff(), 1 / factor), atol=1e-5)
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (3, 6, 3), (4, 8, 16, 4)])
+def test_identity_kernels_hand_their_input_on(widths: tuple[int, ...]) -> None:
+    """Yu & Koltun, ICLR 2016, section 3: layers of different widths, one after another, with 'same' padding."""
+    image = y = torch.rand(1, widths[0], 7, 6)
+    for narrow, wide in pairwise(widths):
+        y = F.conv2d(y, torch.from_numpy(draw("identity_kernel", 0, shape=(wide, narrow, 3, 3))), padding=1)
+    torch.testing.assert_close(y, image)
+
+
+def test_the_noise_of_identity_kernels_is_what_is_off_the_identity() -> None:
+    exact, noisy = draw("identity_kernel", 0), draw("identity_kernel", 0.01)
+    off = noisy[exact == 0]
+    assert (exact != 0).sum() == 64 and (noisy[exact != 0] == 32 / 64).all()
+    assert abs(off.std() / 0.01 - 1) < 5 / sqrt(off.size) and abs(off.mean()) < 0.05 / sqrt(off.size)
 
 
 def test_a_parameter_does_not_depend_on_the_others() -> None:

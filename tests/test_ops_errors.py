@@ -94,6 +94,8 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("max_pool", [(3, 2)], {"kernel": 2, "pad": 1, "dilation": 5}, "E0313", "step over all 2 cells of `a`"),
     ("pad", [(3, 8, 8)], {"cells": [-4, 0]}, "E0303", "the crop leaves nothing of `a`, which is [3, 8, 8]"),
     ("crop_like", [(3, 8, 8), (3, 9, 8)], {}, "E0314", "cannot crop `a` to `b`: it is smaller, heights 8 and 9 differ"),
+    ("crop_like", [(3, 8, 9), (3, 6, 6)], {"offset": 3}, "E0314", "crop `a` to `b` from 3 on: heights 8 and 6 differ by 2"),
+    ("crop_like", [(3, 8, 9), (3, 6, 6)], {"offset": [1]}, "E0302", "`offset` lists 1 values, and `a` has 2 spatial axes"),
     ("crop_like", [(3, 8, 8), (3, 9)], {}, "E0301", "the same number of spatial axes: `a` is [3, 8, 8] and `b` [3, 9]"),
     ("reshape", [(3, 8)], {"shape": [5, 5]}, "E0315", "cannot reshape `a`: [3, 8] has 24 elements, and [5, 5] has 25"),
     ("reshape", [(3, 8)], {"shape": [5, -1]}, "E0315", "[3, 8] has 24 elements, and 5 do not divide them"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from math import prod, sqrt
+from math import gcd, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,21 @@ def _bilinear(_: np.random.Generator, parameter: Parameter, __: tuple[Any, ...])
     return value
 
 
+def _identity_kernel(generator: np.random.Generator, parameter: Parameter, arguments: tuple[Any, ...]) -> np.ndarray:
+    """A convolution that hands its input on, and noise elsewhere: Yu & Koltun, ICLR 2016, equations 4 and 5.
+
+    With C the greatest common divisor of the channels in and out, C groups of input channels go to as many of output
+    channels: an output channel is the sum over its group, times C / channels out. So a layer that widens and one that
+    narrows again leave the input as it was.
+    """
+    out, channels, *kernel = parameter.shape
+    groups = gcd(out, channels)
+    value = _normal(generator, parameter, arguments[0])
+    same = np.arange(out)[:, None] * groups // out == np.arange(channels) * groups // channels
+    value[(same, *(size // 2 for size in kernel))] = groups / out
+    return value
+
+
 _DRAWS: dict[str, Draw] = {
     "he": _he,
     "glorot": _glorot,
@@ -122,6 +137,7 @@ _DRAWS: dict[str, Draw] = {
         np.asarray(arguments[0], np.float32).reshape(_fitting(arguments[0], parameter.shape)), parameter.shape
     ),
     "bilinear": _bilinear,
+    "identity_kernel": _identity_kernel,
     "signs": lambda generator, parameter, _: generator.integers(0, 2, parameter.shape) * 2.0 - 1.0,
 }
 

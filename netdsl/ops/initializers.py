@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from netdsl.ops.arguments import NUMBER, POSITIVE, Argument
+from netdsl.ops.arguments import FRACTION, NUMBER, POSITIVE, Argument
 
 
 class Initializer(NamedTuple):
@@ -31,6 +31,8 @@ _ALL = (
     Initializer("ones", "all 1"),
     Initializer("constant", "all the same", (Argument("value", NUMBER, doc="the number"),), "constant(0.1)"),
     Initializer("bilinear", "bilinear upsampling, channel by channel (Long et al. 2015), for deconv"),
+    Initializer("identity_kernel", "a convolution that hands its input on (Yu & Koltun 2016, equation 5)",
+                (Argument("noise", FRACTION, doc="standard deviation of all other weights"),), "identity_kernel(0.01)"),
     Initializer("signs", "+1 or -1 at random"),
 )  # fmt: skip
 

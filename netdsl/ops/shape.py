@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim, Size
-from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NUMBER, SHAPE, Argument, choice
+from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NATURAL, NUMBER, SHAPE, Argument, choice, optional
 from netdsl.ops.axes import axis_index, difference, reconcile
 from netdsl.ops.operator import Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
@@ -158,27 +158,41 @@ class Pad(_Move):
 
 @operator
 class CropLike(_Move):
-    """The first tensor cut to the second's spatial size, as much on each side (one cell more at the end where the
-    difference is odd): the skips of the original U-Net (Ronneberger et al. 2015)."""
+    """The first tensor cut to the second's spatial size: as much on each side (one cell more at the end where the
+    difference is odd), as the skips of the original U-Net (Ronneberger et al. 2015), or from an offset on, as in FCN
+    (Long et al. 2015), whose paddings fix what each cell lies over."""
 
     name = "crop_like"
-    summary = "the first of two tensors, centre-cropped to the second's spatial size"
+    summary = "the first of two tensors, cropped to the second's spatial size"
     example = "(image[3, 32, 32], small[8, 28, 28]) -> crop_like"
     rules = (Rule("[C, n...], [K, m...] -> [C, m...]"),)
     arity = (2, 2)
+    arguments = (
+        Argument("offset", optional(NATURAL), None, "cells cut before those that are kept; none: half of what is too much"),
+    )
 
     def resolve(self, site: Site) -> None:
         skip, like = (value.shape for value in site.inputs)
         if len(skip) != len(like) or len(skip) < 2:
             site.fail("E0301", f"`crop_like` needs two tensors with the same number of spatial axes: {site.labels[0]} "
                       f"is {show(skip)} and {site.labels[1]} {show(like)}")  # fmt: skip
-        for axis, (have, want) in enumerate(zip(skip[1:], like[1:], strict=True), start=1):
-            if not site.at_least(have, want, f"crops {site.labels[0]} to {site.labels[1]}"):
-                words = difference(len(skip), axis, have, want)
-                site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, {words}",
-                          helps=("`crop_like` cuts the first tensor to the second's size; `pad` enlarges it",),
-                          )  # fmt: skip
-        site.args["offsets"] = tuple((have - want) // 2 for have, want in zip(skip[1:], like[1:], strict=True))
+        given = per_axis(site, "offset", len(skip) - 1)
+        for axis, (have, want, offset) in enumerate(zip(skip[1:], like[1:], given, strict=True), start=1):
+            if not site.at_least(have, want + (offset or 0), f"crops {site.labels[0]} to {site.labels[1]}"):
+                self._reject(site, axis, have, want, offset)
+        site.args["offsets"] = tuple(
+            (have - want) // 2 if offset is None else offset
+            for have, want, offset in zip(skip[1:], like[1:], given, strict=True)
+        )
+
+    def _reject(self, site: Site, axis: int, have: Dim, want: Dim, offset: int | None) -> None:
+        words = difference(len(site.inputs[0].shape), axis, have, want)
+        room = int(have) - int(want)
+        if room >= 0:
+            site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]} from {offset} on: {words} by {room}",
+                      helps=(f"use an offset of at most {room}, or none to crop at the centre",), at="offset")  # fmt: skip
+        site.fail("E0314", f"cannot crop {site.labels[0]} to {site.labels[1]}: it is smaller, {words}",
+                  helps=("`crop_like` cuts the first tensor to the second's size; `pad` enlarges it",))  # fmt: skip
 
     def shape(self, site: Site) -> Shape:
         return (site.inputs[0].shape[0], *site.inputs[1].shape[1:])
