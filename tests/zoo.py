@@ -148,8 +148,9 @@ def feeds(
     return found
 
 
-def losses(case: Small, steps: int = 10) -> list[float]:
-    """The loss on one fixed batch before each of `steps` updates, and after the last."""
+def losses(case: Small, steps: int = 10, enough: float = 0.9) -> list[float]:
+    """The loss on one fixed batch before each of `steps` updates, and after the last; no further than to this fraction
+    of the first."""
     graph = load(case.net, case.set).graph
     training = graph.training
     assert training is not None, "no train block"
@@ -168,6 +169,8 @@ def losses(case: Small, steps: int = 10) -> list[float]:
     for step in range(steps + 1):
         stepper.step(step, float(rate))
         found.append(stepper.loss())
+        if found[-1] <= enough * found[0]:
+            break
     return found
 
 

@@ -359,9 +359,9 @@ class _Driver:
                 except RecursionError:
                     raise context.too_deep(condition.span, scope.place) from None
             if not met:
-                raise context.error(
-                    "E0401", f"expected {_shortened(condition)}", condition.span, scope.place, notes=sides
-                )
+                way_out = f"`netdsl analyze {self.file.source.path}` shows the figures layer by layer: mend the net, or this"
+                raise context.error("E0401", f"expected {_shortened(condition)}", condition.span, scope.place,
+                                    notes=sides, helps=(way_out,))  # fmt: skip
 
         return Expectation(holds, statement.span)
 

@@ -1,0 +1,129 @@
+"""Every architecture of examples/zoo at full size: analyzed, compiled, run and trained for up to ten steps.
+
+    python benchmarks/zoo.py --out benchmarks/results/zoo.json [--only resnet ...] [--macs 300G]
+
+Each net is done in a process of its own: `netdsl analyze` in a fresh process; the ONNX model written to disk, checked by
+path, loaded by ONNX Runtime by path and run on one sample; then steps on one fixed random batch of two samples until the
+loss has fallen by a tenth. Small nets come first. What is written already is kept: another call does what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import numpy as np
+
+from benchmarks.machine import machine
+
+#: samples in the batch of a training step; the run of the compiled model takes one
+BATCH, STEPS = 2, 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="The JSON file to write, after each net.")
+    parser.add_argument("--only", nargs="+", default=[], help="Files of the zoo, without `.net`.")
+    parser.add_argument("--macs", type=float, default=1e12, help="Leave out nets of more multiply-accumulates a sample.")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measured(*json.loads(arguments.one))))
+        return
+    known = json.loads(arguments.out.read_text())["nets"] if arguments.out and arguments.out.exists() else {}
+    for macs, key, net, hyperparameters in sorted(nets(arguments.only), key=lambda entry: entry[:2]):
+        if key in known or macs > arguments.macs:
+            continue
+        known[key] = in_process(net, hyperparameters)
+        print(key, json.dumps(known[key]), flush=True)
+        if arguments.out:
+            result = {"command": "python benchmarks/zoo.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
+                      "batch": BATCH, "nets": known}  # fmt: skip
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def nets(only: list[str]) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+    """MACs, a key, the net and its hyperparameters: each net of each file, and each variant that has figures."""
+    from test_zoo import FIGURES, SMALL
+    from zoo import load, shown
+
+    cases = {shown(case.net, case.set): (case.net, dict(case.set)) for case in FIGURES}
+    cases |= {shown(case.net, {}): (case.net, {}) for case in SMALL}
+    for key, (net, hyperparameters) in cases.items():
+        if not only or net.partition(":")[0] in only:
+            yield load(net, hyperparameters).analyze().totals.macs, key, net, hyperparameters
+
+
+def in_process(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--one", json.dumps([net, hyperparameters])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measured(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    from test_zoo import SMALL
+    from zoo import ZOO, Small, load
+
+    file, colon, name = net.partition(":")
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in hyperparameters.items()]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "netdsl", "analyze", f"{ZOO / file}.net{colon}{name}", *settings, "--json"],
+                   check=True, capture_output=True)  # fmt: skip
+    analyze = time.perf_counter() - start
+    loaded = load(net, hyperparameters)
+    totals = loaded.analyze().totals
+    found = {"params": totals.params, "macs": totals.macs, "analyze_s": round(analyze, 2), **compiled(loaded)}
+    feeds = next(case.feeds for case in SMALL if case.net == net)
+    if loaded.graph.training is not None:
+        found |= trained(Small(net, hyperparameters, BATCH, None, feeds))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found | {"peak_gb": round(peak / 2**20, 2)}
+
+
+def compiled(net: Any) -> dict[str, Any]:
+    """The model on disk, checked and run by path."""
+    import onnx
+    import onnxruntime
+    from zoo import feeds
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        start = time.perf_counter()
+        net.compile(path)
+        seconds = time.perf_counter() - start
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+        onnx.checker.check_model(str(path), full_check=True)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        read = {value.name for value in session.get_inputs()}
+        fed = {name: array for name, array in feeds(net.graph, net.graph.inputs, 1, {}).items() if name in read}
+        outputs = session.run(None, fed)
+    for array, value in zip(outputs, net.graph.outputs.values(), strict=True):
+        assert array.shape == (1, *map(int, value.shape)), (value.name, array.shape)
+        assert np.isfinite(array).all(), value.name
+    return {"compile_s": round(seconds, 2), "onnx_mb": round(size / 1e6, 1)}
+
+
+def trained(case: Any) -> dict[str, Any]:
+    """How the loss falls, at the file's rate."""
+    from zoo import losses
+
+    found = losses(case, STEPS)
+    return {"losses": [float(f"{loss:.4g}") for loss in found], "falls": min(found) <= 0.9 * found[0]}
+
+
+if __name__ == "__main__":
+    main()
