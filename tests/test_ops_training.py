@@ -130,6 +130,22 @@ def test_dropout(provider: str) -> None:
     np.testing.assert_allclose(masks[0][masks[0] != 0], 7 / 0.7, rtol=1e-6)
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("unit, axes", [("channel", (2, 3)), ("sample", (1, 2, 3))])
+def test_dropout_of_whole_units(unit: str, axes: tuple[int, ...], provider: str) -> None:
+    """A channel, or all of a sample, is zero as a whole or not at all."""
+    b = NetBuilder()
+    y = b.apply("dropout", b.input("x", 30, 4, 5), rate=0.3, unit=unit)
+    model, _ = step(b, y, provider)
+    feed = {"x": np.full((400, 30, 4, 5), 7, np.float32), "zeros": np.zeros((400, 30, 4, 5), np.float32),
+            "seed": np.array(5), "step": np.array(1)}  # fmt: skip
+    found = session(model).run(["y"], feed)[0]
+    np.testing.assert_array_equal(found.min(axes), found.max(axes))
+    units = found.max(axes)
+    assert abs(np.mean(units == 0) - 0.3) < (0.02 if unit == "channel" else 0.08)
+    np.testing.assert_allclose(units[units != 0], 7 / 0.7, rtol=1e-6)
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if c.op != "accuracy"], ids=str)
 def test_gradients_equal_torch(case: Case) -> None:
     """The lowering of every operator can be differentiated, with respect to its inputs and its parameters."""

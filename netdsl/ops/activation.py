@@ -145,14 +145,19 @@ class Identity(Operator):
 @operator
 class Dropout(Operator):
     """In training each element is zero with probability `rate`, and the others are divided by 1 - rate; the identity
-    at inference (Srivastava et al. 2014, in the inverted form)."""
+    at inference (Srivastava et al. 2014, in the inverted form). Whole channels instead: spatial dropout (Tompson et al.
+    2015, section 3.2); whole samples: stochastic depth (Huang et al. 2016), total dropout (Fourure et al. 2017)."""
 
     name = "dropout"
     summary = "random zeros in training"
     example = "vector[64] -> dropout(0.5)"
     cost = "none: the identity at inference"
     batched = False
-    arguments = (Argument("rate", FRACTION, 0.5, "probability of a zero"),)
+    arguments = (
+        Argument("rate", FRACTION, 0.5, "probability of a zero"),
+        Argument("unit", choice("element", "channel", "sample"), "element",
+                 'what is zero as a whole; "sample": all of a branch, for one sample of the batch'),
+    )  # fmt: skip
 
     def flops(self, node: Node) -> int:
         return 0
@@ -161,6 +166,15 @@ class Dropout(Operator):
         x, rate = b.value(node.inputs[0]), float(node.args.rate)
         if not b.training or rate == 0.0:
             return b.op("Identity", [x])
-        kept = b.op("GreaterOrEqual", [b.uniform(x), b.floats(rate)])
+        kept = b.op("GreaterOrEqual", [b.uniform(self._units(node, b)), b.floats(rate)])
         mask = b.op("Where", [kept, b.floats(1 / (1 - rate)), b.floats(0.0)])
         return b.op("Mul", [x, mask])
+
+    def _units(self, node: Node, b: Builder) -> str:
+        """A tensor with one element for each unit, whose sizes stretch to those of the input."""
+        source = node.inputs[0]
+        if node.args.unit == "element":
+            return b.value(source)
+        ones = (1,) * len(source.shape)
+        dims = ones if node.args.unit == "sample" else (*source.shape[:1], *ones[1:])
+        return b.op("Expand", [b.floats(0.0), b.dims(dims, batch=source.type.batched)])
