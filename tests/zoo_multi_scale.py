@@ -2,8 +2,59 @@
 
 from __future__ import annotations
 
+import numpy as np
 from zoo import Figures, Small
 
-FIGURES: list[Figures] = []
 
-SMALL: list[Small] = []
+def _frrn(record: str, **hyperparameters: object) -> Figures:
+    milestones = {"first": "first", **{f"ru0.{i}": f"entry.ru[{i}]/y.add" for i in range(3)}, "ru0": "entry", "z0": "y.bn",
+                  **{f"ru1.{i}": f"y.ru[{i}]/y.add" for i in range(3)}, "ru1": "y", "out": "logits"}  # fmt: skip
+    return Figures("frrn", record, hyperparameters, milestones, {f"{record}_output": "logits"})
+
+
+def _fc_densenet(record: str, growth: int, down: list[int], middle: int, **sizes: int) -> Figures:
+    milestones = {"first": "first", **{f"td.{i}": f"pooled[{i}]" for i in range(5)}, "out": "logits"}
+    milestones |= {f"bot.{i}": f"new.dense_block/feature[{i + 1}].layer/y.dropout" for i in range(middle)}
+    fields = {} if sizes else {f"{record}_output": "logits"}
+    return Figures("fc_densenet", record, {"growth": growth, "down": down, "middle": middle, **sizes}, milestones, fields)
+
+
+def _gridnet(record: str, widths: list[int], size: int) -> Figures:
+    streams = range(len(widths))
+    down, along, up = "grid_down/y.conv.1", "grid_lateral/y.dropout", "grid_up/y.conv"
+    names = {"bn0": "node[0,0].bn", "first": "node[0, 0]"}
+    for c in range(3):
+        names |= {f"v.e{c}_{s}": f"node[{c},{s}].{down}" for s in streams[1:]}
+        names |= {f"h.e{c}_{s}": f"node[{c},{s}].{along}" for s in streams if c}
+        names |= {f"h.d{c}_{s}": f"node[{c + 3},{s}].{along}" for s in streams}
+        names |= {f"v.d{c}_{s}": f"node[{c + 3},{s}].{up}" for s in streams[:-1]}
+    if len(widths) == 6:  # that record ends two layers early, and has no receptive field
+        del names["h.d2_0"], names["v.d2_0"]
+        return Figures("gridnet", record, {"widths": widths, "H": size, "W": size}, names)
+    return Figures("gridnet", record, {"widths": widths, "H": size, "W": size}, names | {"last": "logits"},
+                   {"gridnet_5s_output": "logits"})  # fmt: skip
+
+
+FIGURES: list[Figures] = [
+    _frrn("frrn_a"),
+    _frrn("frrn_b", deep=True, H=512, W=1024),
+    _fc_densenet("fc_densenet56", 12, [4] * 5, 4),
+    _fc_densenet("fc_densenet67", 16, [5] * 5, 5),
+    _fc_densenet("fc_densenet103", 16, [4, 5, 7, 10, 12], 15),
+    _fc_densenet("fc_densenet103_360x480", 16, [4, 5, 7, 10, 12], 15, H=360, W=480),
+    _gridnet("gridnet_5streams_3+3cols_19cls", [16, 32, 64, 128, 256], 400),
+    _gridnet("gridnet_6streams_3+3cols_19cls", [8, 16, 32, 64, 128, 256], 224),
+]
+
+
+def _plain_maps(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Label maps of one class each: noise for each pixel is nothing that a small net learns in ten steps."""
+    return np.broadcast_to(generator.integers(0, 4, (shape[0], 1, 1)), shape)
+
+
+SMALL: list[Small] = [
+    Small("frrn", {"width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 32}, feeds={"mask": _plain_maps}),
+    Small("frrn", {"deep": True, "width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 64}, feeds={"mask": _plain_maps}),
+    Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18}, rate=0.01),
+    Small("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "H": 16, "W": 16}),
+]  # fmt: skip
