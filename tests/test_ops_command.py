@@ -72,8 +72,10 @@ def test_example_trains(entry: Entry, tmp_path: Path) -> None:
         s for s in ((1, 8, 8), (1, 4, 4), (4,)) if len(s) == len(wanted) and pipeline.output_shape(s) == wanted
     )
     (inputs,) = random_inputs([shape], batch=16)
-    values = np.random.default_rng(0).random((16, 10), np.float32)
-    labels = np.arange(16) % 3 if target.value.type.dtype == "int64" else values
+    values = np.random.default_rng(0).integers(0, 2, (16, *target.value.shape)).astype(np.float32)
+    if entry.name in ("hinge", "perceptron"):
+        values = 2 * values - 1
+    labels = np.arange(16) % 2 if target.value.type.dtype == "int64" else values
     samples = Samples(inputs, labels)
     history = netdsl.loads(entry.example).train(Data(samples, samples, "random", "the same"), out=tmp_path)
     assert len(history.epochs) == 2 and np.isfinite(history.epochs[-1].validation_loss)

@@ -40,7 +40,7 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
 
 def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
     """The application, its output's shape and its parameters; None where the operator rejects it."""
-    kinds = ["float32", "int64" if op.name in ("cross_entropy", "accuracy") else "float32"]
+    kinds = ["float32", "int64" if op.name in ("cross_entropy", "multiclass_hinge", "accuracy") else "float32"]
     kinds += ["float32"] * len(shapes)
     inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))  # type: ignore[arg-type]
     site = Site(args, inputs, tuple(v.name for v in inputs))

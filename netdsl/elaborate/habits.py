@@ -14,9 +14,10 @@ _NAMES = {
     "bcewithlogitsloss": "binary_cross_entropy", "cat": "concat", "concatenate": "concat", "convolution": "conv",
     "convtranspose": "deconv", "crossentropyloss": "cross_entropy", "fc": "dense", "fullyconnected": "dense",
     "globalaveragepooling": "global_avg_pool", "globalmaxpooling": "global_max_pool", "interpolate": "upsample",
-    "linear": "dense", "maxpooling": "max_pool", "mse": "mean_squared_error", "mseloss": "mean_squared_error",
-    "nllloss": "cross_entropy", "permute": "transpose", "transposedconv": "deconv", "upsampling": "upsample",
-    "view": "reshape", "zeropadding": "pad",
+    "l1loss": "mean_absolute_error", "linear": "dense", "mae": "mean_absolute_error", "maxpooling": "max_pool",
+    "mse": "mean_squared_error", "mseloss": "mean_squared_error", "multimarginloss": "multiclass_hinge",
+    "nllloss": "cross_entropy", "permute": "transpose", "smoothl1loss": "smooth_l1", "transposedconv": "deconv",
+    "upsampling": "upsample", "view": "reshape", "zeropadding": "pad",
 }  # fmt: skip
 
 #: arguments of layers and optimizers; what has no counterpart is empty

@@ -10,7 +10,7 @@ from netdsl.ir import Node
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
 
-_WITHIN = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+_WITHIN = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "dice": "sigmoid"}
 _PASSING = ("identity", "flatten", "reshape", "dropout")
 
 
@@ -31,6 +31,8 @@ def _told(node: Node, loss: Node, here: bool, place: Label, classes: int) -> Fin
     if name == "cross_entropy":
         least = log(1 + (classes - 1) / exp(1))
         fact = f"out of numbers from 0 to 1, the loss of {classes} classes cannot come below {least:.2f}"
+    elif name == "dice":
+        fact = f"a sigmoid makes {0.5:.2f} to {1 / (1 + exp(-1)):.2f} of numbers from 0 to 1: nothing is ever told to be absent"
     else:
         fact = f"out of numbers from 0 to 1, the loss cannot come below {log(2):.2f} for a 0 or {log(1 + exp(-1)):.2f} for a 1"
     return Finding(

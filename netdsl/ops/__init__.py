@@ -3,21 +3,24 @@
 from netdsl.ops import (  # noqa: F401 (each fills in its family)
     activation,
     arithmetic,
+    binary_losses,
+    class_losses,
     convolution,
     dense,
-    losses,
     matrix,
     normalization,
     pooling,
     shape,
+    value_losses,
 )
 from netdsl.ops.arguments import REQUIRED, Argument
 from netdsl.ops.initializers import INITIALIZERS, Initializer
+from netdsl.ops.loss import Loss
 from netdsl.ops.operator import Args, Misfit, Operator, ParamSpec, Rule, Site, elements, show, show_size
 from netdsl.ops.reach import UNSEEN, Reach, Unseen
 from netdsl.ops.registry import OPERATORS
 
 __all__ = [
-    "INITIALIZERS", "OPERATORS", "REQUIRED", "UNSEEN", "Args", "Argument", "Initializer", "Misfit", "Operator",
+    "INITIALIZERS", "OPERATORS", "REQUIRED", "UNSEEN", "Args", "Argument", "Initializer", "Loss", "Misfit", "Operator",
     "ParamSpec", "Reach", "Rule", "Site", "Unseen", "elements", "show", "show_size",
 ]  # fmt: skip

@@ -116,15 +116,17 @@ def _net(expression: str) -> str:
 
 def _loss_net(op: Operator) -> str:
     """A net that is trained with a loss, or measured by a metric."""
-    output = op.example.partition("(")[2].partition(",")[0]
-    metric = op.name == "accuracy"
+    *outputs, target = op.example.partition("(")[2].rstrip(")").split(", ")
+    maps = any("n..." in rule.formula for rule in op.rules)
     lines = {
-        "target": "class(label)" if "label" in op.example else "value(target, [10])",
-        "loss": "cross_entropy(logits, label)" if metric else op.example,
-        **({"metrics": op.example} if metric else {}),
+        "target": f"value(target, {'[1, 8, 8]' if maps else '[10]'})" if target == "target" else f"class({target})",
+        "loss": op.example if op.differentiable else "cross_entropy(logits, label)",
+        **({} if op.differentiable else {"metrics": op.example}),
         "optimizer": "sgd(lr = 0.1)",
     }
-    return f"net example : vector[4] -> {output} {{\n    {output} = vector -> dense(10)\n}}\n\n{_train(lines)}"
+    name, shape, layer = ("image", "[1, 8, 8]", "conv(1, 3)") if maps else ("vector", "[4]", "dense(10)")
+    body = "".join(f"    {output} = {name} -> {layer}\n" for output in outputs)
+    return f"net example : {name}{shape} -> {', '.join(outputs)} {{\n{body}}}\n\n{_train(lines)}"
 
 
 def _image_net(optimizer: str = "sgd(lr = 0.1)", **lines: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from netdsl.diagnostics import DataError, Diagnostic, Label
 from netdsl.ir import Graph, Size, Target, Training, Value, extents, value_at
-from netdsl.ops import show
+from netdsl.ops import Loss, show
 from netdsl.runtime.data.dataset import Arrays, Samples, check_labels
 from netdsl.runtime.transforms import Pipeline, Prepared
 
@@ -40,12 +40,10 @@ class Feed:
         if not self._count:
             raise DataError(Diagnostic("E0806", f"there are no {where}"))
         for target in graph.training.targets:
-            classes = _classes(graph.training, target)
-            if classes is not None:
-                part = Samples(samples.inputs, self._targets)
+            if target.kind == "class":
+                part, classes = Samples(samples.inputs, self._targets), _classes(graph.training, target)
                 check_labels(part, classes, target.ignore, target=target.value.name, where=where)
-            if _wants_shares(graph.training, target):
-                _check_shares(target, self._targets[target.value.name], where)
+            _check_values(graph.training, target, self._targets[target.value.name], where)
             if graph.training.augment:
                 self._check_movable(target)
 
@@ -184,27 +182,20 @@ def _maps(target: Target, array: np.ndarray) -> np.ndarray | None:
     return array if array.ndim == 4 else None
 
 
-def _wants_shares(training: Training, target: Target) -> bool:
-    """Whether the target holds shares from 0 to 1: what a binary cross-entropy compares with."""
-    return any(node.op.name == "binary_cross_entropy" and node.inputs[1] is target.value for node in training.nodes)
-
-
-def _check_shares(target: Target, array: np.ndarray, where: str) -> None:
-    """Raise DataError (E0607) for a value outside 0 to 1."""
-    wrong = np.flatnonzero(~((array >= 0) & (array <= 1)))
-    if len(wrong):
-        value, sample = array.reshape(-1)[wrong[0]], wrong[0] // (array.size // len(array))
-        message = f"`{target.value.name}` of sample {sample} in the {where} is {value:g}: binary_cross_entropy takes 0 to 1"
-        raise DataError(Diagnostic("E0607", message, helps=("scale the targets, a mask of 0 and 255 by 1 / 255",)))
+def _check_values(training: Training, target: Target, array: np.ndarray, where: str) -> None:
+    """Raise DataError (E0607) for a value that a loss does not take: one outside 0 to 1, or neither -1 nor +1."""
+    for op in (node.op for node in training.nodes if node.inputs[-1:] == (target.value,)):
+        if not isinstance(op, Loss) or op.targets is None:
+            continue
+        wrong = np.flatnonzero(~op.targets.accepts(array))
+        if len(wrong):
+            value, sample = array.reshape(-1)[wrong[0]], wrong[0] // (array.size // len(array))
+            message = f"`{target.value.name}` of sample {sample} in the {where} is {value:g}: {op.name} takes {op.targets.wants}"
+            raise DataError(Diagnostic("E0607", message, helps=(op.targets.help,)))
 
 
 def _classes(training: Training, target: Target) -> int | None:
-    """How many classes a class target may name: the channels of the logits that it is compared with."""
-    if target.kind != "class":
-        return None
-    counts = [
-        int(node.inputs[0].shape[0])
-        for node in training.nodes
-        if node.op.name in ("cross_entropy", "accuracy") and node.inputs[1] is target.value
-    ]
-    return min(counts, default=None)
+    """How many classes a class target may name: the channels of the logits that it is compared with, if any."""
+    losses = [(node.op, node) for node in training.nodes if node.inputs[-1:] == (target.value,)]
+    counts = [op.classes(node) for op, node in losses if isinstance(op, Loss)]
+    return min((count for count in counts if count is not None), default=None)

@@ -210,4 +210,4 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)  # exp would overflow
 
 
-_PROBABILITIES = {"cross_entropy": _softmax, "binary_cross_entropy": _sigmoid}
+_PROBABILITIES = {"cross_entropy": _softmax, "binary_cross_entropy": _sigmoid, "dice": _sigmoid}

@@ -84,11 +84,12 @@ def _unseen_labels(train: Arrays | None, validation: Arrays | None) -> list[int]
 
 
 def check_labels(
-    samples: Samples, classes: int, ignore: int | None = None, *, target: str | None = None, where: str = "data set"
-) -> None:
+    samples: Samples, classes: int | None, ignore: int | None = None, *, target: str | None = None, where: str = "data set"
+) -> None:  # fmt: skip
     """Raise DataError (E0607) unless every label is a whole number in `0 .. classes - 1`, or `ignore`.
 
-    `target` picks one of several targets, `where` says what the samples are ("training samples").
+    Without `classes` any whole number will do. `target` picks one of several targets, `where` says what the samples
+    are ("training samples").
     """
     targets = samples.targets
     labels = targets.get(target or "") if isinstance(targets, Mapping) else targets
@@ -96,6 +97,8 @@ def check_labels(
         fail("E0607", f"the {where} has no labels" + (f" `{target}`" if target else ""))
     if labels.dtype.kind not in "iu":
         fail("E0607", f"labels of the {where} must be whole numbers, but are {labels.dtype}")
+    if classes is None:
+        return
     bad = (labels < 0) | (labels >= classes)
     if ignore is not None:
         bad &= labels != ignore
