@@ -238,6 +238,17 @@ def test_a_side_that_has_no_value_does_not_hide_the_failure() -> None:
     assert (found.code, found.notes) == ("E0401", ("n is 4",))
 
 
+def test_expect_sees_the_names_as_they_are_where_it_stands() -> None:
+    elaborated(body("y = x -> pad(1)\nexpect y.height == 18\ny = y -> pad(1)\nexpect y.height == 20"))
+    found = errors(body("y = x -> relu\nfor n in [1, 0, 2] { expect params == n }"))
+    assert [d.notes for d in found] == [("params is 0", "n is 1"), ("params is 0", "n is 2")]
+    assert error(body("expect z.height == 16\ny = x -> relu\nz = y")).code == "E0202"
+
+
+def test_expect_knows_the_names_of_its_comprehensions() -> None:
+    elaborated(body("y = x -> conv(3, 3)\nexpect params == sum([a * b for a, b in [[27, 3], [3, 1]]])"))
+
+
 def test_expect_counts_at_the_defaults_and_fixes_nothing() -> None:
     found = graph(
         body("y = x -> relu\nexpect y.height == 16 and y.shape == [3, 16, 16]", ": x[3, H = 16, W = 16] -> y")

@@ -19,7 +19,7 @@ class Statements:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.expectations: dict[tuple[int, str], tuple[t.Expect, Scope]] = {}
+        self.expectations: dict[tuple[int, str, tuple[int, ...]], tuple[t.Expect, Scope]] = {}
         self._by_type: dict[type, Callable[[Any, Scope], None]] = {
             t.Assign: self._assign, t.Share: self._share, t.For: self._for, t.If: self._if, t.Expect: self._expect,
         }  # fmt: skip
@@ -189,8 +189,9 @@ class Statements:
         self.run(statement.otherwise, scope)
 
     def _expect(self, statement: t.Expect, scope: Scope) -> None:
-        """Kept until the whole net is known: `params` and its like are of the whole."""
-        self.expectations[statement.span.start, scope.place.path] = (statement, scope)
+        """Kept until the whole net is known, `params` and its like are of the whole, with the names as they are here."""
+        here = Scope(scope.function, scope.place, scope.module, dict(scope.names), scope.loops)
+        self.expectations[statement.span.start, scope.place.path, scope.loops] = (statement, here)
 
 
 def _targets_span(statement: t.Assign) -> Span:

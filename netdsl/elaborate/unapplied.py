@@ -39,9 +39,9 @@ def unapplied(file: t.File, module: Module, context: Context) -> Iterator[Source
         for call in found.calls:
             if (call.span.start, call.span.end) not in wrong:
                 yield from _misfits(call, scope, context)
-        knowing = Scope(function, Place(""), module, {**dict.fromkeys(FACTS), **scope.names})
         for expect in found.expects:
             inside = _Survey(expect.condition)
+            knowing = Scope(function, Place(""), module, {**dict.fromkeys((*FACTS, *inside.bound)), **scope.names})
             for error in _undefined(inside.read, told, knowing, context):
                 (d,) = error.diagnostics
                 yield error if d.helps else SourceError(d._replace(notes=("`expect` knows " + ", ".join(FACTS),)))
