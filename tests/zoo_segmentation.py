@@ -2,8 +2,54 @@
 
 from __future__ import annotations
 
+import numpy as np
 from zoo import Figures, Small
 
-FIGURES: list[Figures] = []
 
-SMALL: list[Small] = []
+def corner(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Label maps of two regions: 1 in the lower right quarter, 0 elsewhere."""
+    labels = np.zeros(shape, np.int64)
+    labels[..., shape[-2] // 2 :, shape[-1] // 2 :] = 1
+    return labels
+
+
+#: the layers of VGG-16 as the authors of FCN, HED and others name them, and what they are called in our files
+POOLS = {f"pool{i}": f"pool[{i}]" for i in range(1, 6)}
+FCN = {"conv1_1": "pool[1].conv[0]", "conv1_2": "pool[1].conv[1]", **POOLS, "fc6": "fc6", "fc7": "fc7", "score_fr": "score_fr"}
+SKIPS = {
+    4: {"upscore2": "up[0].upscore/y.deconv", "score_pool4": "fine[4].conv", "score_pool4c": "fine[4]"},
+    3: {"upscore_pool4": "up[1].upscore/y.deconv", "score_pool3": "fine[3].conv", "score_pool3c": "fine[3]"},
+}
+DEEPLAB = {i: f"pool[{s}]" for i, s in ((4, 1), (9, 2), (16, 3), (23, 4), (30, 5))} | {33: "fc6", 36: "fc7", 37: "scores"}
+
+FIGURES: list[Figures] = [
+    Figures("fcn", "caffe/fcn32s_voc_500", {"stride": 32}, {**FCN, "upscore": "up", "score": "score"}),
+    Figures("fcn", "caffe/fcn16s_voc_500", {"stride": 16}, {**FCN, **SKIPS[4], "upscore16": "up", "score": "score"}),
+    Figures("fcn", "caffe/fcn8s_voc_500", {}, {**FCN, **SKIPS[4], **SKIPS[3], "upscore8": "up", "score": "score"}),
+    Figures("fcn", "caffe/fcn32s_voc_224", {"stride": 32, "H": 224, "W": 224},
+            {**FCN, "upscore": "up", "score": "score"}),
+    Figures("fcn", "caffe/fcn8s_voc_384", {"H": 384, "W": 384}, {**FCN, **SKIPS[4], **SKIPS[3], "score": "score"}),
+    Figures("fcn", "caffe/fcn8s_pascalcontext_500", {"classes": 60},
+            {**FCN, **SKIPS[4], **SKIPS[3], "upscore8": "up", "score": "score"}),
+    Figures("deeplab", "deeplab_largefov", {}, DEEPLAB, {"deeplab_largefov_fc6": "fc6"}),
+    *(
+        Figures("deeplab", f"deeplab_{kernel}x{kernel}_r{hole}", {"kernel": kernel, "hole": hole, "units": 4096}, DEEPLAB,
+                {f"deeplab_{kernel}x{kernel}_r{hole}_fc6": "fc6"})
+        for kernel, hole in ((7, 4), (4, 4), (4, 8))
+    ),
+    Figures("context_module", "context_module_basic_c21", {}, {2 * i - 1: f"layer[{i}]" for i in range(1, 8)} | {14: "scores"},
+            {"context_module_basic": "scores"}),
+    Figures("unet", "unet_2015_valid", {},
+            {0: "skip[0]", 2: "skip[1]", 4: "skip[2]", 6: "skip[3]", 7: "x[3].max_pool", 8: "x.dropout.1", 9: "x[3].unit/y.conv[1]", 12: "x[0].unit/y.conv[1]", 13: "scores"},
+            {"unet_bottleneck": "x.dropout.1", "unet_output_valid": "scores"}),
+]  # fmt: skip
+
+LABEL = {"label": corner}
+
+SMALL: list[Small] = [
+    *(Small("fcn", {"stride": stride, "classes": 4, "width": 4, "H": 32, "W": 40}, rate=0.03, feeds=LABEL) for stride in (32, 16, 8)),
+    Small("deeplab", {"units": 16, "width": 4, "H": 33, "W": 41}, rate=0.1, feeds=LABEL),
+    Small("context_module", {"classes": 5, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
+    Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
+    Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds=LABEL),
+]
