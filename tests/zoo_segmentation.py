@@ -47,7 +47,10 @@ FIGURES: list[Figures] = [
 LABEL = {"label": corner}
 
 SMALL: list[Small] = [
-    *(Small("fcn", {"stride": stride, "classes": 4, "width": 4, "H": 32, "W": 40}, rate=0.03, feeds=LABEL) for stride in (32, 16, 8)),
+    *(
+        Small("fcn", {"stride": stride, "classes": 4, "width": 4, "H": 32, "W": 40}, rate=0.03, feeds=LABEL)
+        for stride in (32, 16, 8)
+    ),
     Small("deeplab", {"units": 16, "width": 4, "H": 33, "W": 41}, rate=0.1, feeds=LABEL),
     Small("context_module", {"classes": 5, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
     Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
