@@ -40,7 +40,8 @@ FIGURES: list[Figures] = [
     Figures("context_module", "context_module_basic_c21", {}, {2 * i - 1: f"layer[{i}]" for i in range(1, 8)} | {14: "scores"},
             {"context_module_basic": "scores"}),
     Figures("unet", "unet_2015_valid", {},
-            {0: "skip[0]", 2: "skip[1]", 4: "skip[2]", 6: "skip[3]", 7: "x[3].max_pool", 8: "x.dropout.1", 9: "x[3].unit/y.conv[1]", 12: "x[0].unit/y.conv[1]", 13: "scores"},
+            {0: "skip[0]", 2: "skip[1]", 4: "skip[2]", 6: "skip[3]", 7: "x[3].max_pool", 8: "x.dropout.1",
+             9: "x[3].unit/y.conv[1]", 12: "x[0].unit/y.conv[1]", 13: "scores"},
             {"unet_bottleneck": "x.dropout.1", "unet_output_valid": "scores"}),
 ]  # fmt: skip
 
