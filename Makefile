@@ -15,9 +15,9 @@ endif
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/netdsl analyze examples/lenet5.net
-	$(BIN)/netdsl train examples/lenet5.net --set few=true --data digits --out runs/demo --overwrite
-	$(BIN)/netdsl run examples/lenet5.net examples/digits/*.png --weights runs/demo/last.safetensors
+	$(BIN)/netdsl analyze examples/zoo/lenet5.net
+	$(BIN)/netdsl train examples/zoo/lenet5.net --set few=true --data digits --out runs/demo --overwrite
+	$(BIN)/netdsl run examples/zoo/lenet5.net examples/digits/*.png --weights runs/demo/last.safetensors
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

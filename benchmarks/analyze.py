@@ -31,16 +31,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.machine import installed, machine
 
 ROOT = Path(__file__).resolve().parent.parent
-RESNET = "examples/imagenet_resnet.net"
+RESNET = "examples/zoo/resnet.net"
+DEPTH = {"depth": "152"}
 FABRIC = "examples/fabric.net"
 TOOLS = ("torchinfo", "fvcore", "thop", "onnx-tool")
 #: onnx-tool on a network that exists in PyTorch: the export belongs to the job
 EXPORTED = "torch.onnx and onnx-tool"
 #: (name, file, settings): from ResNet-152 to a thousand layers, and fabrics of 100 to 10,000 lattice nodes
 GROWING = [
-    ("resnet-152", RESNET, {}),
-    ("resnet-500", RESNET, {"repeats": "[3, 8, 152, 3]"}),
-    ("resnet-1001", RESNET, {"repeats": "[3, 8, 319, 3]"}),
+    ("resnet-152", RESNET, DEPTH),
+    ("cifar-resnet-500", "examples/zoo/cifar_resnet.net", {"depth": "500"}),
+    ("preact-resnet-1001", "examples/zoo/preact_resnet.net", {"depth": "1001"}),
     ("fabric-102", FABRIC, {"layers": "17"}),
     ("fabric-1002", FABRIC, {"layers": "167"}),
     ("fabric-10002", FABRIC, {"layers": "1667"}),
@@ -166,8 +167,8 @@ def compare(rounds: int, folder: Path) -> dict[str, Any]:
     """ResNet-152: netdsl and the tools that are installed, in turns; and netdsl's first run."""
     onnx_file = str(folder / "resnet152.onnx")
     environment = environment_with(folder / "bytecode")
-    run([sys.executable, "-m", "netdsl", "compile", RESNET, "-o", onnx_file], environment)
-    commands = {"netdsl": netdsl_command(RESNET, {})}
+    run([sys.executable, "-m", "netdsl", "compile", RESNET, "--set", "depth=152", "-o", onnx_file], environment)
+    commands = {"netdsl": netdsl_command(RESNET, DEPTH)}
     tools = [tool for tool in TOOLS if installed(tool)]
     for tool in [*tools, *([EXPORTED] if "onnx-tool" in tools else [])]:
         commands[tool] = [sys.executable, str(Path(__file__).resolve()), "--tool", tool, "--onnx", onnx_file]

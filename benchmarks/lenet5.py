@@ -1,4 +1,4 @@
-"""LeNet-5 (1998) trained as `examples/lenet5.net` says, with the recorded accuracy of the last epoch.
+"""LeNet-5 (1998) trained as `examples/zoo/lenet5.net` says, with the recorded accuracy of the last epoch.
 
     python benchmarks/lenet5.py --out benchmarks/results/lenet5.json
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import netdsl
 from benchmarks.machine import machine
 
-NET = Path(__file__).resolve().parent.parent / "examples" / "lenet5.net"
+NET = Path(__file__).resolve().parent.parent / "examples" / "zoo" / "lenet5.net"
 
 
 def train(data: str, seed: int, **settings: Any) -> dict[str, Any]:

@@ -144,12 +144,12 @@ def test_expect_asks_for_every_figure():
     assert "depth is 1" in str(error.value)
 
 
-@pytest.mark.parametrize(("repeats", "params", "macs", "depth"), [
-    ([3, 4, 6, 3], 25_557_032, 4_089_184_256, 50),
-    ([3, 8, 36, 3], 60_192_808, 11_513_626_624, 152),
+@pytest.mark.parametrize(("depth", "params", "macs"), [
+    (50, 25_557_032, 4_089_184_256),
+    (152, 60_192_808, 11_513_626_624),
 ])  # fmt: skip
-def test_resnets_have_the_measured_figures(repeats, params, macs, depth):
-    report = load("examples/imagenet_resnet.net", repeats=repeats).analyze()
+def test_resnets_have_the_measured_figures(depth, params, macs):
+    report = load("examples/zoo/resnet.net", depth=depth).analyze()
     assert (report.totals.params, report.totals.macs, report.totals.depth) == (params, macs, depth)
     assert sum(layer.params for layer in report.layers) == params
 

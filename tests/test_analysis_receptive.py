@@ -157,10 +157,10 @@ def test_densenet121_has_the_measured_fields(blocks, size, stride, pad):
     assert field(DENSENET, blocks=blocks) == (size, stride, -pad, True)
 
 
-@pytest.mark.parametrize(("repeats", "size"), [([3], 35), ([3, 8], 155), ([3, 8, 36], 1291), ([3, 8, 36, 3], 1451)])
-def test_resnet152_has_the_measured_fields(repeats, size):
-    graph = load("examples/imagenet_resnet.net", repeats=repeats)
-    found = Facts(graph).receptive_fields(graph.named["features"])["image"]
+@pytest.mark.parametrize(("stage", "size"), [(2, 35), (3, 155), (4, 1291), (5, 1451)])
+def test_resnet152_has_the_measured_fields(stage, size):
+    graph = load("examples/zoo/resnet.net", depth=152)
+    found = Facts(graph).receptive_fields(graph.named[f"stage[{stage}]"])["image"]
     assert (found.size, found.start) == ((size, size), (-(size - 1) // 2,) * 2)
     assert found.aligned
 

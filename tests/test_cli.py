@@ -73,7 +73,7 @@ def test_exit_codes(folder: Path, arguments: list[str], code: int) -> None:
 def test_check_speaks_to_people_on_stderr(folder: Path) -> None:
     result = run("check", "f.net")
     assert (result.stdout, result.stderr) == ("", "f.net: f is well formed: 4 layers\n")
-    result = run("check", str(EXAMPLES / "lenet5.net"))
+    result = run("check", str(EXAMPLES / "zoo" / "lenet5.net"))
     assert result.stderr.endswith("5 expectations met\n")
 
 

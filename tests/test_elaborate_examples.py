@@ -82,7 +82,7 @@ def test_the_two_towers_of_the_siamese_net_have_one_set_of_weights() -> None:
 
 def test_lenet5_has_the_figures_of_the_paper() -> None:
     """LeCun et al. 1998, section II.B."""
-    layers = {layer["name"]: layer for layer in analyze(example("lenet5").graph).to_dict()["layers"]}
+    layers = {layer["name"]: layer for layer in analyze(example("zoo/lenet5").graph).to_dict()["layers"]}
     assert {name: layers[name]["params"] for name in ("c1", "c3", "c5", "f6")} == {
         "c1": 156, "c3": 1516, "c5": 48_120, "f6": 10_164,
     }  # fmt: skip

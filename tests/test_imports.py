@@ -31,7 +31,7 @@ def command(*arguments: str) -> str:
         "import netdsl",
         "import netdsl; net = netdsl.load('examples/unet.net'); str(net.analyze()); net.analyze().to_dict()",
         command("check", "examples/resnet.net"),
-        command("analyze", "examples/lenet5.net"),
+        command("analyze", "examples/zoo/lenet5.net"),
         command("analyze", "examples/resnet.net", "--json"),
         command("ops", "conv"),
         command("fmt", "--diff", "examples"),

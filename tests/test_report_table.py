@@ -85,7 +85,7 @@ def test_a_greater_depth_opens_the_blocks():
 
 
 def test_resnet152_fits_a_screen():
-    text = str(load("examples/imagenet_resnet.net").analyze())
+    text = str(load("examples/zoo/resnet.net", depth=152).analyze())
     assert len(grid(text)) < 20
     assert "x[2,1].bottleneck x 35" in text
     assert "60,192,808 (60.2 M)" in text
@@ -107,7 +107,7 @@ def test_a_long_flat_net_is_cut_in_the_middle_unless_asked():
     (72, "layer output params MACs receptive field"), (100, "layer output params MACs FLOPs receptive field"),
 ])  # fmt: skip
 def test_every_width_is_readable(width, columns):
-    found = load("examples/imagenet_resnet.net").analyze()
+    found = load("examples/zoo/resnet.net", depth=152).analyze()
     lines = table(found, depth=0, width=width).split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("---"))
     assert " ".join(lines[start - 1].split()) == columns
@@ -116,7 +116,7 @@ def test_every_width_is_readable(width, columns):
 
 
 def test_long_names_keep_their_end():
-    text = table(load("examples/imagenet_resnet.net").analyze(), depth=1, width=25)
+    text = table(load("examples/zoo/resnet.net", depth=152).analyze(), depth=1, width=25)
     assert "...k/main.conv.1" in text
 
 
