@@ -1,0 +1,109 @@
+"""Write examples/README.md: every architecture of the zoo with its figures, drawn from `netdsl analyze`.
+
+    python examples/gallery.py            # writes README.md beside this file
+    python examples/gallery.py --check    # exits with 1 where it is not what would be written
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import netdsl
+from netdsl.elaborate import read_source
+from netdsl.elaborate.arguments import literal
+from netdsl.report import Report
+from netdsl.report.table import human
+from netdsl.syntax import parse
+
+HERE = Path(__file__).resolve().parent
+ZOO = HERE / "zoo"
+
+#: the files of each group, in the order of a course
+GROUPS: Mapping[str, tuple[str, ...]] = {}
+#: hyperparameters with which a net is shown besides its defaults
+VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {}
+
+INTRODUCTION = """\
+# Examples
+
+The files in this folder are those of the language page: a first net, a residual network, a fabric, a U-Net, a siamese pair. The
+zoo holds the architectures of the field, one file each, to be read next to the paper. Every file holds itself to the
+paper's figures with `expect`: `netdsl check examples/zoo/*.net`.
+
+This page is written by `python examples/gallery.py` from what `netdsl analyze` computes. Parameters are all weights,
+MACs are multiply-accumulates for one sample at the size that the file says, depth counts layers that multiply on the
+longest path; lines are those of the file without comments and blank lines.
+"""
+
+
+def main() -> None:
+    text = page()
+    target = HERE / "README.md"
+    if "--check" in sys.argv[1:]:
+        if text != target.read_text(encoding="utf-8"):
+            raise SystemExit("examples/README.md is not up to date: run python examples/gallery.py")
+    else:
+        target.write_text(text, encoding="utf-8")
+
+
+def page() -> str:
+    listed = [name for names in GROUPS.values() for name in names]
+    missing = {path.stem for path in ZOO.glob("*.net")} ^ set(listed)
+    assert not missing, f"either in no group or without a file: {sorted(missing)}"
+    return "\n".join([INTRODUCTION, *(_section(group, names) for group, names in GROUPS.items())])
+
+
+def _section(group: str, names: tuple[str, ...]) -> str:
+    lines = [f"## {group}", ""]
+    for name in names:
+        title, about = heading(ZOO / f"{name}.net")
+        lines += [f"**[{title}](zoo/{name}.net)** ({code_lines(ZOO / f'{name}.net')} lines). {about}", "", *_table(name), ""]
+    return "\n".join(lines)
+
+
+def _table(name: str) -> Iterator[str]:
+    yield "| net | input | output | parameters | MACs | depth |"
+    yield "|---|---|---|---:|---:|---:|"
+    for label, report in reports(name):
+        inputs = ", ".join(_shape(tensor) for tensor in report.inputs)
+        outputs = ", ".join(_shape(tensor) for tensor in report.outputs[:3])
+        outputs += f", and {len(report.outputs) - 3} more" if len(report.outputs) > 3 else ""
+        totals = report.totals
+        yield f"| `{label}` | {inputs} | {outputs} | {totals.params:,} | {human(totals.macs)} | {totals.depth} |"
+
+
+def reports(name: str) -> Iterator[tuple[str, Report]]:
+    """Each net of a file at its defaults, then its variants."""
+    path = ZOO / f"{name}.net"
+    for net in [f.name for f in parse(read_source(str(path))).functions if f.kind == "net"]:
+        for settings in ({}, *VARIANTS.get(net, ())):
+            said = ", ".join(f"{key} = {literal(value)}" for key, value in settings.items())
+            yield net + (f"({said})" if said else ""), netdsl.load(f"{path}:{net}", **settings).analyze()
+
+
+def heading(path: Path) -> tuple[str, str]:
+    """The first line of the file's comment, and the paragraph that it begins without it."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    paragraph = []
+    for line in lines:
+        if not line.startswith("# "):
+            break
+        paragraph.append(line[2:].strip())
+    return paragraph[0].rstrip("."), " ".join(paragraph[1:])
+
+
+def code_lines(path: Path) -> int:
+    return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in path.read_text().split("\n"))
+
+
+def _shape(tensor: Any) -> str:
+    return " × ".join(map(str, tensor.shape)) or "1"
+
+
+if __name__ == "__main__":
+    main()
