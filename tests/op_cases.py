@@ -82,6 +82,21 @@ def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
     return run
 
 
+def avg_dilated(pads: list[tuple[int, int]], kernel: int, stride: int, dilation: int, *, counted: bool) -> Callable[..., Tensor]:
+    """Means over dilated windows: unfolded, summed, over the number of cells that count."""
+
+    def windows(x: Tensor) -> Tensor:
+        return F.unfold(x.flatten(0, 1)[:, None], kernel, dilation, 0, stride).sum(1)
+
+    def run(_: Any, x: Tensor) -> Tensor:
+        wide = F.pad(x, _pads(pads))
+        count = F.pad(torch.ones_like(x), _pads(pads), value=float(counted))
+        out = [(n - dilation * (kernel - 1) - 1) // stride + 1 for n in wide.shape[2:]]
+        return (windows(wide) / windows(count)).reshape(*x.shape[:2], *out)
+
+    return run
+
+
 def per_channel(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
     shape = (-1, *[1] * (x.ndim - 2))
     return x * p["scale"].reshape(shape) + p["bias"].reshape(shape)
@@ -127,6 +142,8 @@ CONVOLUTIONS = [
          {"weight": (3, 2, 2, 2, 2), "bias": (3,)}, macs=4 * 5 * 6 * 3 * 16, flops=360),
     Case("conv", (MAPS,), connected, {"channels": 3, "kernel": 3, "pad": 0, "connect": [[0, 1], [2], [0, 1, 2]]},
          {"weight": (3, 3, 3, 3), "bias": (3,)}, macs=7 * 8 * 6 * 9, flops=7 * 8 * 3),
+    Case("conv", (MAPS,), conv(2, [(0, 2), (1, 1)]), {"channels": 2, "kernel": 3, "pad": [[0, 2], 1], "bias": False},
+         {"weight": (2, 3, 3, 3)}, macs=90 * 2 * 27, flops=0),
     Case("deconv", (MAPS,), deconv(2, [(0, 0)] * 2, stride=2), {"channels": 4, "kernel": 2, "stride": 2},
          {"weight": (3, 4, 2, 2), "bias": (4,)}, macs=90 * 3 * 4 * 4, flops=18 * 20 * 4),
     Case("deconv", ((4, 7),), deconv(1, [(1, 2)], stride=2, groups=2),
@@ -148,6 +165,8 @@ POOLS = [
          {"kernel": 3, "stride": 2, "pad": 1, "ceil": True}, flops=5 * 6 * 3 * 9),
     Case("max_pool", (MAPS,), max_pool([_same(3, 3), _same(2, 3)], (3, 2), 1, dilation=3),
          {"kernel": [3, 2], "stride": 1, "pad": "same", "dilation": 3}, flops=270 * 6),
+    Case("max_pool", (MAPS,), max_pool([(0, 2), (1, 1)], 3, 2), {"kernel": 3, "stride": 2, "pad": [[0, 2], 1]},
+         flops=5 * 5 * 3 * 9),
     Case("max_pool", ((3, 11),), max_pool([(0, 0)], 3, 1, dilation=2), {"kernel": 3, "stride": 1, "dilation": 2},
          flops=7 * 3 * 3),
     Case("max_pool", ((2, 5, 6, 7),), max_pool([(0, 0)] * 3, 2, 2), {"kernel": 2}, flops=2 * 2 * 3 * 3 * 8),
@@ -162,6 +181,12 @@ POOLS = [
     Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, (3, 2), 2, ceil_mode=True, count_include_pad=False),
          {"kernel": [3, 2], "stride": 2, "ceil": True}, flops=4 * 5 * 3 * 6),
     Case("avg_pool", (MAPS,), avg_same(4, 2), {"kernel": 4, "stride": 2, "pad": "same"}, flops=5 * 5 * 3 * 16),
+    Case("avg_pool", (MAPS,), avg_dilated([(0, 0)] * 2, 2, 1, 3, counted=False), {"kernel": 2, "stride": 1, "dilation": 3},
+         flops=6 * 7 * 3 * 4),
+    Case("avg_pool", (MAPS,), avg_dilated([(4, 4)] * 2, 3, 2, 2, counted=False),
+         {"kernel": 3, "stride": 2, "pad": 4, "dilation": 2}, flops=7 * 7 * 3 * 9),
+    Case("avg_pool", (MAPS,), avg_dilated([(2, 3), (0, 4)], 3, 1, 2, counted=True),
+         {"kernel": 3, "stride": 1, "pad": [[2, 3], [0, 4]], "dilation": 2, "count_pad": True}, flops=10 * 10 * 3 * 9),
     Case("avg_pool", ((3, 11),), lambda _, x: F.avg_pool1d(x, 3, 2), {"kernel": 3, "stride": 2}, flops=5 * 9),
     Case("avg_pool", ((2, 5, 6, 7),), lambda _, x: F.avg_pool3d(x, 2), {"kernel": 2}, flops=36 * 8),
     Case("global_avg_pool", (MAPS,), lambda _, x: x.mean((2, 3)), flops=270),

@@ -20,6 +20,7 @@ class Relu(Operator):
     name = "relu"
     summary = "rectifier, max(x, 0)"
     example = "image[3, 32, 32] -> relu"
+    locality = "element"
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -33,6 +34,7 @@ class Relu6(Operator):
     name = "relu6"
     summary = "rectifier with a ceiling, min(max(x, 0), 6)"
     example = "image[3, 32, 32] -> relu6"
+    locality = "element"
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -46,6 +48,7 @@ class LeakyRelu(Operator):
     name = "leaky_relu"
     summary = "rectifier with a slope below zero"
     example = "image[3, 32, 32] -> leaky_relu(0.1)"
+    locality = "element"
     batched = False
     arguments = (Argument("slope", NUMBER, 0.01, "factor below zero"),)
 
@@ -60,6 +63,7 @@ class Sigmoid(Operator):
     name = "sigmoid"
     summary = "logistic function, 1 / (1 + exp(-x))"
     example = "image[3, 32, 32] -> sigmoid"
+    locality = "element"
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -73,6 +77,7 @@ class Tanh(Operator):
     name = "tanh"
     summary = "hyperbolic tangent"
     example = "image[3, 32, 32] -> tanh"
+    locality = "element"
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -86,6 +91,7 @@ class ScaledTanh(Operator):
     name = "scaled_tanh"
     summary = "LeNet-5's activation, 1.7159 tanh(2 x / 3)"
     example = "image[1, 32, 32] -> scaled_tanh"
+    locality = "element"
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -100,6 +106,7 @@ class Gelu(Operator):
     name = "gelu"
     summary = "Gaussian error linear unit"
     example = "image[3, 32, 32] -> gelu"
+    locality = "element"
     batched = False
     arguments = (Argument("approximate", choice("none", "tanh"), "none", '"tanh": the cheaper approximation'),)
 
@@ -114,6 +121,7 @@ class Softmax(Operator):
     name = "softmax"
     summary = "softmax over the channels"
     example = "vector[10] -> softmax"
+    locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
 
     def resolve(self, site: Site) -> None:
@@ -131,6 +139,7 @@ class Identity(Operator):
     name = "identity"
     summary = "the input as it is"
     example = "image[3, 32, 32] -> identity"
+    locality = "element"
     cost = "none"
     batched = False
     dtypes = frozenset({"float32", "int64", "bool"})
@@ -151,6 +160,7 @@ class Dropout(Operator):
     name = "dropout"
     summary = "random zeros in training"
     example = "vector[64] -> dropout(0.5)"
+    locality = "element"
     cost = "none: the identity at inference"
     batched = False
     arguments = (

@@ -74,6 +74,14 @@ def _is_crops(value: Any) -> bool:
     return is_int(value) or (isinstance(value, list) and 1 <= len(value) <= 3 and all(map(is_cells, value)))
 
 
+def _is_padding(value: Any) -> bool:
+    """`"same"`, cells, or per axis cells or a pair [before, after]; none negative."""
+    cells = value if isinstance(value, list) else [value]
+    return value == "same" or (
+        1 <= len(cells) <= 3 and all(_ints(0)(c) and (not isinstance(c, list) or len(c) == 2) for c in cells)
+    )
+
+
 def _is_shape(value: Any) -> bool:
     def is_size(size: Any) -> bool:
         return isinstance(size, Size) or (is_int(size) and (size >= 1 or size == -1))
@@ -95,7 +103,7 @@ POSITIVE = Kind("a positive number", lambda v: is_number(v) and v > 0)
 FRACTION = Kind("a number from 0 up to, but without, 1", lambda v: is_number(v) and 0 <= v < 1)
 UNIT = Kind("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
-PADDING = Kind('"same", a whole number of at least 0, or a list of one per axis', lambda v: v == "same" or _ints(0)(v))
+PADDING = Kind('"same", a whole number of at least 0, or a list of one, or of one pair [before, after], per axis', _is_padding)
 CROPS = Kind("a whole number (negative to crop), or a list of one, or of one pair [before, after], per axis", _is_crops)
 SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
 INIT = Kind("an initialisation such as he, glorot, gaussian(0.01) or zeros", lambda v: isinstance(v, Init))

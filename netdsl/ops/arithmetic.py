@@ -32,6 +32,7 @@ class _Elementwise(Operator):
 
     style = "function"
     batched = False
+    locality = "element"
     verb: str
 
     def shape(self, site: Site) -> Shape:

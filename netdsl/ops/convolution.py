@@ -11,7 +11,16 @@ from netdsl.ops.axes import axis_word
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, show
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import cut_tensor, half_pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output
+from netdsl.ops.spatial import (
+    cut_tensor,
+    half_pads,
+    onnx_pads,
+    paddings,
+    per_axis,
+    require_positive,
+    spatial_rank,
+    window_output,
+)
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -45,6 +54,7 @@ class Conv(Operator):
     name = "conv"
     summary = "convolution"
     example = "image[3, 32, 32] -> conv(16, 3, stride = 2)"
+    locality = "window"
     rules = (
         Rule("[C, n...] -> [channels, ceil(n / stride)...]", 'pad == "same"'),
         Rule("[C, n...] -> [channels, (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1...]", 'pad != "same"'),
@@ -66,7 +76,7 @@ class Conv(Operator):
         if a.pad == "same":
             a["pads"] = tuple(half_pads(d * (k - 1)) for k, d in zip(a.kernel, a.dilation, strict=True))
         else:
-            a["pads"] = tuple((p, p) for p in per_axis(site, "pad", rank))
+            a["pads"] = paddings(site, "pad", rank)
         channels_in = site.fix(site.inputs[0].shape[0], "channels decide the weights")
         _check_groups(site, channels_in)
         if a.connect is not None:
@@ -135,6 +145,7 @@ class Deconv(Operator):
     name = "deconv"
     summary = "transposed convolution"
     example = "image[3, 32, 32] -> deconv(16, 2, stride = 2)"
+    locality = "window"
     rules = (
         Rule("[C, n...] -> [channels, n * stride...]", 'pad == "same"'),
         Rule("[C, n...] -> [channels, (n - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad + output_pad...]",
@@ -162,8 +173,8 @@ class Deconv(Operator):
             # a negative total (a kernel shorter than the stride) pads the end
             a["crops"] = tuple(half_pads(total) if total >= 0 else (0, total) for total in totals)
         else:
-            pads = per_axis(site, "pad", rank)
-            a["crops"] = tuple((p, p - extra) for p, extra in zip(pads, a.output_pad, strict=True))
+            pads = paddings(site, "pad", rank)
+            a["crops"] = tuple((begin, end - extra) for (begin, end), extra in zip(pads, a.output_pad, strict=True))
             for axis, (extra, s) in enumerate(zip(a.output_pad, a.stride, strict=True)):
                 if extra >= s:
                     word = axis_word(1 + axis, 1 + rank)

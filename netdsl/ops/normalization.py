@@ -47,6 +47,7 @@ class BatchNorm(Operator):
     name = "bn"
     summary = "batch normalisation"
     example = "image[3, 32, 32] -> bn"
+    locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
     owns = ("scale [C]", "bias [C]", "running_mean [C]", "running_var [C]")
     cost = "two FLOPs per output element (scale and shift at inference)"
@@ -125,6 +126,7 @@ class ScaleShift(Operator):
     name = "scale_shift"
     summary = "learned factor and shift per channel"
     example = "image[3, 32, 32] -> scale_shift"
+    locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
     owns = ("scale [C]", "bias [C]")
     cost = "two FLOPs per output element"

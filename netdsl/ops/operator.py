@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
 
+#: how a position of the outputs depends on the inputs; see `Operator.locality`
+Locality = Literal["element", "position", "window"]
+
 #: no tensor of a network comes near it (4 TiB of float32), and products of sizes stay within int64
 MOST_ELEMENTS = 2**40
 
@@ -143,9 +146,17 @@ class Operator:
     differentiable: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), where there is one
     symbol: ClassVar[str | None] = None
+    #: what an output position depends on, by one rule for all positions, whatever the maps' size: "element": the input
+    #: elements at its own place; "position": all channels at its own place; "window": the positions that `reaches` tells.
+    #: None: anything else (the whole map, its size, weights for each position). Passes that change sizes, `netdsl
+    #: convert --fully-convolutional` and `--atrous`, refuse what is None.
+    locality: ClassVar[Locality | None] = None
 
     def resolve(self, site: Site) -> None:
-        """Put defaults that depend on the input (per-axis lists, paddings) into `site.args`."""
+        """Put defaults that depend on the input (per-axis lists, paddings) into `site.args`.
+
+        A pass that changes an input resolves again what was resolved: the result depends on the declared arguments alone.
+        """
 
     def infer(self, site: Site) -> tuple[TensorType, ...]:
         """The output types. The default is one output of `shape(site)`, of the first input's kind."""
@@ -200,6 +211,10 @@ class Operator:
         """
         reach = self.reach(node)
         return tuple(reach for _ in node.inputs)
+
+    def locality_of(self, node: Node) -> Locality | None:
+        """`locality` of one application, where its arguments decide, such as an axis."""
+        return self.locality
 
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         """Emit ONNX operators through the builder; return the output name(s)."""

@@ -9,7 +9,17 @@ from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
 from netdsl.ops.operator import Operator, Rule, Site, elements
 from netdsl.ops.reach import Reach, window
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import half_pads, onnx_pads, pad_tensor, per_axis, require_positive, spatial_rank, window_output
+from netdsl.ops.spatial import (
+    Pads,
+    half_pads,
+    onnx_pads,
+    pad_tensor,
+    paddings,
+    per_axis,
+    require_positive,
+    spatial_rank,
+    window_output,
+)
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 _KERNEL = Argument("kernel", COUNTS, doc="window size")
 _STRIDE = Argument("stride", optional(COUNTS), None, "step between windows; none: the kernel, windows side by side")
 _PAD = Argument("pad", PADDING, 0, 'cells on each side; "same": output is ceil(input / stride)')
+_DILATION = Argument("dilation", COUNTS, 1, "distance between window elements")
 _CEIL = Argument("ceil", FLAG, False, "round sizes up: the last window may hang over the end, but starts before it")
 #: takes part in a maximum without ever being it
 _LOWEST = -3.4028234663852886e38
@@ -38,6 +49,7 @@ class _Pool(Operator):
     """What the window pools share: `pads` are the given paddings, `reaching` those with ceil's overhang."""
 
     cost = "one FLOP per window element and output element"
+    locality = "window"
 
     def resolve(self, site: Site) -> None:
         a, rank = site.args, spatial_rank(site, self.name)
@@ -49,7 +61,7 @@ class _Pool(Operator):
         if a.pad == "same":
             a["pads"] = tuple(half_pads(span) for span in spans)
         else:
-            a["pads"] = tuple((p, p) for p in per_axis(site, "pad", rank))
+            a["pads"] = paddings(site, "pad", rank)
         # Rounding up is a longer padding at the end: one stride less a cell, but no window may start behind the input.
         a["reaching"] = tuple(
             (begin, min(end + s - 1, span)) if a.ceil else (begin, end)
@@ -88,7 +100,7 @@ class MaxPool(_Pool):
     summary = "maximum over windows"
     example = "image[3, 32, 32] -> max_pool(2)"
     rules = _rules("dilation * (kernel - 1) + 1")
-    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("dilation", COUNTS, 1, "distance between window elements"))
+    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, _DILATION)
 
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])
@@ -108,17 +120,36 @@ class AvgPool(_Pool):
     name = "avg_pool"
     summary = "mean over windows"
     example = "image[3, 32, 32] -> avg_pool(2)"
-    rules = _rules("kernel")
-    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"))
+    rules = _rules("dilation * (kernel - 1) + 1")
+    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"),
+                 _DILATION)  # fmt: skip
 
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])
-        pads = a.reaching
-        if a.count_pad and any(map(any, a.pads)):
+        pads, counted = a.reaching, a.count_pad and any(map(any, a.pads))
+        if counted:
             # Padding counts and ceil's overhang does not: make cells of the one, leave the other to the pool.
             x = pad_tensor(b, x, a.pads, 0.0)
             pads = tuple((0, end - given) for (_, end), (_, given) in zip(a.reaching, a.pads, strict=True))
-        return b.op("AveragePool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), pads=onnx_pads(pads))
+        if all(d == 1 for d in a.dilation):
+            return b.op("AveragePool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), pads=onnx_pads(pads))
+        # ONNX Runtime's CUDA kernel knows no dilation, the CPU's no padding as large as the kernel: a convolution does
+        total = self._convolved(node, b, x, int(node.inputs[0].shape[0]), pads)
+        if not any(map(any, pads)):
+            return total
+        ones = b.op("Expand", [b.floats(1.0), b.dims((1, 1, *node.inputs[0].shape[1:]), batch=False)])
+        if counted:
+            ones = pad_tensor(b, ones, a.pads, 1.0)
+        return b.op("Div", [total, self._convolved(node, b, ones, 1, pads)])
+
+    @staticmethod
+    def _convolved(node: Node, b: Builder, x: str, channels: int, pads: Pads) -> str:
+        """Each channel's sum over the window, divided by the number of its cells."""
+        a = node.args
+        count = elements(a.kernel)
+        weight = b.floats([1 / count] * (channels * count), (channels, 1, *a.kernel))
+        return b.op("Conv", [x, weight], kernel_shape=list(a.kernel), strides=list(a.stride),
+                    dilations=list(a.dilation), pads=onnx_pads(pads), group=channels)  # fmt: skip
 
 
 class _GlobalPool(Operator):

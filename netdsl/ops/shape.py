@@ -9,7 +9,7 @@ from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim, Size
 from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NATURAL, NUMBER, SHAPE, Argument, choice, optional
 from netdsl.ops.axes import axis_index, difference, reconcile
-from netdsl.ops.operator import Operator, Rule, Site, elements, show
+from netdsl.ops.operator import Locality, Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import cut_tensor, pad_tensor, per_axis, spatial_rank
@@ -123,6 +123,7 @@ class Pad(_Move):
     name = "pad"
     summary = "cells around each map, or with negative numbers a crop"
     example = "image[3, 32, 32] -> pad(2)"
+    locality = "window"
     rules = (Rule("[C, n...] -> [C, n + before + after...]"),)
     dtypes = frozenset({"float32"})
     arguments = (
@@ -167,6 +168,7 @@ class CropLike(_Move):
     example = "(image[3, 32, 32], small[8, 28, 28]) -> crop_like"
     rules = (Rule("[C, n...], [K, m...] -> [C, m...]"),)
     arity = (2, 2)
+    locality = "window"
     arguments = (
         Argument("offset", optional(NATURAL), None, "cells cut before those that are kept; none: half of what is too much"),
     )
@@ -197,6 +199,9 @@ class CropLike(_Move):
     def shape(self, site: Site) -> Shape:
         return (site.inputs[0].shape[0], *site.inputs[1].shape[1:])
 
+    def locality_of(self, node: Node) -> Locality | None:
+        return None if any(isinstance(offset, Size) for offset in node.args.offsets) else self.locality
+
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
         return tuple(Reach(1, int(offset), int(offset)) for offset in node.args.offsets), UNSEEN
 
@@ -216,6 +221,7 @@ class Upsample(Operator):
     name = "upsample"
     summary = "maps enlarged by a whole factor"
     example = "image[3, 32, 32] -> upsample(2)"
+    locality = "window"
     rules = (Rule("[C, n...] -> [C, n * factor...]"),)
     cost = 'none for "nearest"; else 3, 7 or 15 FLOPs per output element (a weighted sum of 2, 4 or 8 neighbours)'
     arguments = (
@@ -296,6 +302,9 @@ class Concat(_Move):
         shapes = f"{a} is {show(site.inputs[0].shape)}, {b} is {show(site.inputs[i].shape)}"
         site.fail("E0312", f"cannot concatenate {a} and {b}: {why}", notes=(shapes,), helps=helps)
 
+    def locality_of(self, node: Node) -> Locality | None:
+        return "position" if node.args.axis == 0 else None
+
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
         found, along, begin = [], node.args.axis, 0
         for value in node.inputs:
@@ -315,6 +324,7 @@ class ZerosLike(_Move):
     name = "zeros_like"
     summary = "zeros of a tensor's shape"
     example = "zeros_like(image[3, 32, 32])"
+    locality = "element"
     style = "function"
     batched = False
     dtypes = frozenset({"float32", "int64"})

@@ -45,6 +45,11 @@ def half_pads(total: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def paddings(site: Site, name: str, rank: int) -> Pads:
+    """The argument as one pair (before, after) per spatial axis."""
+    return tuple(tuple(p) if isinstance(p, list) else (p, p) for p in per_axis(site, name, rank))
+
+
 def window_output(size: Dim, kernel: int, stride: int, pads: tuple[int, int], dilation: int = 1) -> Dim:
     """(W - F + 2P) / S + 1, rounded down, with F = dilation * (kernel - 1) + 1."""
     return (size + (pads[0] + pads[1] - dilation * (kernel - 1) - 1)) // stride + 1
