@@ -35,6 +35,11 @@ def _gridnet(record: str, widths: list[int], size: int) -> Figures:
                    {"gridnet_5s_output": "logits"})  # fmt: skip
 
 
+def _fabric(record: str, L: int, C: int, colors: int = 1, field: str = "") -> Figures:
+    fields = {field: f"node[{L - 1}, 5]"} if field else {}
+    return Figures("fabric", record, {"L": L, "C": C, "colors": colors}, {"cls": "scores"}, fields)
+
+
 FIGURES: list[Figures] = [
     _frrn("frrn_a"),
     _frrn("frrn_b", deep=True, H=512, W=1024),
@@ -44,6 +49,11 @@ FIGURES: list[Figures] = [
     _fc_densenet("fc_densenet103_360x480", 16, [4, 5, 7, 10, 12], 15, H=360, W=480),
     _gridnet("gridnet_5streams_3+3cols_19cls", [16, 32, 64, 128, 256], 400),
     _gridnet("gridnet_6streams_3+3cols_19cls", [8, 16, 32, 64, 128, 256], 224),
+    _fabric("fabric_dense_L9_C27_S6", 9, 27),
+    _fabric("fabric_dense_L8_C64_S6", 8, 64, field="fabric_L8_S6_d6node"),
+    _fabric("fabric_dense_L9_C64_S6", 9, 64, field="fabric_L9_S6_d6node"),
+    _fabric("fabric_dense_L8_C128_S6", 8, 128, colors=3),
+    _fabric("fabric_dense_L9_C128_S6", 9, 128, colors=3),
 ]
 
 
@@ -57,4 +67,7 @@ SMALL: list[Small] = [
     Small("frrn", {"deep": True, "width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 64}, feeds={"mask": _plain_maps}),
     Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18}, rate=0.01),
     Small("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "H": 16, "W": 16}),
+    Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8}),
+    Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "sparse": True}),
+    Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "K": 4, "colors": 3, "up": True}, rate=0.1, feeds={"label": _plain_maps}),
 ]  # fmt: skip
