@@ -84,6 +84,26 @@ def test_sgd_at_a_constant_rate_is_pytorch_s(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+def test_nesterov_s_momentum_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], decay: float) -> None:
+    start, gradients = problem
+    weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=decay, nesterov=True)
+    found = _run(_optimizer("sgd", momentum=0.9, weight_decay=decay, nesterov=True), start, gradients, [0.1] * _STEPS)
+    np.testing.assert_allclose(found, _torch_steps(optimizer, weight, gradients), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+def test_rmsprop_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], momentum: float, decay: float) -> None:
+    start, gradients = problem
+    weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = torch.optim.RMSprop([weight], lr=0.01, alpha=0.9, eps=1e-3, momentum=momentum, weight_decay=decay)
+    given = _optimizer("rmsprop", decay=0.9, eps=1e-3, momentum=momentum, weight_decay=decay)
+    found = _run(given, start, gradients, [0.01] * _STEPS)
+    np.testing.assert_allclose(found, _torch_steps(optimizer, weight, gradients), rtol=1e-5, atol=1e-6)
+
+
 def test_sgd_with_a_falling_rate_is_the_lecture_s_form(problem: tuple[np.ndarray, np.ndarray]) -> None:
     start, gradients = problem
     rates = [0.1, 0.1, 0.05, 0.05, 0.01, 0.001]

@@ -126,7 +126,7 @@ class Schedule(Record, eq=True):
 
 
 class Optimizer(Record, eq=True):
-    """`sgd`, `adam` or `adamw`, its learning-rate schedule and its other numbers."""
+    """`sgd`, `rmsprop`, `adam` or `adamw`, its learning-rate schedule and its other numbers."""
 
     kind: str
     rate: Schedule

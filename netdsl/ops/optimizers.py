@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from netdsl.ir.graph import Schedule
-from netdsl.ops.arguments import FRACTION, POSITIVE, Argument, Kind, is_int, is_number
+from netdsl.ops.arguments import FLAG, FRACTION, POSITIVE, Argument, Kind, is_int, is_number
 
 
 def _is_epoch_list(value: Any) -> bool:
@@ -56,6 +56,14 @@ OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
         _RATE,
         Argument("momentum", FRACTION, 0.0, "share of the last change that is repeated"),
         Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
+        Argument("nesterov", FLAG, False, "Nesterov's momentum: the gradient as if the last change were repeated already"),
+    ),
+    "rmsprop": (
+        _RATE,
+        Argument("decay", FRACTION, 0.9, "decay of the mean of the squared gradients"),
+        Argument("momentum", FRACTION, 0.0, "share of the last change that is repeated"),
+        Argument("eps", POSITIVE, 1e-8, "added to the root of the mean square"),
+        Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
     ),
     "adam": (
         _RATE, *_BETAS,
@@ -70,6 +78,8 @@ OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
 #: what each is, and an example
 DESCRIBED: Mapping[str, tuple[str, str]] = {
     "sgd": ("stochastic gradient descent, with momentum if that is given", "sgd(lr = 0.1, momentum = 0.9)"),
+    "rmsprop": ("steps scaled by a running root mean square of the gradient (Tieleman & Hinton 2012)",
+                "rmsprop(lr = 0.001)"),
     "adam": ("steps scaled by running means of the gradient and its square (Kingma & Ba 2015)", "adam(lr = 0.001)"),
     "adamw": ("adam with weight decay apart from the gradient (Loshchilov & Hutter 2019)", "adamw(lr = 0.001)"),
     "constant": ("the same rate all the time; a number alone means it too", "sgd(lr = constant(0.1))"),

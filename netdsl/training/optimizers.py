@@ -14,9 +14,10 @@ from netdsl.training.writer import Writer
 
 def slots_of(optimizer: Optimizer) -> tuple[str, ...]:
     """The vectors, each as long as the parameters and zero at first, that the optimizer keeps between steps."""
-    if optimizer.kind == "sgd":
-        return ("momentum",) if optimizer.arguments.get("momentum", 0) else ()
-    return ("first_moment", "second_moment")
+    if optimizer.kind in ("adam", "adamw"):
+        return ("first_moment", "second_moment")
+    momentum = ("momentum",) if optimizer.arguments.get("momentum", 0) else ()
+    return momentum if optimizer.kind == "sgd" else (*momentum, "mean_square")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +39,37 @@ class Tensors:
 
 def append_update(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
     """Append the optimizer's update of all parameters."""
-    (_append_sgd if optimizer.kind == "sgd" else _append_adam)(w, optimizer, t)
+    {"sgd": _append_sgd, "rmsprop": _append_rmsprop}.get(optimizer.kind, _append_adam)(w, optimizer, t)
 
 
 def _append_sgd(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
-    """Δ ← momentum · Δ − lr · (gradient + weight_decay · parameters); parameters ← parameters + Δ.
+    """Gradient descent by gradient + weight_decay · parameters, with momentum, or Nesterov's (Sutskever et al. 2013)."""
+    a = optimizer.arguments
+    _append_momentum(w, t, _decayed(w, t, a["weight_decay"]), a["momentum"], a.get("nesterov", False))
+
+
+def _append_rmsprop(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
+    """RMSprop (Tieleman & Hinton 2012), as PyTorch computes it: the gradient by the root of its mean square, plus eps."""
+    a = optimizer.arguments
+    gradient = _decayed(w, t, a["weight_decay"])
+    _append_mean(w, t.slots["mean_square"], w.op("Mul", [gradient, gradient]), a["decay"], t.new["mean_square"])
+    spread = w.op("Add", [w.op("Sqrt", [t.new["mean_square"]]), w.constant(a["eps"])])
+    _append_momentum(w, t, w.op("Div", [gradient, spread]), a["momentum"])
+
+
+def _append_momentum(w: Writer, t: Tensors, direction: str, momentum: float, nesterov: bool = False) -> None:
+    """Δ ← momentum · Δ − lr · direction; parameters ← parameters + Δ, or + momentum · Δ − lr · direction (Nesterov).
 
     Where the rate changes, this differs from PyTorch's form, which multiplies the momentum by the new rate.
     """
-    a = optimizer.arguments
-    change = w.op("Mul", [_decayed(w, t, a["weight_decay"]), t.lr])
-    if not t.slots:
+    change = w.op("Mul", [direction, t.lr])
+    if "momentum" not in t.slots:
         w.op("Sub", [t.parameters, change], into=t.new["parameters"])
         return
-    kept = w.op("Mul", [t.slots["momentum"], w.constant(a["momentum"])])
-    w.op("Sub", [kept, change], into=t.new["momentum"])
-    w.op("Add", [t.parameters, t.new["momentum"]], into=t.new["parameters"])
+    moved = w.op("Sub", [w.op("Mul", [t.slots["momentum"], w.constant(momentum)]), change], into=t.new["momentum"])
+    if nesterov:
+        moved = w.op("Sub", [w.op("Mul", [moved, w.constant(momentum)]), change])
+    w.op("Add", [t.parameters, moved], into=t.new["parameters"])
 
 
 def _append_adam(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
