@@ -321,6 +321,18 @@ def _balanced(x: Tensor, target: Tensor) -> Tensor:
     return terms.mean()
 
 
+def _alike(x: Tensor, label: Tensor, ignore: int = -100) -> Tensor:
+    """The mean over the classes that there are of each one's mean cross-entropy."""
+    each = F.cross_entropy(x, label, reduction="none")
+    return torch.stack([each[label == k].mean() for k in label.unique() if k != ignore]).mean()
+
+
+def _placed(x: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+    """Ronneberger et al. 2015, equation 1, over the sum of the weights."""
+    own = F.log_softmax(x, 1).gather(1, label[:, None])[:, 0]
+    return -(weight * own).sum() / weight.sum()
+
+
 CLASS_LOSSES = [
     Case("cross_entropy", ((5,), ()), lambda _, x, t: F.cross_entropy(x, t), flops=20, **_CLASSES),
     Case("cross_entropy", _SEGMENTATION, lambda _, x, t: F.cross_entropy(x, t), flops=240, **_CLASSES),
@@ -330,6 +342,11 @@ CLASS_LOSSES = [
          {"weights": _WEIGHTS}, flops=20, **_CLASSES),
     Case("cross_entropy", _SEGMENTATION, lambda _, x, t: F.cross_entropy(x, t, torch.tensor(_WEIGHTS), ignore_index=1),
          {"weights": _WEIGHTS, "ignore": 1}, flops=240, **_CLASSES),
+    Case("cross_entropy", ((5,), ()), lambda _, x, t: _alike(x, t), {"balance": True}, flops=20, **_CLASSES),
+    Case("cross_entropy", _SEGMENTATION, lambda _, x, t: _alike(x, t, 1), {"balance": True, "ignore": 1},
+         flops=240, **_CLASSES),
+    Case("cross_entropy", (*_SEGMENTATION, _SEGMENTATION[1]), lambda _, x, t, w: _placed(x, t, w), flops=240,
+         dtypes=("float32", "int64", "float32")),
     Case("multiclass_hinge", ((5,), ()), lambda _, x, t: F.multi_margin_loss(x, t), flops=20, **_CLASSES),
     Case("multiclass_hinge", _SEGMENTATION, lambda _, x, t: _multiclass_hinge(x, t, 0.3, 2),
          {"margin": 0.3, "ignore": 2}, flops=240, **_CLASSES),

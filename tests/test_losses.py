@@ -61,6 +61,8 @@ def test_balance_counts_a_rare_class_as_much_as_the_other() -> None:
 def test_a_batch_without_a_label_that_counts_has_a_loss_of_zero(labels: list[int]) -> None:
     loss, logits = taken("cross_entropy", np.ones((2, 3)), labels, ignore=9, weights=[0, 1, 2.5])
     assert loss == 0 and not logits.any()
+    loss, logits = taken("cross_entropy", np.ones((2, 3)), [9, 9], ignore=9, balance=True)
+    assert loss == 0 and not logits.any()
     loss, scores = taken("multiclass_hinge", np.ones((2, 3)), [9, 9], ignore=9)
     assert loss == 0 and not scores.any()
 

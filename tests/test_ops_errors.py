@@ -107,6 +107,8 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("relu", [TensorType((3,), "int64")], {}, "E0320", "`relu` computes with float32, and `a` is int64"),
     ("flatten", [TensorType((3,), "float32", False)], {}, "E0308", "`flatten` needs a tensor with a batch axis"),
     ("add", [(), TensorType((), "float32", False)], {}, "E0308", "one of `a` and `b` has a batch axis"),
+    ("cross_entropy", [(2, 8), TensorType((8,), "int64"), (4,)], {}, "E0316", "each label has a weight: `b` is [8], `c` [4]"),
+    ("cross_entropy", [(2, 8), *[TensorType((8,), "int64")] * 2], {}, "E0320", "weights in float32, one for each position"),
     ("cross_entropy", [(10,), (10,)], {}, "E0320", "compares logits with class labels: `a` is float32, `b` float32"),
     ("cross_entropy", [(10, 8, 8), TensorType((8, 7), "int64")], {}, "E0316",
      "`a` is [10, 8, 8], and its class labels would be [8, 8]: `b` is [8, 7]"),

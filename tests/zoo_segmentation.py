@@ -13,6 +13,18 @@ def corner(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
     return labels
 
 
+def weights(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Between 1 and 11, as the gaps between cells have with the paper's w0 = 10."""
+    return (1 + 10 * generator.random(shape)).astype(np.float32)
+
+
+def lines(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Drawings of 0 and 1: one line across."""
+    drawing = np.zeros(shape, np.float32)
+    drawing[..., shape[-2] // 3, :] = 1
+    return drawing
+
+
 #: the layers of VGG-16 as the authors of FCN, HED and others name them, and what they are called in our files
 POOLS = {f"pool{i}": f"pool[{i}]" for i in range(1, 6)}
 FCN = {"conv1_1": "pool[1].conv[0]", "conv1_2": "pool[1].conv[1]", **POOLS, "fc6": "fc6", "fc7": "fc7", "score_fr": "score_fr"}
@@ -43,6 +55,11 @@ FIGURES: list[Figures] = [
             {0: "skip[0]", 2: "skip[1]", 4: "skip[2]", 6: "skip[3]", 7: "x[3].max_pool", 8: "x.dropout.1",
              9: "x[3].unit/y.conv[1]", 12: "x[0].unit/y.conv[1]", 13: "scores"},
             {"unet_bottleneck": "x.dropout.1", "unet_output_valid": "scores"}),
+    Figures("hed", "caffe/hed_deploy", {}, {
+        "conv1_1": "x[0].conv[0]", "conv1_2": "x[0].conv[1]", **{f"pool{s}": f"x[{s}].max_pool" for s in range(1, 5)},
+        **{f"score-dsn{s + 1}": f"dsn[{s}]" for s in range(5)}, **{f"upsample_{2 ** s}": f"up[{s}].deconv" for s in range(1, 5)},
+        "concat": "fused.concat",
+    }),
 ]  # fmt: skip
 
 LABEL = {"label": corner}
@@ -55,5 +72,6 @@ SMALL: list[Small] = [
     Small("deeplab", {"units": 16, "width": 4, "H": 33, "W": 41}, rate=0.1, feeds=LABEL),
     Small("context_module", {"classes": 5, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
     Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
-    Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds=LABEL),
+    Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds={**LABEL, "weight": weights}),
+    Small("hed", {"width": 4, "H": 32, "W": 40}, rate=1.0, feeds={"edge": lines}),
 ]

@@ -5,9 +5,9 @@ A class label stands for one of the C channels at each position: logits [C] go w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from netdsl.ops.arguments import COUNT, POSITIVE, WHOLE, Argument, Kind, is_number, optional
+from netdsl.ops.arguments import COUNT, FLAG, POSITIVE, WHOLE, Argument, Kind, is_number, optional
 from netdsl.ops.loss import Loss, agree, as_float, mean, total
 from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
@@ -27,10 +27,10 @@ _IGNORE = Argument("ignore", optional(WHOLE), None, "the label that does not cou
 class _ClassLoss(Loss):
     """Scores against class labels."""
 
-    rules = (Rule("[C, ...], [...] -> []"),)
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("[C, ...], [...] -> []"),)
 
     def check_inputs(self, site: Site) -> None:
-        logits, label = (value.type for value in site.inputs)
+        logits, label = (value.type for value in site.inputs[:2])
         if logits.dtype != "float32" or label.dtype != "int64":
             site.fail("E0320", f"`{self.name}` compares logits with class labels: {site.labels[0]} is {logits.dtype}, "
                       f"{site.labels[1]} {label.dtype}",
@@ -67,20 +67,34 @@ def _at_least_one(b: Builder, counts: str) -> str:
 
 @operator
 class CrossEntropy(_ClassLoss):
-    """-w[label] log softmax(logits)[label], summed over the labels that count and divided by the sum of their weights w.
+    """-w log softmax(logits)[label], summed over the labels that count and divided by the sum of their weights w.
 
-    Without weights it is the mean; with them PyTorch's weighted mean, in which a rare class of a large weight counts
-    like a frequent one of a small weight.
+    Without weights it is the mean. The weight of a label is that of its class (PyTorch's weighted mean); with `balance`
+    it is divided by how many labels of the class the batch has, so that rare classes count like frequent ones (Shen et
+    al., "Object skeleton extraction in natural images by fusing scale-associated deep side outputs", CVPR 2016); and a
+    third tensor has a weight for each position (Ronneberger et al., "U-Net", MICCAI 2015, equation 1).
     """
 
     name = "cross_entropy"
     summary = "softmax cross-entropy with class labels"
     example = "cross_entropy(logits, label)"
+    arity = (2, 3)
+    rules = (*_ClassLoss.rules, Rule("[C, ...], [...], [...] -> []"))
     cost = "four FLOPs per logit (maximum, subtraction, exponential, sum)"
-    arguments = (_IGNORE, Argument("weights", optional(CLASS_WEIGHTS), None, "how much each class counts, a list"))
+    arguments = (
+        _IGNORE, Argument("weights", optional(CLASS_WEIGHTS), None, "how much each class counts, a list"),
+        Argument("balance", FLAG, False, "whether all classes count alike, however many labels each has in the batch"),
+    )  # fmt: skip
 
     def check_inputs(self, site: Site) -> None:
         super().check_inputs(site)
+        for label, value in zip(site.labels[2:], site.inputs[2:], strict=True):
+            if value.type.dtype != "float32" or not value.type.batched:
+                site.fail("E0320", f"`{self.name}` multiplies by weights in float32, one for each position, and {label} is "
+                          f"{value.type.dtype}", helps=("declare them with `target = value(...)`",))  # fmt: skip
+            if not agree(self, site, site.inputs[1].shape, value.shape):
+                site.fail("E0316", f"each label has a weight: {site.labels[1]} is {show(site.inputs[1].shape)}, {label} "
+                          f"{show(value.shape)}")  # fmt: skip
         weights = site.args.weights
         if weights is None:
             return
@@ -93,25 +107,45 @@ class CrossEntropy(_ClassLoss):
         return 4 * elements(node.inputs[0].shape)
 
     def lower(self, node: Node, b: Builder) -> str:
-        logits, label = (b.value(value) for value in node.inputs)
-        ignore, weights = node.args.ignore, node.args.weights
-        if ignore is None and weights is None:
-            return b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="mean")
+        logits, label, *_ = (b.value(value) for value in node.inputs)
+        ignore = node.args.ignore
+        each = self._weight_of_each(node, b)
+        if each is None:
+            if ignore is None:
+                return b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="mean")
+            # a batch in which no label counts has a loss of 0, where reduction "mean" would divide by 0
+            loss = b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="sum", ignore_index=ignore)
+            return b.op("Div", [loss, _at_least_one(b, as_float(b, _counts(b, label, ignore)))])
         ignored = {} if ignore is None else {"ignore_index": ignore}
-        listed = [] if weights is None else [b.floats(weights)]
-        # a batch in which no label counts has a loss of 0, where reduction "mean" would divide by 0
-        loss = b.op("SoftmaxCrossEntropyLoss", [logits, label, *listed], reduction="sum", **ignored)
-        counts = None if ignore is None else _counts(b, label, ignore)
-        if weights is None:
-            assert counts is not None
-            return b.op("Div", [loss, _at_least_one(b, as_float(b, counts))])
-        known = label if counts is None else b.op("Where", [counts, label, b.ints(0)])
-        each = b.op("Gather", [listed[0], known])
-        if counts is not None:
-            each = b.op("Mul", [each, as_float(b, counts)])
+        losses = b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="none", **ignored)
         weight = total(b, each)
         nothing = b.op("Equal", [weight, b.floats(0.0)])
-        return b.op("Div", [loss, b.op("Where", [nothing, b.floats(1.0), weight])])
+        weighted = total(b, b.op("Mul", [losses, each]))
+        return b.op("Div", [weighted, b.op("Where", [nothing, b.floats(1.0), weight])])
+
+    def _weight_of_each(self, node: Node, b: Builder) -> str | None:
+        """The weight of each label, 0 for those that do not count; None where all those that do count alike."""
+        a, (_, label, *factors) = node.args, [b.value(value) for value in node.inputs]
+        if a.weights is None and not a.balance and not factors:
+            return None
+        counts = None if a.ignore is None else _counts(b, label, a.ignore)
+        # an ignored label need not be a class: class 0 stands in for it
+        known = label if counts is None else b.op("Where", [counts, label, b.ints(0)])
+        if counts is not None:
+            factors.append(as_float(b, counts))
+        if a.weights is not None:
+            factors.append(b.op("Gather", [b.floats(a.weights), known]))
+        if a.balance:
+            present = b.op("OneHot", [known, b.ints(int(node.inputs[0].shape[0])), b.floats([0.0, 1.0])])
+            if counts is not None:
+                present = b.op("Mul", [present, b.op("Unsqueeze", [as_float(b, counts), b.ints([-1])])])
+            axes = b.ints(list(range(1 + len(node.inputs[1].shape))))
+            often = b.op("Max", [b.op("ReduceSum", [present, axes], keepdims=0), b.floats(1.0)])
+            factors.append(b.op("Gather", [b.op("Reciprocal", [often]), known]))
+        product = factors[0]
+        for factor in factors[1:]:
+            product = b.op("Mul", [product, factor])
+        return product
 
 
 @operator
