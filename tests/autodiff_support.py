@@ -39,8 +39,19 @@ class ConvTranspose(OpRun):
         return (full if b is None else full + b.reshape(-1, *[1] * rank),)
 
 
+class LRN(OpRun):
+    """As the specification has it: the reference evaluator's own leaves out the last channel of each window."""
+
+    def _run(self, x, alpha=None, beta=None, bias=None, size=None):
+        mean = np.zeros_like(x)
+        for channel in range(x.shape[1]):
+            window = x[:, max(0, channel - (size - 1) // 2) : channel + size // 2 + 1]
+            mean[:, channel] = np.square(window).sum(1) / size
+        return (x / (bias + alpha * mean) ** beta,)
+
+
 def reference(model: onnx.ModelProto) -> ReferenceEvaluator:
-    return ReferenceEvaluator(model, new_ops=[ConvTranspose])
+    return ReferenceEvaluator(model, new_ops=[ConvTranspose, LRN])
 
 
 def build(

@@ -21,13 +21,14 @@ class Case:
 
     op: str
     shapes: tuple[Shape, ...]
-    torch: Callable[..., Tensor]
+    torch: Callable[..., Tensor | tuple[Tensor, ...]]
     args: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Shape] = field(default_factory=dict)
     buffers: frozenset[str] = frozenset()
     macs: int = 0
     flops: int | None = None  # none: one per output element
     dtypes: tuple[str, ...] = ()
+    below: int = 3  # whole numbers among the inputs
 
     def __str__(self) -> str:
         args = ",".join(f"{k}={v}" for k, v in self.args.items())
@@ -69,6 +70,42 @@ def connected(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
 def max_pool(pads: list[tuple[int, int]], kernel: Any, stride: Any, **options: Any) -> Callable[..., Tensor]:
     function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(pads)]
     return lambda _, x: function(F.pad(x, _pads(pads), value=float("-inf")), kernel, stride, **options)
+
+
+def located(kernel: int, stride: int, pad: int, ceil: bool = False) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A pool, and where in its window each maximum stands; PyTorch counts within the map."""
+
+    def run(_: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[x.ndim - 2]
+        pooled, flat = function(x, kernel, stride, pad, ceil_mode=ceil, return_indices=True)
+        where = torch.zeros_like(flat)
+        for axis in range(2, x.ndim):
+            place = flat // prod(x.shape[axis + 1 :]) % x.shape[axis]
+            starts = torch.arange(flat.shape[axis]) * stride - pad
+            where = where * kernel + place - starts.reshape(-1, *[1] * (x.ndim - 1 - axis))
+        return pooled, where
+
+    return run
+
+
+def unpool(kernel: int, stride: int, pad: int = 0) -> Callable[..., Tensor]:
+    """Every value is added where it belongs, if that is a cell of the output."""
+
+    def run(_: Any, x: Tensor, where: Tensor, like: Tensor | None = None) -> Tensor:
+        rank = x.ndim - 2
+        sizes = [(n - 1) * stride + kernel - 2 * pad for n in x.shape[2:]] if like is None else like.shape[2:]
+        flat, inside = torch.zeros_like(where), (where >= 0) & (where < kernel**rank)
+        for i, size in enumerate(sizes):
+            starts = torch.arange(x.shape[2 + i]) * stride - pad
+            tap = where // kernel ** (rank - 1 - i) % kernel
+            place = tap + starts.reshape(-1, *[1] * (rank - 1 - i))
+            inside = inside & (place >= 0) & (place < size)
+            flat = flat * size + place
+        zeros = x.new_zeros(*x.shape[:2], prod(sizes))
+        values = torch.where(inside, x, 0).flatten(2)
+        return zeros.scatter_add(2, torch.where(inside, flat, 0).flatten(2), values).unflatten(2, sizes)
+
+    return run
 
 
 def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
@@ -128,6 +165,8 @@ def _statistics(channels: int) -> dict[str, Shape]:
 
 STATISTICS = frozenset({"running_mean", "running_var"})
 MAPS = (3, 9, 10)
+_PLACES = {"dtypes": ("float32", "int64"), "below": 9}
+_PLACES_LIKE = {"dtypes": ("float32", "int64", "float32"), "below": 9}
 
 
 CONVOLUTIONS = [
@@ -170,6 +209,21 @@ POOLS = [
     Case("max_pool", ((3, 11),), max_pool([(0, 0)], 3, 1, dilation=2), {"kernel": 3, "stride": 1, "dilation": 2},
          flops=7 * 3 * 3),
     Case("max_pool", ((2, 5, 6, 7),), max_pool([(0, 0)] * 3, 2, 2), {"kernel": 2}, flops=2 * 2 * 3 * 3 * 8),
+    Case("max_pool", (MAPS,), located(2, 2, 0), {"kernel": 2, "indices": True}, flops=4 * 5 * 3 * 4),
+    Case("max_pool", (MAPS,), located(3, 2, 1, True),
+         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True, "indices": True}, flops=5 * 6 * 3 * 9),
+    Case("max_pool", ((3, 11),), located(3, 1, 1), {"kernel": 3, "stride": 1, "pad": 1, "indices": True},
+         flops=11 * 3 * 3),
+    Case("max_pool", ((2, 5, 6, 7),), located(2, 2, 0, True), {"kernel": 2, "ceil": True, "indices": True},
+         flops=3 * 3 * 4 * 2 * 8),
+    Case("unpool", (MAPS, MAPS), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES),
+    Case("unpool", ((3, 4, 7), (3, 4, 7)), unpool(3, 2, 1), {"kernel": 3, "stride": 2, "pad": 1},
+         flops=3 * 7 * 13 * 3, **_PLACES),
+    Case("unpool", ((3, 5), (3, 5)), unpool(2, 3), {"kernel": 2, "stride": 3}, flops=0, **_PLACES),
+    Case("unpool", ((2, 2, 3, 4), (2, 2, 3, 4)), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES),
+    Case("unpool", ((3, 5, 6), (3, 5, 6), (1, 9, 13)), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES_LIKE),
+    Case("unpool", ((3, 5, 6), (3, 5, 6), (4, 11, 14)), unpool(3, 2), {"kernel": 3, "stride": 2},
+         flops=3 * 3 * 11 * 14, **_PLACES_LIKE),
     Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 2), {"kernel": 2}, flops=4 * 5 * 3 * 4),
     Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
          {"kernel": 3, "stride": 2, "pad": 1}, flops=5 * 5 * 3 * 9),
@@ -208,9 +262,15 @@ NORMALISATIONS = [
     Case("bn", (MAPS,), batch_norm, {"eps": 1e-3}, _statistics(3), STATISTICS, flops=2 * 270),
     Case("bn", ((7,),), batch_norm, {"eps": 1e-3}, _statistics(7), STATISTICS, flops=14),
     Case("bn", ((2, 3, 4, 5),), batch_norm, {"eps": 1e-3}, _statistics(2), STATISTICS, flops=240),
+    Case("lrn", ((9, 5, 6),), lambda _, x: F.local_response_norm(x, 5, 1e-2, 0.75, 2.0), {"alpha": 1e-2, "k": 2},
+         flops=9 * 270),
+    Case("lrn", ((7,),), lambda _, x: F.local_response_norm(x[:, :, None], 3, 2.0, 0.5).flatten(1),
+         {"size": 3, "alpha": 2, "beta": 0.5}, flops=49),
+    Case("lrn", ((3, 2, 4, 5),), lambda _, x: F.local_response_norm(x, 7, 1.0), {"size": 7, "alpha": 1},
+         flops=11 * 120),
     Case("scale_shift", (MAPS,), per_channel, {}, _affine(3), flops=2 * 270),
     Case("scale_shift", ((7,),), per_channel, {}, _affine(7), flops=14),
-]
+]  # fmt: skip
 
 ACTIVATIONS = [
     Case("relu", (MAPS,), lambda _, x: F.relu(x)),

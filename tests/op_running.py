@@ -29,7 +29,8 @@ def applied(
 
 def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray], provider: Provider = "cpu") -> ModelProto:
     """The net as `compile_model` makes it; with the provider "cuda" in the forms for that, which run anywhere."""
-    graph, values = b.graph(y=node.output), {p.name: parameters[role] for role, p in node.parameters.items()}
+    graph = b.graph(**dict(zip(output_names(node), node.outputs, strict=True)))
+    values = {p.name: parameters[role] for role, p in node.parameters.items()}
     model = compile_model(graph, values)
     if provider != "cpu":
         initializers = [i for i in model.graph.initializer if i.name in values]
@@ -45,12 +46,22 @@ def session(model: ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def output_names(node: Node) -> list[str]:
+    """What `compiled` calls the node's outputs: `y`, `y1`, ..."""
+    return ["y", *(f"y{i}" for i in range(1, len(node.outputs)))]
+
+
 def run(model: ModelProto, inputs: Sequence[np.ndarray]) -> np.ndarray:
     """The output `y`; an input whose values the model does not read is left out."""
+    return run_all(model, inputs)[0]
+
+
+def run_all(model: ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """All outputs, `y` first."""
     running = session(model)
     known = {i.name for i in running.get_inputs()}
     feed = {f"x{i}": x for i, x in enumerate(inputs) if f"x{i}" in known}
-    return running.run(["y"], feed)[0]
+    return running.run(None, feed)
 
 
 def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
@@ -64,12 +75,13 @@ def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def random_inputs(
-    shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1
+    shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1, below: int = 3
 ) -> list[np.ndarray]:
+    """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)
     return [
-        generator.integers(0, 3, (batch, *shape))
+        generator.integers(0, below, (batch, *shape))
         if kind == "int64"
         else generator.standard_normal((batch, *shape)).astype(np.float32)
         for shape, kind in zip(shapes, kinds, strict=True)

@@ -42,3 +42,11 @@ def test_training_mode_equals_pytorch(momentum: float, space: tuple[int, ...], o
         found = session(model).run(["grad/x", "grad/s", "grad/b"], {"x": x, "s": s, "b": b})
         for value, t in zip(found, (tx, ts, tb), strict=True):
             np.testing.assert_allclose(value, t.grad, rtol=2e-3 if offset else 1e-4, atol=2e-4 if offset else 2e-5)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_lrn(size: int) -> None:
+    """Also over an even number of channels, for which ONNX Runtime has no kernel."""
+    x = {"x": normal(2, 6, 3, 4)}
+    body = f"y = LRN<size={size}, alpha=0.7, beta=0.6, bias=1.5>(x)"
+    check(body, x, symbolic={"x": ("N", 6, "H", "W")}, run_float32=size % 2 == 1)

@@ -13,7 +13,7 @@ from netdsl.ir import Init, TensorType, Value
 from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
 
 ENOUGH, MOST_TRIES = 40, 20_000
-_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5)
+_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3)
 
 
 def shapes_for(formula: str, random: Random) -> list[Shape]:
@@ -40,7 +40,8 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
 
 def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
     """The application, its output's shape and its parameters; None where the operator rejects it."""
-    kinds = ["float32", "int64" if op.name in ("cross_entropy", "multiclass_hinge", "accuracy") else "float32"]
+    whole = op.name in ("cross_entropy", "multiclass_hinge", "accuracy", "unpool")
+    kinds = ["float32", "int64" if whole else "float32"]
     kinds += ["float32"] * len(shapes)
     inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))  # type: ignore[arg-type]
     site = Site(args, inputs, tuple(v.name for v in inputs))

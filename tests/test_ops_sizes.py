@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ from netdsl.ops.arguments import (
     INIT,
     NATURAL,
     NUMBER,
+    ODD,
     PADDING,
     POSITIVE,
     SHAPE,
@@ -46,6 +48,7 @@ _NUMBERS = st.floats(-3.4e38, 3.4e38) | st.integers(-(10**6), 10**6)
 _COUNTS = st.integers(1, 9) | st.integers(1, 2**31 - 1)
 VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     COUNT: _COUNTS,
+    ODD: st.integers(0, 9).map(lambda n: 2 * n + 1),
     COUNTS: lists(_COUNTS),
     NATURAL: lists(st.integers(0, 9) | st.integers(0, 2**31 - 1)),
     WHOLE: st.integers(-9, 2**31 - 1),
@@ -67,7 +70,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 def values(kind: Kind) -> st.SearchStrategy[Any]:
     if kind in VALUES:
         return VALUES[kind]
-    words = [word for word in ("none", "tanh", "nearest", "linear", "bilinear") if kind.accepts(word)]
+    words = [word for word in re.findall(r'"(\w+)"', kind.wants) if kind.accepts(word)]
     if words:
         return st.sampled_from(words)
     inner = next(k for k in VALUES if kind.wants == f"none or {k.wants}")

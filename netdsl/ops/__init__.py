@@ -7,10 +7,12 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     class_losses,
     convolution,
     dense,
+    local_response,
     matrix,
     normalization,
     pooling,
     shape,
+    unpooling,
     value_losses,
 )
 from netdsl.ops.arguments import REQUIRED, Argument

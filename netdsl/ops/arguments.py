@@ -95,6 +95,7 @@ def optional(kind: Kind) -> Kind:
 
 
 COUNT = Kind("a whole number of at least 1", lambda v: is_int(v) and v >= 1)
+ODD = Kind("an odd whole number of at least 1", lambda v: is_int(v) and v >= 1 and v % 2 == 1)
 COUNTS = Kind("a whole number of at least 1, or a list of one per axis", _ints(1))
 NATURAL = Kind("a whole number of at least 0, or a list of one per axis", _ints(0))
 WHOLE = Kind("a whole number", is_int)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init
 from netdsl.ops.arguments import FLAG, POSITIVE, UNIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, require_channels
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ ONES = Init("ones")
 
 def _channels(site: Site, what: str) -> None:
     """Fix the number of channels, which decides the parameters."""
-    if not site.inputs[0].shape:
-        site.fail("E0301", f"`{what}` works per channel, and {site.labels[0]} has none")
+    require_channels(site, what)
     site.fix(site.inputs[0].shape[0], "channels decide the parameters")
 
 

@@ -174,6 +174,11 @@ class Operator:
             if value.type.dtype not in self.dtypes:
                 site.fail("E0320", f"`{self.name}` computes with {' or '.join(sorted(self.dtypes))}, and {label} is "
                           f"{value.type.dtype}")  # fmt: skip
+        self.check_batches(site)
+
+    def check_batches(self, site: Site) -> None:
+        """Reject inputs without the batch axis where one is needed, or of both kinds."""
+        for label, value in zip(site.labels, site.inputs, strict=True):
             if self.batched and not value.type.batched:
                 site.fail("E0308", f"`{self.name}` needs a tensor with a batch axis, and {label} is unbatched")
             if value.type.batched != site.inputs[0].type.batched:
@@ -219,6 +224,12 @@ class Operator:
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         """Emit ONNX operators through the builder; return the output name(s)."""
         raise NotImplementedError(self.name)
+
+
+def require_channels(site: Site, what: str) -> None:
+    """Reject a tensor without axes."""
+    if not site.inputs[0].shape:
+        site.fail("E0301", f"`{what}` works per channel, and {site.labels[0]} has none")
 
 
 def elements(shape: Shape) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netdsl.ir.graph import Shape
+from netdsl.ir.graph import Shape, TensorType
 from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
-from netdsl.ops.operator import Operator, Rule, Site, elements
+from netdsl.ops.operator import Locality, Operator, Rule, Site, elements
 from netdsl.ops.reach import Reach, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import (
@@ -94,23 +94,64 @@ class _Pool(Operator):
 
 @operator
 class MaxPool(_Pool):
-    """The greatest element of each window; padding never wins."""
+    """The greatest element of each window; padding never wins.
+
+    With `indices` there is a second output, where in its window each maximum stands: the number of the cell, row by
+    row from 0, int64. It depends on nothing but the window, so it may be cropped, sliced and batched with the maps. A
+    2 x 2 window needs 2 bits for it, as SegNet counts (Badrinarayanan et al. 2017, section III.A); Zeiler & Fergus
+    (2014) call them switches. `unpool` puts values back there.
+    """
 
     name = "max_pool"
     summary = "maximum over windows"
     example = "image[3, 32, 32] -> max_pool(2)"
     rules = _rules("dilation * (kernel - 1) + 1")
-    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, _DILATION)
+    arguments = (_KERNEL, _STRIDE, _PAD, _CEIL, _DILATION,
+                 Argument("indices", FLAG, False, "give also where each maximum stands, for `unpool`"))  # fmt: skip
 
-    def lower(self, node: Node, b: Builder) -> str:
+    def locality_of(self, node: Node) -> Locality | None:
+        return None if node.args.indices else self.locality  # places are those of one geometry, which `unpool` has too
+
+    def infer(self, site: Site) -> tuple[TensorType, ...]:
+        (pooled,) = super().infer(site)
+        if not site.args.indices:
+            return (pooled,)
+        if max(site.args.dilation) > 1:
+            site.fail("E0322", "`indices` are for `unpool`, which undoes windows without `dilation`", at="dilation")
+        return pooled, TensorType(pooled.shape, "int64", pooled.batched)
+
+    def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         a, x = node.args, b.value(node.inputs[0])
         pads = a.reaching
         # ONNX Runtime refuses a padding as large as the undilated kernel
         if any(max(p) >= k for p, k in zip(pads, a.kernel, strict=True)):
             x = pad_tensor(b, x, pads, _LOWEST)
             pads = ((0, 0),) * len(pads)
-        return b.op("MaxPool", [x], kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation),
-                    pads=onnx_pads(pads))  # fmt: skip
+        options = {"kernel_shape": list(a.kernel), "strides": list(a.stride), "pads": onnx_pads(pads)}
+        if a.indices:
+            y, flat = b.ops("MaxPool", [x], 2, **options)
+            return y, self._within_windows(node, b, flat)
+        return b.op("MaxPool", [x], dilations=list(a.dilation), **options)
+
+    @staticmethod
+    def _within_windows(node: Node, b: Builder, flat: str) -> str:
+        """ONNX counts through the whole batch: position within the map, less where each window starts."""
+        a, sizes, steps = node.args, node.inputs[0].shape[1:], node.output.shape[1:]
+        rank, weight, total = len(sizes), 1, ""
+        for axis in reversed(range(rank)):
+            kernel, stride, (pad, _) = a.kernel[axis], a.stride[axis], a.pads[axis]
+            size = b.dims([sizes[axis]], batch=False)
+            rows = b.op("Div", [flat, size])
+            place = b.op("Sub", [flat, b.op("Mul", [rows, size])])
+            end = b.op("Squeeze", [b.dims([steps[axis] * stride - pad], batch=False)])
+            starts = b.op("Range", [b.ints(-pad), end, b.ints(stride)])
+            if axis < rank - 1:
+                starts = b.op("Unsqueeze", [starts, b.ints(list(range(1, rank - axis)))])
+            # where nothing is greatest (a window of NaN) ONNX Runtime's position is no cell of it
+            cell = b.op("Clip", [b.op("Sub", [place, starts]), b.ints(0), b.ints(kernel - 1)])
+            total = b.op("Add", [total, b.op("Mul", [cell, b.ints(weight)])]) if total else cell
+            flat, weight = rows, weight * kernel
+        return total
 
 
 @operator

@@ -12,7 +12,7 @@ from netdsl.ops.axes import axis_index, difference, reconcile
 from netdsl.ops.operator import Locality, Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import cut_tensor, pad_tensor, per_axis, spatial_rank
+from netdsl.ops.spatial import pad_or_cut, per_axis, spatial_rank
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -148,13 +148,9 @@ class Pad(_Move):
 
     def lower(self, node: Node, b: Builder) -> str:
         x, pads = b.value(node.inputs[0]), node.args.pads
-        grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
-        if any(map(any, grown)):
-            x = pad_tensor(b, x, grown, float(node.args.value))
-        cuts = tuple((max(-before, 0), max(-after, 0)) for before, after in pads)
-        if any(map(any, cuts)):
-            x = cut_tensor(b, x, cuts)
-        return x if any(map(any, pads)) else b.op("Identity", [x])
+        if not any(map(any, pads)):
+            return b.op("Identity", [x])
+        return pad_or_cut(b, x, pads, float(node.args.value))
 
 
 @operator

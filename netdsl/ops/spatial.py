@@ -82,3 +82,12 @@ def cut_tensor(b: Builder, x: str, cuts: Pads) -> str:
     starts = [begin for begin, _ in cuts]
     ends = [-end if end else _END for _, end in cuts]
     return b.op("Slice", [x, b.ints(starts), b.ints(ends), b.ints(list(range(2, 2 + len(cuts))))])
+
+
+def pad_or_cut(b: Builder, x: str, pads: Pads, value: float) -> str:
+    """Emit cells of `value` around the spatial axes of a batched tensor, then cut what is negative."""
+    grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+    if any(map(any, grown)):
+        x = pad_tensor(b, x, grown, value)
+    cuts = tuple((max(-before, 0), max(-after, 0)) for before, after in pads)
+    return cut_tensor(b, x, cuts) if any(map(any, cuts)) else x

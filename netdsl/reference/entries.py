@@ -14,8 +14,8 @@ from netdsl.ops.optimizers import DESCRIBED, OPTIMIZERS, SCHEDULES
 from netdsl.ops.transforms import TRANSFORMS
 
 _STYLES = {"layer": "layers, applied by ->", "function": "functions of tensors", "loss": "losses and metrics"}
-#: a tensor in an example of a declaration: its name and the shape that the net's input gets
-_TENSOR = re.compile(r"\b([a-z]\w*)(\[[\d, ]+\])")
+#: a tensor in an example of a declaration: its type where that is int, its name, the shape that the net's input gets
+_TENSOR = re.compile(r"\b(int )?([a-z]\w*)(\[[\d, ]+\])")
 
 
 class Entry(NamedTuple):
@@ -61,7 +61,7 @@ def _signature(op: Operator) -> str:
     if op.symbol:
         return f"a {op.symbol} b"
     own = signature(op.name, op.arguments) if op.arguments else op.name
-    tensors = [name for name, _ in _TENSOR.findall(op.example)]
+    tensors = [name for _, name, _ in _TENSOR.findall(op.example)]
     if op.style == "layer":
         return own if len(tensors) == 1 else f"({', '.join(tensors)}) -> {own}"
     if op.style == "loss":
@@ -109,8 +109,8 @@ def _called(name: str, arguments: Sequence[Argument]) -> str:
 
 def _net(expression: str) -> str:
     """A net of one expression, in which inputs stand with their shapes."""
-    inputs = ", ".join(name + shape for name, shape in _TENSOR.findall(expression))
-    body = _TENSOR.sub(r"\1", expression)
+    inputs = ", ".join(map("".join, _TENSOR.findall(expression)))
+    body = _TENSOR.sub(r"\2", expression)
     return f"net example : {inputs} -> y {{\n    y = {body}\n}}\n"
 
 

@@ -1,4 +1,4 @@
-"""Batch normalization."""
+"""Normalisation over the batch, and over neighbouring channels."""
 
 from __future__ import annotations
 
@@ -112,3 +112,27 @@ def _inference(bw: Backward) -> Gradients:
         halved = bw.op("Mul", bw.op("Mul", a, r), bw.scalar(-0.5))
         dvariance = bw.op("Mul", dscale, halved)
     return [dx, dscale if bw.needs[1] else None, dbias if bw.needs[2] else None, dmean, dvariance]
+
+
+@rule("LRN")
+def lrn(bw: Backward) -> Gradients:
+    """y = x·s^−β with s = k + α·mean of x² over a window of n channels, zeros beyond the ends counted:
+
+    dx = dy·s^−β − 2αβ/n·x·Σ dy·x·s^(−β−1), the sum over the channels in whose window x is.
+    """
+    size, alpha, beta = bw.attribute("size", 1), bw.attribute("alpha", 1e-4), bw.attribute("beta", 0.75)
+    mean = _channel_mean(bw, bw.op("Mul", bw.x, bw.x), (size - 1) // 2, size // 2)
+    s = bw.op("Add", bw.op("Mul", mean, bw.scalar(alpha)), bw.scalar(bw.attribute("bias", 1.0)))
+    direct = bw.op("Mul", bw.dy, bw.op("Pow", s, bw.scalar(-beta)))
+    share = _channel_mean(bw, bw.op("Div", bw.op("Mul", direct, bw.x), s), size // 2, (size - 1) // 2)
+    return [bw.op("Sub", direct, bw.op("Mul", bw.op("Mul", share, bw.x), bw.scalar(2 * alpha * beta)))]
+
+
+def _channel_mean(bw: Backward, value: str, before: int, after: int) -> str:
+    """The mean over the channels from so many before to so many after each: a pool along what was the channel axis."""
+    deep = bw.op("Unsqueeze", value, bw.ints([1]))
+    window = [before + after + 1, *[1] * (bw.rank(bw.x) - 2)]
+    space = [0] * (len(window) - 1)
+    pads = [before, *space, after, *space]
+    mean = bw.op("AveragePool", deep, kernel_shape=window, pads=pads, count_include_pad=1)
+    return bw.op("Squeeze", mean, bw.ints([1]))
