@@ -19,9 +19,9 @@ def weights(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
 
 
 def lines(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Drawings of 0 and 1: one line across."""
+    """Drawings of 0 and 1, or pictures of them: one thick line across."""
     drawing = np.zeros(shape, np.float32)
-    drawing[..., shape[-2] // 3, :] = 1
+    drawing[..., shape[-2] // 3 : shape[-2] // 2, :] = 1
     return drawing
 
 
@@ -73,5 +73,5 @@ SMALL: list[Small] = [
     Small("context_module", {"classes": 5, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
     Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
     Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds={**LABEL, "weight": weights}),
-    Small("hed", {"width": 4, "H": 32, "W": 40}, rate=1.0, feeds={"edge": lines}),
+    Small("hed", {"width": 4, "H": 32, "W": 40}, feeds={"image": lines, "edge": lines}),
 ]
