@@ -215,6 +215,8 @@ def describe(value: Any) -> str:
         return f"the {value.declaration.kind} `{value.declaration.name}`"
     if is_layer(value):
         return "a layer"
+    if isinstance(value, (Init, InitFunction)):
+        return f"the initialisation `{value.kind if isinstance(value, Init) else value.name}`"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -225,7 +227,7 @@ def describe(value: Any) -> str:
         return _describe_several(value)
     for kind, words in (
         (float, f"the number {value}"), (type(None), "none"), (range, "a range"),
-        (Family, "a family"), (Size, f"the size {value}"), ((Init, InitFunction), "an initialisation"),
+        (Family, "a family"), (Size, f"the size {value}"),
         ((Builtin, Fact), "a function"), (Recipe, "a part of a train block"), (Schedule, "a schedule"),
     ):  # fmt: skip
         if isinstance(value, kind):

@@ -11,6 +11,7 @@ import numpy as np
 
 from netdsl.ir import Graph, Node, Parameter, Value, parameters_of
 from netdsl.lower.builder import dense_mask
+from netdsl.lower.kernels import FILLED
 
 Draw = Callable[[np.random.Generator, Parameter, tuple[Any, ...]], np.ndarray]
 
@@ -125,6 +126,7 @@ def _identity_kernel(generator: np.random.Generator, parameter: Parameter, argum
 
 
 _DRAWS: dict[str, Draw] = {
+    **FILLED,
     "he": _he,
     "glorot": _glorot,
     "glorot_uniform": _glorot,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from netdsl.ir.graph import Init
 from netdsl.ir.size import Size
+from netdsl.ops.kernels import KERNELS
 
 #: the greatest float32; a number beyond it would be infinite in the network
 MOST = 3.4028234e38
@@ -107,7 +108,9 @@ FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 PADDING = Kind('"same", a whole number of at least 0, or a list of one, or of one pair [before, after], per axis', _is_padding)
 CROPS = Kind("a whole number (negative to crop), or a list of one, or of one pair [before, after], per axis", _is_crops)
 SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
-INIT = Kind("an initialisation such as he, glorot, gaussian(0.01) or zeros", lambda v: isinstance(v, Init))
+INIT = Kind("an initialisation of any weights, such as he, glorot, gaussian(0.01) or zeros",
+            lambda v: isinstance(v, Init) and v.kind not in KERNELS)  # fmt: skip
+CONV_INIT = Kind("an initialisation such as he, gaussian(0.01), zeros or sobel", lambda v: isinstance(v, Init))
 TABLE = Kind("none, or a list with the list of input maps for each output map", _is_table)
 AXIS = Kind("channel, height, width, depth, or an axis counted from 0 without batch", lambda v: is_int(v) or v in (
     "channel", "depth", "height", "width"))  # fmt: skip

@@ -6,8 +6,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape
-from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
+from netdsl.ops.arguments import CONV_INIT, COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
 from netdsl.ops.axes import axis_word
+from netdsl.ops.kernels import check_kernel
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, show
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
@@ -67,12 +68,13 @@ class Conv(Operator):
         Argument("pad", PADDING, "same", 'cells of zeros on each side; "same": output is ceil(input / stride)'),
         _DILATION, _GROUPS, _BIAS,
         Argument("connect", TABLE, None, "for each output map, the list of input maps it sees (LeNet-5)"),
-        Argument("init", INIT, HE, "initialisation of the weights"), _TRAINABLE,
+        Argument("init", CONV_INIT, HE, "initialisation of the weights, or a fixed kernel"), _TRAINABLE,
     )  # fmt: skip
 
     def resolve(self, site: Site) -> None:
         a, rank = site.args, spatial_rank(site, self.name)
         a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation")})
+        check_kernel(site)
         if a.pad == "same":
             a["pads"] = tuple(half_pads(d * (k - 1)) for k, d in zip(a.kernel, a.dilation, strict=True))
         else:

@@ -26,11 +26,13 @@ SIGNS = Range("-1 or +1", lambda x: (x == -1) | (x == 1), "turn targets of 0 and
 
 
 class Loss(Operator):
-    """One number out of tensors, the last of which is usually a target."""
+    """One number out of tensors, one of which is usually a target."""
 
     style = "loss"
     arity = (2, 2)
-    #: the numbers that the target may hold, where it holds no class labels; None: any
+    #: which of the inputs that is
+    target: ClassVar[int] = 1
+    #: the numbers that it may hold, where it holds no class labels; None: any
     targets: ClassVar[Range | None] = None
 
     def infer(self, site: Site) -> tuple[TensorType, ...]:

@@ -85,6 +85,7 @@ class Contrastive(Loss):
     summary = "same pairs near, others a margin apart (DrLIM, Hadsell et al. 2006)"
     example = "contrastive(a, b, same)"
     arity = (3, 3)
+    target = 2
     rules = (Rule("[C, ...], [C, ...], [...] -> []"),)
     cost = "three FLOPs per channel for the distance, and eight per pair"
     targets = SHARES

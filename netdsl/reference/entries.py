@@ -10,6 +10,7 @@ from netdsl.elaborate.arguments import literal, signature
 from netdsl.ops import INITIALIZERS, OPERATORS, REQUIRED, Argument, Operator
 from netdsl.ops.facts import FACTS
 from netdsl.ops.functions import FUNCTIONS
+from netdsl.ops.kernels import KERNELS
 from netdsl.ops.optimizers import DESCRIBED, OPTIMIZERS, SCHEDULES
 from netdsl.ops.transforms import TRANSFORMS
 
@@ -79,8 +80,11 @@ def _values() -> Iterator[Entry]:
                     _net(function.example))  # fmt: skip
     for init in INITIALIZERS.values():
         layer = "deconv(3, 4, stride = 2" if init.name == "bilinear" else "conv(16, 3"
+        end = ""
+        if init.name in KERNELS:  # two filters for each colour
+            layer, end = f"conv(6, {KERNELS[init.name].size or 7}, groups = 3", ", trainable = false"
         yield Entry(init.name, "initialisations, for `init`", _called(init.name, init.arguments), init.doc,
-                    _net(f"image[3, 32, 32] -> {layer}, init = {init.written})"), init.arguments)  # fmt: skip
+                    _net(f"image[3, 32, 32] -> {layer}, init = {init.written}{end})"), init.arguments)  # fmt: skip
 
 
 def _training() -> Iterator[Entry]:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from netdsl.diagnostics import DataError, Diagnostic, Label
-from netdsl.ir import Graph, Size, Target, Training, Value, extents, value_at
+from netdsl.ir import Graph, Node, Size, Target, Training, Value, extents, value_at
 from netdsl.ops import Loss, show
 from netdsl.runtime.data.dataset import Arrays, Samples, check_labels
 from netdsl.runtime.transforms import Pipeline, Prepared
@@ -184,8 +184,8 @@ def _maps(target: Target, array: np.ndarray) -> np.ndarray | None:
 
 def _check_values(training: Training, target: Target, array: np.ndarray, where: str) -> None:
     """Raise DataError (E0607) for a value that a loss does not take: one outside 0 to 1, or neither -1 nor +1."""
-    for op in (node.op for node in training.nodes if node.inputs[-1:] == (target.value,)):
-        if not isinstance(op, Loss) or op.targets is None:
+    for op, _ in _compared(training, target):
+        if op.targets is None:
             continue
         wrong = np.flatnonzero(~op.targets.accepts(array))
         if len(wrong):
@@ -196,6 +196,11 @@ def _check_values(training: Training, target: Target, array: np.ndarray, where: 
 
 def _classes(training: Training, target: Target) -> int | None:
     """How many classes a class target may name: the channels of the logits that it is compared with, if any."""
-    losses = [(node.op, node) for node in training.nodes if node.inputs[-1:] == (target.value,)]
-    counts = [op.classes(node) for op, node in losses if isinstance(op, Loss)]
+    counts = [op.classes(node) for op, node in _compared(training, target)]
     return min((count for count in counts if count is not None), default=None)
+
+
+def _compared(training: Training, target: Target) -> list[tuple[Loss, Node]]:
+    """The losses and metrics that the target goes into as it is."""
+    losses = [(node.op, node) for node in training.nodes if isinstance(node.op, Loss)]
+    return [(op, node) for op, node in losses if isinstance(op, Loss) and node.inputs[op.target] is target.value]
