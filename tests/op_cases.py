@@ -27,7 +27,7 @@ class Case:
     buffers: frozenset[str] = frozenset()
     macs: int = 0
     flops: int | None = None  # none: one per output element
-    dtypes: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()  # "positive": float32 of positive numbers
     below: int = 3  # whole numbers among the inputs
 
     def __str__(self) -> str:
@@ -337,7 +337,44 @@ ARITHMETIC = [
     Case("div", (MAPS,), lambda _, a: a / 255, {"right": 255}),
     Case("div", (MAPS, MAPS), lambda _, a, b: a / b),
     Case("neg", (MAPS,), lambda _, a: -a),
+    Case("power", (MAPS,), lambda _, a: a**2, {"right": 2}),
+    Case("power", (MAPS,), lambda _, a: a**3, {"right": 3}),
+    Case("power", (MAPS,), lambda _, a: 2.5**a, {"left": 2.5}),
+    Case("power", (MAPS, (1, 9, 10)), lambda _, a, b: a**b, dtypes=("positive", "float32")),
+    Case("exp", (MAPS,), lambda _, a: a.exp()),
+    Case("log", (MAPS,), lambda _, a: a.log(), dtypes=("positive",)),
+    Case("sqrt", (MAPS,), lambda _, a: a.sqrt(), dtypes=("positive",)),
+    Case("abs", (MAPS,), lambda _, a: a.abs()),
 ]
+
+REDUCTIONS = [
+    Case("sum", (MAPS,), lambda _, a: a.sum(1, keepdim=True), {"axis": "channel"}, flops=270),
+    Case("mean", (MAPS,), lambda _, a: a.mean((2, 3), keepdim=True), {"axis": ["height", "width"]}, flops=270),
+    Case("max", (MAPS,), lambda _, a: a.amax(3, keepdim=True), {"axis": 2}, flops=270),
+    Case("min", (MAPS,), lambda _, a: a.amin((1, 2), keepdim=True), {"axis": [1, "channel"]}, flops=270),
+    Case("mean", ((2, 3, 4, 5),), lambda _, a: a.mean((2, 4), keepdim=True), {"axis": ["depth", "width"]}, flops=120),
+    Case("sum", ((5,),), lambda _, a: a.sum(1, keepdim=True), {"axis": 0}, flops=5),
+    Case("max", ((3, 8),), lambda _, a: a.amax(2, keepdim=True), {"axis": "width"}, flops=24),
+]
+
+COMPARISONS = [
+    Case("less", (MAPS, MAPS), lambda _, a, b: a < b),
+    Case("less_equal", (MAPS,), lambda _, a: a <= 0.5, {"right": 0.5}),
+    Case("greater", (MAPS, (3,)), lambda _, a, b: a > vector(b, a)),
+    Case("greater_equal", (MAPS,), lambda _, a: a <= 1, {"left": 1}),
+    Case("equal", ((3, 4), (3, 4)), lambda _, a, b: a == b, dtypes=("int64", "int64")),
+    Case("not_equal", ((3, 4),), lambda _, a: a != 1, {"right": 1}, dtypes=("int64",)),
+    Case("equal", (MAPS, MAPS), lambda _, a, b: a == b),
+    Case("and", (MAPS, (3, 1, 10)), lambda _, a, b: a & b, dtypes=("bool", "bool")),
+    Case("or", (MAPS, MAPS), lambda _, a, b: a | b, dtypes=("bool", "bool")),
+    Case("not", (MAPS,), lambda _, a: ~a, dtypes=("bool",)),
+    Case("where", (MAPS, MAPS, (3, 1, 10)), lambda _, c, a, b: torch.where(c, a, b),
+         dtypes=("bool", "float32", "float32")),
+    Case("where", (MAPS, (3,)), lambda _, c, a: torch.where(c, vector(a, c), 2.5), {"otherwise": 2.5},
+         dtypes=("bool", "float32")),
+    Case("where", (MAPS, (3, 9, 10)), lambda _, c, b: torch.where(c, 2, b), {"chosen": 2}, dtypes=("bool", "int64")),
+    Case("where", (MAPS,), lambda _, c: torch.where(c, 1.0, -1.0), {"chosen": 1, "otherwise": -1}, dtypes=("bool",)),
+]  # fmt: skip
 
 MATRICES = [
     Case("matmul", ((4, 5), (5, 3)), lambda _, a, b: a @ b, macs=4 * 5 * 3, flops=0),
@@ -432,8 +469,11 @@ VALUE_LOSSES = [
     Case("dice", ((2, 8), (2, 8)), lambda _, x, t: _dice(x, t), {"eps": 1e-9}, flops=9 * 16),
 ]  # fmt: skip
 
-CASES = [*CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *MATRICES, *CLASS_LOSSES,
-         *VALUE_LOSSES]  # fmt: skip
+
+CASES = [
+    *CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *REDUCTIONS, *COMPARISONS,
+    *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
+]  # fmt: skip
 
 
 def count(shapes: Mapping[str, Shape]) -> int:

@@ -22,7 +22,7 @@ def applied(
 ) -> tuple[NetBuilder, Node]:
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
     b = NetBuilder()
-    kinds = dtypes or ["float32"] * len(shapes)
+    kinds = ["float32" if kind == "positive" else kind for kind in dtypes] or ["float32"] * len(shapes)
     values = [b.input(f"x{i}", *shape, dtype=kind) for i, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))]
     return b, b.node(op, *values, **args)
 
@@ -80,9 +80,10 @@ def random_inputs(
     """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)
-    return [
-        generator.integers(0, below, (batch, *shape))
-        if kind == "int64"
-        else generator.standard_normal((batch, *shape)).astype(np.float32)
-        for shape, kind in zip(shapes, kinds, strict=True)
-    ]
+    draws = {
+        "int64": lambda size: generator.integers(0, below, size),
+        "bool": lambda size: generator.integers(0, 2, size) > 0,
+        "float32": lambda size: generator.standard_normal(size).astype(np.float32),
+        "positive": lambda size: generator.uniform(0.5, 2, size).astype(np.float32),
+    }
+    return [draws[kind]((batch, *shape)) for shape, kind in zip(shapes, kinds, strict=True)]

@@ -103,8 +103,13 @@ def influence(case: Case, index: int, axis: int) -> list[tuple[int, int] | None]
         for sign in (0, 1):
             where = [slice(None)] * len(case.shapes[index])
             where[axis] = slice(position, position + 1)
-            changed[index][(1 + 2 * position + sign, *where)] += (-100, 100)[sign]
-    y = run(compiled(b, node, random_parameters(node)), changed)
+            at = (1 + 2 * position + sign, *where)
+            x = changed[index]
+            if x.dtype == bool:
+                x[at] ^= True
+            else:
+                x[at] += x.dtype.type((-100, 100)[sign])
+    y = run(compiled(b, node, random_parameters(node)), changed).astype(np.float32)
     y = np.moveaxis(y, 1 + axis, 1).reshape(len(y), y.shape[1 + axis], -1)
     differs = (np.abs(y - y[:1]) > 1e-3).any(2)[1:].reshape(size, 2, -1).any(1)
     return [(int(seen[0]), int(seen[-1])) if (seen := np.flatnonzero(column)).size else None for column in differs.T]

@@ -156,7 +156,7 @@ def test_a_sign_names_its_operator() -> None:
 
 def test_a_name_of_several_things_shows_all() -> None:
     text = run("max").stdout
-    assert "max(left, right, ...)" in text and "max(number, ...)" in text
+    assert "max(left, right, ..., axis = none)" in text and "max(number, ...)" in text
 
 
 def test_an_unknown_name() -> None:

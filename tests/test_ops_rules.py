@@ -13,7 +13,13 @@ from netdsl.ir import Init, TensorType, Value
 from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
 
 ENOUGH, MOST_TRIES = 40, 20_000
-_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3)
+_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3, [1, 2])
+#: the element types of inputs that are not all alike
+_KINDS = {
+    "cross_entropy": ["float32", "int64"], "accuracy": ["float32", "int64"],
+    "multiclass_hinge": ["float32", "int64"], "unpool": ["float32", "int64", "float32"],
+    "where": ["bool", "float32", "float32"],
+}  # fmt: skip
 
 
 def shapes_for(formula: str, random: Random) -> list[Shape]:
@@ -34,15 +40,13 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
     if argument.default is not REQUIRED and random.random() < 0.4:
         return argument.default
     listed = [random.randint(1, 3) for _ in shapes[0][1:]]
-    candidates = [*_WORDS, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(shapes[0])]]
+    candidates = [*_WORDS, 1, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(shapes[0])]]
     return random.choice([v for v in candidates if argument.kind.accepts(v)])
 
 
 def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
     """The application, its output's shape and its parameters; None where the operator rejects it."""
-    whole = op.name in ("cross_entropy", "multiclass_hinge", "accuracy", "unpool")
-    kinds = ["float32", "int64" if whole else "float32"]
-    kinds += ["float32"] * len(shapes)
+    kinds = _KINDS.get(op.name, ["float32" if "float32" in op.dtypes else min(op.dtypes)] * len(shapes))
     inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))  # type: ignore[arg-type]
     site = Site(args, inputs, tuple(v.name for v in inputs))
     try:

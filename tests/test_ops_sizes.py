@@ -18,6 +18,7 @@ from op_running import applied, compiled, random_inputs, random_parameters, run
 from netdsl.ir import Init, Node, Size, TensorType, Value
 from netdsl.ops import INITIALIZERS, OPERATORS, REQUIRED, Args, Misfit, Site, elements
 from netdsl.ops.arguments import (
+    AXES,
     AXIS,
     COUNT,
     COUNTS,
@@ -37,7 +38,7 @@ from netdsl.ops.arguments import (
     Kind,
 )  # fmt: skip
 
-AXES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
+SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
 
 def lists(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -63,6 +64,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     SHAPE: st.lists(st.integers(1, 9) | st.just(-1), min_size=1, max_size=4).filter(lambda v: v.count(-1) < 2),
     INIT: st.sampled_from([Init("he"), Init("zeros"), Init("gaussian", (0.1,))]),
     TABLE: st.none() | st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=4), min_size=1, max_size=4),
+    AXES: st.lists(st.integers(-1, 4) | st.sampled_from(["channel", "height", "width"]), min_size=1, max_size=3),
     AXIS: st.integers(-2, 5) | st.sampled_from(["channel", "depth", "height", "width"]),
 }
 
@@ -159,7 +161,7 @@ def pooled(kind: str, rank: int) -> Callable[..., torch.Tensor]:
 
 
 @RUNS
-@given(AXES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.integers(1, 3))
+@given(SIZES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.integers(1, 3))
 def test_max_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, ceil: bool, dilation: int) -> None:
     if pad > kernel // 2:
         return  # PyTorch refuses
@@ -169,7 +171,7 @@ def test_max_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, c
 
 
 @RUNS
-@given(AXES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.booleans())
+@given(SIZES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.booleans())
 def test_avg_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, ceil: bool, count: bool) -> None:
     if pad > kernel // 2:
         return
@@ -187,7 +189,7 @@ def test_same_pools_make_ceil_of_size_by_stride(op: str, kernel: int, stride: in
 
 
 @RUNS
-@given(AXES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
+@given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
 def test_conv(sizes: list[int], kernel: int, stride: int, pad: int, dilation: int) -> None:
     args = {"channels": 2, "kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}
     truth = conv(len(sizes), [(pad, pad)] * len(sizes), stride=stride, dilation=dilation)
@@ -195,7 +197,7 @@ def test_conv(sizes: list[int], kernel: int, stride: int, pad: int, dilation: in
 
 
 @RUNS
-@given(AXES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2), st.integers(1, 3))
+@given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2), st.integers(1, 3))
 def test_deconv(sizes: list[int], kernel: int, stride: int, pad: int, extra: int, dilation: int) -> None:
     args = {"channels": 2, "kernel": kernel, "stride": stride, "pad": pad, "output_pad": extra, "dilation": dilation}
     truth = deconv(
@@ -205,7 +207,7 @@ def test_deconv(sizes: list[int], kernel: int, stride: int, pad: int, extra: int
 
 
 @RUNS
-@given(AXES, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3))
+@given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3))
 def test_deconv_same_makes_size_times_stride(sizes: list[int], kernel: int, stride: int, dilation: int) -> None:
     total = dilation * (kernel - 1) + 1 - stride
     crops = (total // 2, total - total // 2) if total >= 0 else (0, total)
@@ -217,7 +219,7 @@ def test_deconv_same_makes_size_times_stride(sizes: list[int], kernel: int, stri
 
 
 @RUNS
-@given(AXES, st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=3))
+@given(SIZES, st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=3))
 def test_pad(sizes: list[int], cells: list[tuple[int, int]]) -> None:
     cells = cells[: len(sizes)]
 
@@ -232,7 +234,7 @@ def test_pad(sizes: list[int], cells: list[tuple[int, int]]) -> None:
 
 
 @RUNS
-@given(AXES, st.integers(1, 4), st.booleans())
+@given(SIZES, st.integers(1, 4), st.booleans())
 def test_upsample(sizes: list[int], factor: int, smooth: bool) -> None:
     mode = ["linear", "bilinear", "trilinear"][len(sizes) - 1] if smooth else "nearest"
     args = {"factor": factor, "mode": "linear" if smooth else "nearest"}

@@ -84,6 +84,12 @@ def _sizes(context: Context, symbol: str, left: Any, right: Any, span: Span, pla
     return _numbers(context, symbol, fixed[0], fixed[1], span, place)
 
 
+def compares_tensors(symbol: str, left: Any, right: Any) -> bool:
+    """Whether a comparison is one of tensors, element by element; that with none is not."""
+    found = isinstance(left, Value) or isinstance(right, Value)
+    return found and symbol in _COMPARISONS and left is not None and right is not None
+
+
 def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Comparison, place: Place) -> bool:
     """`left symbol right`. `~` is: within 1 % of the right side."""
     span = node.span
@@ -97,17 +103,10 @@ def compare(context: Context, symbol: str, left: Any, right: Any, node: t.Compar
     if symbol in ("==", "!="):
         if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
             left, right = _plain(context, left, span), _plain(context, right, span)
-        if isinstance(left, Value) or isinstance(right, Value):
-            if left is None or right is None:
-                return symbol == "!="
-            raise context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}", span, place,
-                                helps=("numbers decide about a graph, such as `x.channels`",))  # fmt: skip
         return bool(_COMPARISONS[symbol](_identity(left), _identity(right)))
     if not (is_number(left) and is_number(right)):
         helps: tuple[str, ...] = ()
-        if isinstance(left, Value) or isinstance(right, Value):
-            helps = ("numbers decide about a graph, such as `x.channels`",)
-        elif isinstance(left, str) or isinstance(right, str):
+        if isinstance(left, str) or isinstance(right, str):
             helps = ("numbers stand without quotes",)
         raise context.error("E0212", f"`{symbol}` compares numbers: these are {describe(left)} and {describe(right)}",
                             span, place, helps=helps)  # fmt: skip

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netdsl.diagnostics import Label, SourceError, Span
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier
-from netdsl.elaborate.arguments import bind
+from netdsl.elaborate.arguments import Placed, bind
 from netdsl.elaborate.context import Context
-from netdsl.elaborate.names import AXES
+from netdsl.elaborate.names import axis_parts, is_axis
 from netdsl.elaborate.values import (
     BlockLayer,
     Builtin,
@@ -24,17 +25,31 @@ from netdsl.elaborate.values import (
     Scope,
     describe,
     is_layer,
+    shown,
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
-from netdsl.ops import OPERATORS
+from netdsl.ops import OPERATORS, Operator
 from netdsl.ops.functions import FUNCTIONS
 from netdsl.syntax import tree as t
 
 if TYPE_CHECKING:
     from netdsl.elaborate.expressions import Expressions
 
-_NUMERIC: dict[str, Callable[[list[Any]], Any]] = {"max": max, "min": min, "sum": sum}
-_BY_SYMBOL = {op.symbol: op for op in OPERATORS.values() if op.symbol}
+#: functions of tensors that are Python's where all they are given are numbers
+_NUMERIC: dict[str, Callable[..., Any]] = {
+    "max": lambda *v: max(v), "min": lambda *v: min(v), "sum": lambda *v: sum(v), "abs": abs, "exp": math.exp,
+    "log": math.log, "sqrt": math.sqrt,
+}  # fmt: skip
+_ONE_NUMBER = frozenset(["abs", "exp", "log", "sqrt"])
+_BY_SYMBOL = {op.symbol: op for op in OPERATORS.values() if op.symbol and op.arity != (1, 1)}
+
+
+class _Given(NamedTuple):
+    """What a function is given: a value, how it reads in the file, and where it stands."""
+
+    value: Any
+    label: str
+    span: Span
 
 
 class Calls:
@@ -89,11 +104,11 @@ class Calls:
                 raise self.context.error("E0203", f"`{keyword.name}` is given twice", keyword.span, scope.place,
                                          also=(Label(named[keyword.name][1], "the first is here"),),
                                          helps=("remove one",))  # fmt: skip
-            named[keyword.name] = (_axis(keyword), keyword.span)
+            named[keyword.name] = (None, keyword.span)
         values = self.expressions.several(_parts(node), scope)
         count = len(node.arguments)
-        evaluated = [keyword for keyword in node.keywords if _axis(keyword) is None]
-        named |= {k.name: (value, k.span) for k, value in zip(evaluated, values[count:], strict=True)}
+        rest = iter(values[count:])
+        named |= {keyword.name: (_value(keyword, rest), keyword.span) for keyword in node.keywords}
         return values[:count], named
 
     def _no_tensors(self, function: OpLayer, positional: list[Any], node: t.Call, scope: Scope) -> None:
@@ -111,80 +126,103 @@ class Calls:
 
     def _function(self, function: OpLayer, node: t.Call, scope: Scope) -> Any:
         op = function.op
-        values: list[Any] = []
-        labels: list[str] = []
-        spans: list[Span] = []
         positional, named = self._given(node, scope)
-        for value, argument in zip(positional, node.arguments, strict=True):
-            # only a function of any number of tensors takes a list for several; elsewhere it is an argument
-            if op.arity[1] is None and isinstance(value, (list, tuple, range)):
-                text = self.expressions.label(argument, scope)
-                self.context.foresee(argument.span, scope.place, len(value))
-                values += value
-                labels += [f"item {i} of {text}" for i in range(len(value))]
-                spans += [argument.span] * len(value)
-            else:
-                values.append(value)
-                labels.append(self.expressions.label(argument, scope))
-                spans.append(argument.span)
-        kept = [entry for entry in zip(values, labels, spans, strict=True) if entry[0] is not None]
-        if op.name in _NUMERIC and kept and all(isinstance(v, (int, float, Size)) for v, _, _ in kept):
-            numbers = [self.context.fix(v, f"`{op.name}` compares numbers", node.span) if isinstance(v, Size) else v
-                       for v, _, _ in kept]  # fmt: skip
-            return _NUMERIC[op.name](numbers)
-        if op.arity[1] is None and not kept:
-            raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
-                                     notes=("every argument is none, or there is none",))  # fmt: skip
+        if op.arity[1] is None:
+            given = self._spread(positional, node, scope)
+            if not given:
+                raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
+                                         notes=("every argument is none, or there is none",))  # fmt: skip
+        else:
+            given = [_Given(value, self.expressions.label(argument, scope), argument.span)
+                     for value, argument in zip(positional, node.arguments, strict=True)]  # fmt: skip
+        if op.name in _NUMERIC and not named and all(isinstance(g.value, (int, float, Size)) for g in given):
+            return self._of_numbers(op.name, [g.value for g in given], node, scope)
         # what follows the tensors are the operator's own arguments
-        count = len(kept) if op.arity[1] is None else min(op.arity[1], len(kept))
-        tensors_, rest = kept[:count], kept[count:]
-        for value, label, span in tensors_:
-            if not isinstance(value, Value):
-                raise self.context.error("E0212", f"`{op.name}` takes tensors, and {label} is {describe(value)}", span,
-                                         scope.place, helps=self._unapplied(value, label))  # fmt: skip
-        placed = [(value, span) for value, _, span in rest]
-        bound = bind(self.context, op.name, op.arguments, placed, named, node.span, scope.place)
-        return self.applier.operator(op, bound, tuple(v for v, _, _ in tensors_), tuple(label for _, label, _ in tensors_),
-                                     node.span, scope.place)  # fmt: skip
+        count = len(given) if op.arity[1] is None else min(op.arity[1], len(given))
+        rest = [(g.value, g.span) for g in given[count:]]
+        return self._operator(op, given[:count], rest, named, node.span, scope)
 
-    def _unapplied(self, value: Any, label: str) -> tuple[str, ...]:
-        return (f"a layer becomes a tensor when it is applied: `x -> {label.strip('`')}`",) if is_layer(value) else ()
+    def _spread(self, positional: list[Any], node: t.Call, scope: Scope) -> list[_Given]:
+        """What a function of any number of tensors is given: a list stands for several, and none for nothing."""
+        given: list[_Given] = []
+        for value, argument in zip(positional, node.arguments, strict=True):
+            label = self.expressions.label(argument, scope)
+            if isinstance(value, (list, tuple, range)):
+                self.context.foresee(argument.span, scope.place, len(value))
+                given += [_Given(item, f"item {i} of {label}", argument.span) for i, item in enumerate(value)]
+            else:
+                given.append(_Given(value, label, argument.span))
+        return [g for g in given if g.value is not None]
 
-    def tensor_arithmetic(
-        self, symbol: str, left: Any, right: Any, labels: tuple[str, str], node: t.Chain, scope: Scope
+    def _operator(
+        self, op: Operator, operands: Sequence[_Given], rest: Sequence[Placed], named: Mapping[str, Placed], span: Span,
+        scope: Scope,
+    ) -> Any:  # fmt: skip
+        """Apply a function to its operands; a number among them becomes the argument that stands for it."""
+        tensors_: list[_Given] = []
+        numbers: dict[str, Placed] = {}
+        for index, given in enumerate(operands):
+            place = op.numbers[index] if index < len(op.numbers) else None
+            if isinstance(given.value, Value):
+                tensors_.append(given)
+            elif place is not None and _is_scalar(given.value):
+                value = given.value
+                if isinstance(value, Size):
+                    value = self.context.fix(value, "a number among tensors", given.span)
+                numbers[place] = (value, given.span)
+            else:
+                raise self._no_operand(op, given, operands, span, scope)
+        bound = bind(self.context, op.symbol or op.name, op.arguments, rest, {**named, **numbers}, span, scope.place)
+        inputs, labels = tuple(g.value for g in tensors_), tuple(g.label for g in tensors_)
+        return self.applier.operator(op, bound, inputs, labels, span, scope.place)
+
+    def _no_operand(
+        self, op: Operator, given: _Given, operands: Sequence[_Given], span: Span, scope: Scope
+    ) -> SourceError:
+        """The error of an operand that is no tensor, nor a number where one may stand."""
+        applied = f"`x -> {given.label.strip('`')}`" if is_layer(given.value) else ""
+        if op.symbol is not None:
+            both = " and ".join(describe(operand.value) for operand in operands)
+            helps = (f"apply the layer first: {applied}",) if applied else ()
+            return self.context.error("E0212", f"`{op.symbol}` cannot take {both}", span, scope.place, helps=helps)
+        wanted = "takes tensors or numbers" if any(op.numbers) else "takes tensors"
+        message = f"`{op.name}` {wanted}, and {given.label} is {describe(given.value)}"
+        helps = (f"a layer becomes a tensor when it is applied: {applied}",) if applied else ()
+        return self.context.error("E0212", message, given.span, scope.place, helps=helps)
+
+    def of_tensors(
+        self, symbol: str, left: Any, right: Any, labels: tuple[str, str], node: t.Expr, scope: Scope
     ) -> Any:
         """`left symbol right` where at least one is a tensor."""
         if left is None or right is None:
             raise self.context.error("E0212", f"`{symbol}` with none", node.span, scope.place,
                                      helps=("`sum(a, b)` leaves out what is none",))  # fmt: skip
         op = _BY_SYMBOL.get(symbol)
-        numbers = {}
-        tensors_ = []
-        for side, value, label in (("left", left, labels[0]), ("right", right, labels[1])):
-            if isinstance(value, Value):
-                tensors_.append((value, label))
-            elif isinstance(value, (int, float, Size)) and not isinstance(value, bool):
-                number = (
-                    self.context.fix(value, "a number scales or shifts", node.span)
-                    if isinstance(value, Size)
-                    else value
-                )
-                numbers[side] = (number, node.span)
-            else:
-                op = None
         if op is None:
-            layer = next((label for value, label in zip((left, right), labels, strict=True) if is_layer(value)), None)
-            helps = (f"apply the layer first: `x -> {layer.strip('`')}`",) if layer else ()
             raise self.context.error("E0212", f"`{symbol}` cannot take {describe(left)} and {describe(right)}",
-                                     node.span, scope.place, helps=helps)  # fmt: skip
-        bound = bind(self.context, symbol, op.arguments, (), numbers, node.span, scope.place)
-        return self.applier.operator(op, bound, tuple(v for v, _ in tensors_), tuple(label for _, label in tensors_),
                                      node.span, scope.place)  # fmt: skip
+        operands = (_Given(left, labels[0], node.span), _Given(right, labels[1], node.span))
+        return self._operator(op, operands, (), {}, node.span, scope)
 
-    def negated(self, value: Value, label: str, node: t.Unary, scope: Scope) -> Any:
-        return self.applier.operator(OPERATORS["neg"], ({}, {}), (value,), (label,), node.span, scope.place)
+    def of_tensor(self, name: str, value: Value, label: str, node: t.Unary, scope: Scope) -> Any:
+        """`-value` or `not value`."""
+        return self.applier.operator(OPERATORS[name], ({}, {}), (value,), (label,), node.span, scope.place)
 
     # functions of numbers
+
+    def _of_numbers(self, name: str, values: list[Any], node: t.Call, scope: Scope) -> Any:
+        """A function of tensors that is given numbers alone."""
+        why = f"`{name}` computes with numbers"
+        numbers = [self.context.fix(v, why, node.span) if isinstance(v, Size) else v for v in values]
+        if name in _ONE_NUMBER and len(numbers) != 1:
+            given = ", ".join(map(describe, numbers)) or "nothing"
+            raise self.context.error("E0212", f"`{name}` takes {FUNCTIONS[name].wants}, and is given {given}", node.span,
+                                     scope.place)  # fmt: skip
+        try:
+            return _NUMERIC[name](*numbers)
+        except (ValueError, OverflowError):
+            raise self.context.error("E0212", f"`{name}` of {shown(numbers[0])} is no number", node.span, scope.place,
+                                     notes=(f"`{name}` takes {FUNCTIONS[name].wants}",)) from None  # fmt: skip
 
     def _init(self, function: InitFunction, positional: Any, named: Any, node: t.Call, scope: Scope) -> Init:
         values, _ = bind(self.context, function.name, function.arguments, positional, named, node.span, scope.place)
@@ -218,15 +256,23 @@ class Calls:
         return self.context.made(result, node.span, scope.place) if isinstance(result, list) else result
 
 
-def _axis(keyword: t.Keyword) -> str | None:
-    """The name of an axis, which stands for itself."""
-    value = keyword.value
-    return value.name if keyword.name == "axis" and isinstance(value, t.Name) and value.name in AXES else None
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (int, float, Size)) and not isinstance(value, bool)
 
 
 def _parts(node: t.Call) -> list[t.Expr]:
-    """The expressions that a call gives."""
-    return [*node.arguments, *(keyword.value for keyword in node.keywords if _axis(keyword) is None)]
+    """The expressions that a call gives, without the names of axes, which stand for themselves."""
+    parts = list(node.arguments)
+    for keyword in node.keywords:
+        parts += axis_parts(keyword.value) if keyword.name == "axis" else [keyword.value]
+    return parts
+
+
+def _value(keyword: t.Keyword, evaluated: Iterator[Any]) -> Any:
+    """The value of a keyword whose `_parts` are evaluated."""
+    if keyword.name == "axis" and isinstance(keyword.value, t.ListExpr):
+        return [item.name if is_axis(item) else next(evaluated) for item in keyword.value.items]
+    return keyword.value.name if keyword.name == "axis" and is_axis(keyword.value) else next(evaluated)
 
 
 def _whole(values: list[Any]) -> bool:
@@ -249,9 +295,8 @@ _TAKES: dict[str, Callable[[list[Any]], bool]] = {
     "zip": lambda v: len(v) >= 1 and _lists(v),
     "round": lambda v: 1 <= len(v) <= 2 and _finite(v[0]) and _whole(v[1:]) and all(abs(x) < 100 for x in v[1:]),
     "int": lambda v: len(v) == 1 and _finite(v[0]),
-    "abs": lambda v: len(v) == 1 and arithmetic.is_number(v[0]),
 }
 _BUILTIN: dict[str, Any] = {
     "len": len, "range": range, "reversed": lambda v: list(reversed(v)), "enumerate": lambda v: list(enumerate(v)),
-    "zip": lambda *v: list(zip(*v, strict=False)), "round": round, "int": int, "abs": abs,
+    "zip": lambda *v: list(zip(*v, strict=False)), "round": round, "int": int,
 }  # fmt: skip

@@ -144,7 +144,8 @@ class Expressions:
             return bool(self.context.fix(value, "a condition decides the graph", span))
         if value is None or isinstance(value, (bool, int, float, str, list, tuple, range)):
             return bool(value)
-        helps = ("numbers decide about a graph, such as `x.channels`",) if isinstance(value, Value) else ()
+        helps = ("numbers decide about a graph, such as `x.channels`",
+                 "`where(x > 0, a, b)` chooses element by element") if isinstance(value, Value) else ()  # fmt: skip
         raise self.context.error("E0212", f"a condition is true or false, and this is {describe(value)}", span,
                                  scope.place, helps=helps)  # fmt: skip
 
@@ -275,7 +276,7 @@ class Expressions:
                 elif isinstance(left, Value) or isinstance(right, Value):
                     labels = (label or self.label(first, scope), self.label(operand, scope))
                     label = f"what is left of `{operator}`"
-                    left = self.calls.tensor_arithmetic(operator, left, right, labels, node, scope)
+                    left = self.calls.of_tensors(operator, left, right, labels, node, scope)
                 else:
                     left = arithmetic.binary(self.context, operator, left, right, node, scope.place)
         except (SourceError, Poisoned) as error:
@@ -293,35 +294,59 @@ class Expressions:
 
     def _power(self, node: t.Power, scope: Scope) -> Any:
         base, exponent = self.several((node.base, node.exponent), scope)
+        if isinstance(base, Value) or isinstance(exponent, Value):
+            labels = self.label(node.base, scope), self.label(node.exponent, scope)
+            return self.calls.of_tensors("**", base, exponent, labels, node, scope)
         return arithmetic.binary(self.context, "**", base, exponent, node, scope.place)
 
     def _unary(self, node: t.Unary, scope: Scope) -> Any:
-        if node.operator == "not":
-            return not self.truth(node.operand, scope)
         value = self.evaluate(node.operand, scope)
         if isinstance(value, Value):
-            return self.calls.negated(value, self.label(node.operand, scope), node, scope)
+            name = "not" if node.operator == "not" else "neg"
+            return self.calls.of_tensor(name, value, self.label(node.operand, scope), node, scope)
+        if node.operator == "not":
+            return not self.is_true(value, node.operand.span, scope)
         if isinstance(value, (int, float, Size)) and not isinstance(value, bool):
             return -value
         raise self.context.error("E0212", f"`-` takes a number or a tensor, and this is {describe(value)}", node.span,
                                  scope.place)  # fmt: skip
 
-    def _comparison(self, node: t.Comparison, scope: Scope) -> bool:
+    def _comparison(self, node: t.Comparison, scope: Scope) -> bool | Value:
+        """Whether every neighbouring pair compares so: element by element where tensors are among them."""
+        held: Value | None = None
         left, right = self.several(node.operands[:2], scope)
         for index, operator in enumerate(node.operators):
             if index:
                 left, right = right, self.evaluate(node.operands[index + 1], scope)
-            if not arithmetic.compare(self.context, operator, left, right, node, scope.place):
-                return False
-        return True
+            if not arithmetic.compares_tensors(operator, left, right):
+                if not arithmetic.compare(self.context, operator, left, right, node, scope.place):
+                    return False
+                continue
+            labels = self.label(node.operands[index], scope), self.label(node.operands[index + 1], scope)
+            pair = self.calls.of_tensors(operator, left, right, labels, node, scope)
+            if held is not None:
+                pair = self.calls.of_tensors("and", held, pair, ("the first pair", "the next pair"), node, scope)
+            held = pair
+        return True if held is None else held
 
     def _boolean(self, node: t.Boolean, scope: Scope) -> Any:
-        """As in Python, the value of the operand that decided."""
-        for operand in node.operands[:-1]:
+        """As in Python, the value of the operand that decided; bool tensors are combined element by element."""
+        for index, operand in enumerate(node.operands[:-1]):
             value = self.evaluate(operand, scope)
+            if isinstance(value, Value):
+                return self._combined(value, node, index, scope)
             if self.is_true(value, operand.span, scope) == (node.operator == "or"):
                 return value
         return self.evaluate(node.operands[-1], scope)
+
+    def _combined(self, left: Value, node: t.Boolean, index: int, scope: Scope) -> Any:
+        """A bool tensor, the operand of this index, with those behind it."""
+        label = self.label(node.operands[index], scope)
+        for operand in node.operands[index + 1 :]:
+            labels = label, self.label(operand, scope)
+            left = self.calls.of_tensors(node.operator, left, self.evaluate(operand, scope), labels, node, scope)
+            label = f"what is left of `{node.operator}`"
+        return left
 
     def _conditional(self, node: t.Conditional, scope: Scope) -> Any:
         return self.evaluate(node.then if self.truth(node.condition, scope) else node.otherwise, scope)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from netdsl.diagnostics import Span
 from netdsl.elaborate.values import Builtin, InitFunction, OpLayer
 from netdsl.ir import Init
 from netdsl.ops import INITIALIZERS, OPERATORS
 from netdsl.ops.functions import FUNCTIONS
+from netdsl.syntax import tree as t
 
 #: names of axes, which only the argument `axis` reads
 AXES = ("channel", "depth", "height", "width")
+
+
+def is_axis(node: t.Node) -> TypeGuard[t.Name]:
+    """Whether this is the name of an axis."""
+    return isinstance(node, t.Name) and node.name in AXES
+
+
+def axis_parts(node: t.Expr) -> list[t.Expr]:
+    """The expressions in what is given for `axis`, one or a list, besides the names of axes."""
+    return [item for item in (node.items if isinstance(node, t.ListExpr) else [node]) if not is_axis(item)]
 
 
 @cache
@@ -24,7 +35,7 @@ def reserved() -> frozenset[str]:
 @cache
 def signs() -> dict[str, str]:
     """The operators that have a sign and no name in a file, and how they are written."""
-    return {"neg": "-a"} | {name: f"a {op.symbol} b" for name, op in OPERATORS.items() if op.symbol is not None}
+    return {name: op.written for name, op in OPERATORS.items() if op.symbol is not None}
 
 
 @cache

@@ -12,7 +12,7 @@ from netdsl.diagnostics import SourceError
 from netdsl.elaborate.arguments import Placed, Signature, fit, signature_of, signature_of_block
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.lookup import is_packaged
-from netdsl.elaborate.names import AXES
+from netdsl.elaborate.names import axis_parts
 from netdsl.elaborate.values import BlockLayer, InitFunction, Module, OpLayer, Place, Poisoned, Scope
 from netdsl.ops.facts import FACTS
 from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES
@@ -92,7 +92,8 @@ class _Survey:
             elif is_packaged(node):
                 self.read.append(node)
                 continue
-            elif isinstance(node, t.Keyword) and isinstance(node.value, t.Name) and node.value.name in AXES:
+            elif kind is t.Keyword and node.name == "axis":  # type: ignore[attr-defined]
+                stack += axis_parts(node.value)  # type: ignore[attr-defined]
                 continue
             elif isinstance(node, t.Expect):
                 self.expects.append(node)

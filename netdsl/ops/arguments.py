@@ -114,6 +114,8 @@ CONV_INIT = Kind("an initialisation such as he, gaussian(0.01), zeros or sobel",
 TABLE = Kind("none, or a list with the list of input maps for each output map", _is_table)
 AXIS = Kind("channel, height, width, depth, or an axis counted from 0 without batch", lambda v: is_int(v) or v in (
     "channel", "depth", "height", "width"))  # fmt: skip
+AXES = Kind(f"{AXIS.wants}; or a list of them", lambda v: AXIS.accepts(v) or (
+    isinstance(v, list) and bool(v) and all(map(AXIS.accepts, v))))  # fmt: skip
 
 
 def choice(*words: str) -> Kind:

@@ -31,6 +31,16 @@ def axis_index(site: Site, axis: int | str, rank: int) -> int:
               helps=(f"its axes are {', '.join(words)}, or 0 to {rank - 1}",) if rank else (), at="axis")  # fmt: skip
 
 
+def axis_indices(site: Site, axes: int | str | list[int | str], rank: int) -> tuple[int, ...]:
+    """The positions of one or several different axes, in order."""
+    found = [axis_index(site, axis, rank) for axis in (axes if isinstance(axes, list) else [axes])]
+    for axis in found:
+        if found.count(axis) > 1:
+            word = axis_word(axis, rank) or str(axis)
+            site.fail("E0317", f"`axis` names the {word} twice", helps=("name each axis once",), at="axis")
+    return tuple(sorted(found))
+
+
 def difference(rank: int, axis: int, a: Dim, b: Dim) -> str:
     """That two sizes differ, in words: `heights 89 and 88 differ`."""
     word = axis_word(axis, rank)

@@ -140,17 +140,26 @@ class Operator:
     cost: ClassVar[str] = "one FLOP per output element"
     #: the element types that inputs may have
     dtypes: ClassVar[frozenset[DType]] = frozenset({"float32"})
-    #: whether inputs must have a batch axis; element-wise operators do without
+    #: whether all inputs must have a batch axis; else one without is the same for every sample
     batched: ClassVar[bool] = True
+    #: for each operand of a function, the argument that holds a number in its place; None where there must be a tensor
+    numbers: ClassVar[tuple[str | None, ...]] = ()
     #: whether its gradient is of use: false where it is zero wherever it exists
     differentiable: ClassVar[bool] = True
-    #: the sign that means this operator between tensors (`+`), where there is one
+    #: the sign that means this operator between tensors (`+`), or before one, where there is one
     symbol: ClassVar[str | None] = None
     #: what an output position depends on, by one rule for all positions, whatever the maps' size: "element": the input
     #: elements at its own place; "position": all channels at its own place; "window": the positions that `reaches` tells.
     #: None: anything else (the whole map, its size, weights for each position). Passes that change sizes, `netdsl
     #: convert --fully-convolutional` and `--atrous`, refuse what is None.
     locality: ClassVar[Locality | None] = None
+
+    @property
+    def written(self) -> str:
+        """How an operator with a sign stands between its operands: `a + b`, `-a`."""
+        if self.arity == (1, 1):
+            return f"{self.symbol} a" if self.symbol and self.symbol.isalpha() else f"{self.symbol}a"
+        return f"a {self.symbol} b"
 
     def resolve(self, site: Site) -> None:
         """Put defaults that depend on the input (per-axis lists, paddings) into `site.args`.
@@ -159,30 +168,33 @@ class Operator:
         """
 
     def infer(self, site: Site) -> tuple[TensorType, ...]:
-        """The output types. The default is one output of `shape(site)`, of the first input's kind."""
+        """The output types. The default is one output of `shape(site)` and `dtype(site)`, batched if an input is."""
         self.check_inputs(site)
-        first = site.inputs[0].type
-        shape = self.shape(site)
+        dtype, shape = self.dtype(site), self.shape(site)
         if elements(shape) > MOST_ELEMENTS:
             site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample",
                       helps=("fewer channels, a pooling or a stride before it make it smaller",))  # fmt: skip
-        return (TensorType(shape, first.dtype, first.batched),)
+        return (TensorType(shape, dtype, any(value.type.batched for value in site.inputs)),)
 
     def check_inputs(self, site: Site) -> None:
-        """Reject inputs of a wrong element type, without the batch axis where one is needed, or of both kinds."""
+        """Reject inputs of a wrong element type, or without the batch axis where one is needed."""
         for label, value in zip(site.labels, site.inputs, strict=True):
             if value.type.dtype not in self.dtypes:
-                site.fail("E0320", f"`{self.name}` computes with {' or '.join(sorted(self.dtypes))}, and {label} is "
-                          f"{value.type.dtype}")  # fmt: skip
+                helps = ("`where(c, 1, 0)` makes numbers of it",) if value.type.dtype == "bool" else ()
+                site.fail("E0320", f"`{self.symbol or self.name}` computes with {' or '.join(sorted(self.dtypes))}, and "
+                          f"{label} is {value.type.dtype}", helps=helps)  # fmt: skip
         self.check_batches(site)
 
     def check_batches(self, site: Site) -> None:
-        """Reject inputs without the batch axis where one is needed, or of both kinds."""
+        """Reject inputs without the batch axis where one is needed."""
         for label, value in zip(site.labels, site.inputs, strict=True):
             if self.batched and not value.type.batched:
-                site.fail("E0308", f"`{self.name}` needs a tensor with a batch axis, and {label} is unbatched")
-            if value.type.batched != site.inputs[0].type.batched:
-                site.fail("E0308", f"one of {site.labels[0]} and {label} has a batch axis and the other has none")
+                site.fail("E0308", f"`{self.name}` needs a tensor with a batch axis, and {label} is unbatched",
+                          helps=("it is the same for every sample: combine it with a batched tensor first",))  # fmt: skip
+
+    def dtype(self, site: Site) -> DType:
+        """The output's element type; the default is the first input's."""
+        return site.inputs[0].type.dtype
 
     def shape(self, site: Site) -> Shape:
         """The output shape without batch; the default keeps the first input's."""

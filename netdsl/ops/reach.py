@@ -37,6 +37,11 @@ def window(kernel: int, stride: int, pad_begin: int, dilation: int = 1) -> Reach
     return Reach(stride, -pad_begin, dilation * (kernel - 1) - pad_begin)
 
 
+def whole(size: int) -> Reach:
+    """The reach of the one output of an axis of that size which is reduced."""
+    return Reach(size, 0, size - 1)
+
+
 def transposed(kernel: int, stride: int, crop_begin: int, dilation: int = 1) -> Reach:
     """The reach of a transposed convolution: output u = i * stride + j * dilation - crop_begin gathers inputs i."""
     from fractions import Fraction  # it takes 6 ms to import

@@ -51,7 +51,7 @@ def entries() -> list[Entry]:
 
 def _operator(op: Operator) -> Entry:
     example = _loss_net(op) if op.style == "loss" else _net(op.example)
-    arguments = () if op.symbol else op.arguments
+    arguments = _own(op)
     text = "\n".join(line.strip() for line in (op.__doc__ or "").strip().split("\n"))
     text = "" if text == f"{_signature(op)}." else text
     return Entry(op.name, _STYLES[op.style], _signature(op), op.summary, example, arguments, text, op)
@@ -60,7 +60,7 @@ def _operator(op: Operator) -> Entry:
 def _signature(op: Operator) -> str:
     """How the operator is written, its tensors named as in its example."""
     if op.symbol:
-        return f"a {op.symbol} b"
+        return op.written
     own = signature(op.name, op.arguments) if op.arguments else op.name
     tensors = [name for _, name, _ in _TENSOR.findall(op.example)]
     if op.style == "layer":
@@ -69,8 +69,14 @@ def _signature(op: Operator) -> str:
         tensors = op.example.partition("(")[2].rstrip(")").split(", ")
     elif op.arity[1] is None:
         tensors = [*tensors[:2], "..."]
-    written = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in op.arguments]
+    tensors += filter(None, op.numbers[len(tensors) :])
+    written = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in _own(op)]
     return f"{op.name}({', '.join([*tensors, *written])})"
+
+
+def _own(op: Operator) -> tuple[Argument, ...]:
+    """The arguments besides those that hold numbers in place of operands."""
+    return tuple(argument for argument in op.arguments if argument.name not in op.numbers)
 
 
 def _values() -> Iterator[Entry]:

@@ -115,7 +115,10 @@ def logarithm(bw: Backward) -> Gradients:
 
 @rule("Sqrt")
 def square_root(bw: Backward) -> Gradients:
-    return [bw.op("Div", bw.op("Mul", bw.dy, bw.scalar(0.5)), bw.y)]
+    """dy/(2y), and 0 at 0, where it is infinite: the length of a vector that is zero has a subgradient of 0."""
+    origin = bw.op("Equal", bw.y, bw.scalar(0))
+    half = bw.op("Mul", bw.op("Where", origin, bw.scalar(0), bw.dy), bw.scalar(0.5))
+    return [bw.op("Div", half, bw.op("Where", origin, bw.scalar(1), bw.y))]
 
 
 @rule("Abs")

@@ -1,0 +1,73 @@
+"""Functions of tensors in a file: comparisons, logic, reductions, and how they read the names of axes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from net_text import body, elaborated, error
+from op_running import session
+
+from netdsl.lower import compile_model, initial_parameters
+
+
+def result(text: str, x: np.ndarray) -> np.ndarray:
+    """The output `y` of a body whose input is `x[3, 16, 16]`."""
+    graph = elaborated(body(text)).graph
+    return session(compile_model(graph, initial_parameters(graph, 0))).run(["y"], {"x": x})[0]
+
+
+X = np.random.default_rng(0).standard_normal((2, 3, 16, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("expression", "truth"), [
+    ("where(x > 0, x, 0)", np.maximum(X, 0)),
+    ("where(0 < x < 1, 1, -1)", np.where((X > 0) & (X < 1), 1, -1)),
+    ("where(not x < 0 and x != 1, x, 1 / 2)", np.where((X >= 0) & (X != 1), X, 0.5)),
+    ("where(x < -1 or x > 1 or x == 0, 1, x)", np.where((X < -1) | (X > 1), 1, X)),
+    ("where(1 < 2 < x, 1, 0)", X > 2),
+    ("where(2 > 1 and x > 0, 1, 0)", X > 0),
+    ("x ** 2 ** 1", X**2),
+    ("-x ** 2", -(X**2)),
+    ("2 ** x", 2.0**X),
+    ("sqrt(sum(x ** 2, axis = channel))", np.sqrt((X**2).sum(1, keepdims=True))),
+    ("mean(x, axis = [height, width])", X.mean((2, 3), keepdims=True)),
+    ("max(x, axis = [0, width])", X.max((1, 3), keepdims=True)),
+    ('min(x, axis = "height")', X.min(2, keepdims=True)),
+    ("sum([x, x], axis = none)", 2 * X),
+    ("sum([x], axis = height)", X.sum(2, keepdims=True)),
+    ("x * sqrt(4) + abs(-1) + log(1) + exp(0)", 2 * X + 2),
+])  # fmt: skip
+def test_values(expression: str, truth: np.ndarray) -> None:
+    np.testing.assert_allclose(result(f"y = {expression}", X), truth, rtol=1e-5, atol=1e-5)
+
+
+def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
+    assert result("height = 1\ny = sum(x, axis = [height, width]) * height", X).shape == (2, 3, 1, 1)
+    assert result("axes = [1, 2]\ny = sum(x, axis = axes)", X).shape == (2, 3, 1, 1)
+    assert result("for i in range(2) { x = sum(x, axis = [i, 2]) }\ny = x", X).shape == (2, 1, 1, 1)
+    found = error(body("y = sum(x, axis = [height, depht])"))
+    assert (found.code, found.message) == ("E0201", "`depht` is not defined")
+
+
+@pytest.mark.parametrize(("statement", "code", "words"), [
+    ("y = x if x > 0 else -x", "E0212", "a condition is true or false, and this is a tensor"),
+    ("y = (x > 0) + x", "E0320", "`+` computes with float32, and `(x > 0)` is bool"),
+    ("y = x and x > 0", "E0320", "`and` computes with bool, and `x` is float32"),
+    ("y = x > 0 and true", "E0212", "`and` cannot take a tensor [3, 16, 16] and true"),
+    ("y = x < relu", "E0212", "`<` cannot take a tensor [3, 16, 16] and the layer `relu`"),
+    ('y = where(x > 0, "a", 0)', "E0212", '`where` takes tensors or numbers, and `"a"` is the string "a"'),
+    ("y = where(x > 0, x)", "E0309", "`where` takes a condition and two tensors or numbers"),
+    ("y = where(x, x, 0)", "E0320", "`where` chooses by a condition, and `x` is float32"),
+    ("y = where(1, x, 0)", "E0212", "`where` takes tensors or numbers, and `1` is the number 1"),
+    ("y = sum(x, x, axis = channel)", "E0309", "`sum` over an axis takes one tensor, and receives 2"),
+    ("y = sum(x, axis = depth)", "E0317", "`x` is [3, 16, 16] and has no axis `depth`"),
+    ("y = exp(relu)", "E0212", "`exp` takes tensors, and `relu` is the layer `relu`"),
+    ("y = x ~ 3", "E0212", "`~` compares numbers"),
+])  # fmt: skip
+def test_what_does_not_fit(statement: str, code: str, words: str) -> None:
+    found = error(body(statement))
+    assert found.code == code and words in found.message
+
+
+def test_a_family_entry_that_is_not_there_is_still_asked_for() -> None:
+    assert result("f[0] = x\na = f[1]?\ny = x if a == none and f[0] != none else x -> relu", X) is not None
