@@ -69,5 +69,11 @@ def test_what_does_not_fit(statement: str, code: str, words: str) -> None:
     assert found.code == code and words in found.message
 
 
+def test_where_may_be_bound_and_then_hides_the_function() -> None:
+    assert result("a, where = x -> max_pool(2, indices = true)\ny = (a, where) -> unpool(2)", X).shape == X.shape
+    found = error(body("where = x\ny = where(x > 0, x, 0)"))
+    assert found.code == "E0210" and "the function `where` is hidden" in found.helps[0]
+
+
 def test_a_family_entry_that_is_not_there_is_still_asked_for() -> None:
     assert result("f[0] = x\na = f[1]?\ny = x if a == none and f[0] != none else x -> relu", X) is not None

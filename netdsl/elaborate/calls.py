@@ -93,6 +93,8 @@ class Calls:
             helps = (f"a layer is applied by an arrow: `{given} -> {text}`",)
         elif positional and is_layer(positional[0]) and not isinstance(function, Value):
             helps = (f"a layer is repeated by `*`: `{text} * {given}`",)
+        elif text in OPERATORS:
+            helps = (f"the function `{text}` is hidden by what is bound here: choose another name for that",)
         raise self.context.error("E0210", f"{describe(function)} cannot be called{again}", node.span, scope.place,
                                  helps=helps)  # fmt: skip
 

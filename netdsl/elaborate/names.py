@@ -29,7 +29,7 @@ def axis_parts(node: t.Expr) -> list[t.Expr]:
 @cache
 def reserved() -> frozenset[str]:
     """The names that a file cannot bind."""
-    return frozenset(OPERATORS) | frozenset(FUNCTIONS)
+    return frozenset(name for name, op in OPERATORS.items() if op.reserved) | frozenset(FUNCTIONS)
 
 
 @cache

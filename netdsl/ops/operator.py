@@ -146,6 +146,8 @@ class Operator:
     numbers: ClassVar[tuple[str | None, ...]] = ()
     #: whether its gradient is of use: false where it is zero wherever it exists
     differentiable: ClassVar[bool] = True
+    #: whether a file cannot bind its name
+    reserved: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), or before one, where there is one
     symbol: ClassVar[str | None] = None
     #: what an output position depends on, by one rule for all positions, whatever the maps' size: "element": the input
