@@ -60,6 +60,23 @@ FIGURES: list[Figures] = [
         **{f"score-dsn{s + 1}": f"dsn[{s}]" for s in range(5)}, **{f"upsample_{2 ** s}": f"up[{s}].deconv" for s in range(1, 5)},
         "concat": "fused.concat",
     }),
+    *(
+        Figures("segnet:segnet", f"caffe/{record}", given, {
+            "conv1_1": "stage[0].conv[0]", "conv1_1_bn": "stage[0].bn[0]", "conv1_2_bn": "stage[0].bn[1]",
+            **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(5)},
+            **{f"upsample{s + 1}": f"up[{s}]" for s in range(5)}, "conv1_2_D": "x[0].conv", "conv1_1_D": "scores",
+        })
+        for record, given in (("segnet_camvid_360x480", {}), ("segnet_pascal", {"classes": 21, "H": 224, "W": 224}),
+                              ("segnet_sun", {"classes": 38}))
+    ),
+    Figures("segnet:basic", "caffe/segnet_basic_camvid_360x480", {},
+            {"conv1": "stage[0].conv", **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(4)}},
+            apart={"macs": (59_188_838_400, "the record unpools 23 rows to 46, the model to 45")}),
+    Figures("deconvnet", "caffe/deconvnet_224", {}, {
+        **{f"pool{s + 1}": f"pooled[{s}]" for s in range(5)}, **{f"unpool{s + 1}": f"up[{s}]" for s in range(5)},
+        "fc6": "fc6", "fc7": "fc7", "fc6-deconv": "x.unit/y.relu", "deconv4_3": "x[3].unit/y.relu", "deconv2_2": "x[1].unit/y.relu",
+        "deconv1_2": "x[0].unit/y.relu",
+    }, {"bnfc7": "fc7"}),
 ]  # fmt: skip
 
 LABEL = {"label": corner}
@@ -74,4 +91,7 @@ SMALL: list[Small] = [
     Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
     Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds={**LABEL, "weight": weights}),
     Small("hed", {"width": 4, "H": 32, "W": 40}, feeds={"image": lines, "edge": lines}),
+    Small("segnet:segnet", {"classes": 5, "width": 4, "H": 45, "W": 58}, feeds=LABEL),
+    Small("segnet:basic", {"classes": 5, "width": 8, "H": 45, "W": 58}, feeds=LABEL),
+    Small("deconvnet", {"classes": 5, "width": 2}, rate=0.1, feeds=LABEL),
 ]
