@@ -62,15 +62,15 @@ FIGURES: list[Figures] = [
     }),
     *(
         Figures("segnet:segnet", f"caffe/{record}", given, {
-            "conv1_1": "stage[0].conv[0]", "conv1_1_bn": "stage[0].bn[0]", "conv1_2_bn": "stage[0].bn[1]",
+            "conv1_1": "stage[0].unit[0]/y.conv", "conv1_1_bn": "stage[0].unit[0]/y.bn", "conv1_2_bn": "stage[0].unit[1]/y.bn",
             **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(5)},
-            **{f"upsample{s + 1}": f"up[{s}]" for s in range(5)}, "conv1_2_D": "x[0].conv", "conv1_1_D": "scores",
+            **{f"upsample{s + 1}": f"up[{s}]" for s in range(5)}, "conv1_2_D": "x[0].relu[0]", "conv1_1_D": "scores",
         })
         for record, given in (("segnet_camvid_360x480", {}), ("segnet_pascal", {"classes": 21, "H": 224, "W": 224}),
                               ("segnet_sun", {"classes": 38}))
     ),
     Figures("segnet:basic", "caffe/segnet_basic_camvid_360x480", {},
-            {"conv1": "stage[0].conv", **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(4)}},
+            {"conv1": "stage[0]", **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(4)}},
             apart={"macs": (59_188_838_400, "the record unpools 23 rows to 46, the model to 45")}),
     Figures("deconvnet", "caffe/deconvnet_224", {}, {
         **{f"pool{s + 1}": f"pooled[{s}]" for s in range(5)}, **{f"unpool{s + 1}": f"up[{s}]" for s in range(5)},
