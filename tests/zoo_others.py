@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from zoo import Figures, Small
+from zoo import Figures, Small, bits
 from zoo_segmentation import corner
 
 CHOPPED = "the layers behind the last pool are cut off"
 
 FIGURES: list[Figures] = [
+    Figures(
+        "fully_convolutional_classifier", "caffe/bvlc_caffenet_227", {},
+        {"conv1": "x.conv", "pool1": "x.max_pool", "pool2": "x.max_pool.1", "pool5": "x", "fc6": "logits.dense[0]",
+         "fc7": "logits.dense[1]", "fc8": "logits"}, {"pool5": "x"},
+    ),
+    Figures(
+        "multitask", "caffe/fastrcnn_caffenet_voc_test", {},
+        {"roi_pool5": "x", "fc6": "region.dense[0]", "fc7": "region.dense[1]", "cls_score": "scores", "bbox_pred": "offsets"},
+        apart={"macs": (720_740_896, "of 227 x 227 pixels, not 600 x 1000")},
+    ),
     Figures(
         "multimodal_fusion:rgb", "caffe/fcn32s_nyud_color_500", {"H": 500, "W": 500},
         {"conv1_1": "coarse.vgg_scores/x[0,0].conv", "pool5": "coarse.vgg_scores/x[4].max_pool", "score_fr": "coarse",
@@ -24,7 +34,11 @@ FIGURES: list[Figures] = [
 SMALL: list[Small] = [
     Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-2),
     Small("feature_extraction", {"width": 4, "H": 32, "W": 32, "classes": 3}, batch=4),
+    Small("fully_convolutional_classifier", {"width": 4, "units": 16, "classes": 4}),
     Small("multimodal_fusion:rgb_hha", {"width": 4, "classes": 4, "H": 40, "W": 33}, rate=0.03, feeds={"label": corner}),
+    Small("multitask", {"width": 4, "units": 32, "classes": 2}, feeds={"inside": bits}),
     Small("siamese_drlim", {"width": 4}, batch=8),
+    Small("two_stream", {"width": 12, "units": 64, "classes": 4}, rate=0.003),
+    Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.003),
     Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1),
 ]
