@@ -130,6 +130,29 @@ def test_params_of_a_block_a_layer_and_repetitions():
     assert found.params_of("nobody") is None
 
 
+def test_the_cost_of_a_tensor_is_that_of_all_it_depends_on():
+    """Of two exits on one trunk each pays for the trunk, and both together once; what only the loss reads counts, too."""
+    found = loads("""net n : image[1, 8, 8] -> exits[k] {
+        trunk = image -> conv(2, 3)
+        exits[0] = trunk -> conv(3, 1)
+        exits[1] = trunk -> conv(4, 3) -> conv(5, 1)
+        side = exits[0] -> conv(2, 1)
+        expect params(trunk) == 20 and macs(trunk) == 64 * 18
+        expect params(exits[0]) == 20 + 9 and macs(exits[0]) == 64 * (18 + 6)
+        expect params(exits[1]) == 20 + 76 + 25 and macs(exits[1]) == 64 * (18 + 72 + 20)
+        expect params(exits) == params and macs(exits) == macs and macs("exits[1]") == 64 * (72 + 20)
+        expect params(side) == params(exits[0]) + 8 and params(image) == 0
+    }
+    train n {
+        target = value(t, [2, 8, 8])
+        loss = mean_squared_error(side, t)
+        optimizer = sgd(lr = 0.1)
+        batch = 2
+        epochs = 1
+    }""")
+    assert found
+
+
 def test_expect_asks_for_every_figure():
     loads("""net n : image[1, H = 8, W = 8] -> y {
         x = image -> conv(4, 3)

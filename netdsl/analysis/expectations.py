@@ -39,11 +39,12 @@ class _Names(Mapping[str, Any]):
         if name not in FACTS:
             raise KeyError(name)
         value = getattr(self.facts, name)
-        if name != "params":
+        of = {"params": self.facts.params_of, "macs": self.facts.macs_of}.get(name)
+        if of is None:
             return value
         count = Count(value)
-        count.of = Fact(name, 'the name of a layer or block, as `analyze` prints it: params("c1")',
-                        lambda v: isinstance(v, str), self.facts.params_of)  # fmt: skip
+        count.of = Fact(name, f'the name of a layer or block, as `analyze` prints it: {name}("c1"); or a tensor, or several',
+                        _is_part, lambda part: of([part] if isinstance(part, Value) else part))  # fmt: skip
         return count
 
     def __iter__(self) -> Iterator[str]:
@@ -51,3 +52,10 @@ class _Names(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(FACTS)
+
+
+def _is_part(value: Any) -> bool:
+    """A name, a tensor, or a list of tensors."""
+    return isinstance(value, (str, Value)) or (
+        isinstance(value, list) and bool(value) and all(isinstance(v, Value) for v in value)
+    )

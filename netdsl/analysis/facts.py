@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from netdsl.analysis.receptive import Fields, fields_of, summary
-from netdsl.ir import Graph, Parameter, Value
+from netdsl.ir import Graph, Node, Parameter, Value
 from netdsl.ops import elements
 from netdsl.report.record import ReceptiveField
 
@@ -100,12 +101,8 @@ class Facts:
         return {value.name: value for value in self.fields}
 
     def receptive_fields(self, value: Value) -> dict[str, ReceptiveField | None]:
-        """For each network input that the tensor depends on, its receptive field; None is the whole input.
-
-        The tensor may be one from before sizes were fixed or a pass ran: then the one of its name counts.
-        """
-        current = value if value in self.fields else self._by_name.get(value.name, value)
-        return {source.name: summary(field) for source, field in self.fields.get(current, {}).items()}
+        """For each network input that the tensor depends on, its receptive field; None is the whole input."""
+        return {source.name: summary(field) for source, field in self.fields.get(self._current(value), {}).items()}
 
     def receptive_field(self, value: Value) -> int | list[int] | None:
         """The extent in pixels: a number where the axes (and network inputs) agree, else the list per axis of the
@@ -118,10 +115,35 @@ class Facts:
         largest = [max(axis) for axis in zip(*sizes, strict=True)]
         return largest[0] if len(set(largest)) == 1 else largest
 
-    def params_of(self, name: str) -> int | None:
-        """The weights of the layer, block or binding of that name, repetitions `name[i]` included; None: there is none."""
-        heads = (f"{name}/", f"{name}[", f"{name}.")
-        nodes = [node for node in self.graph.nodes if node.name == name or node.name.startswith(heads)]
-        if not nodes:
+    def params_of(self, part: str | Sequence[Value]) -> int | None:
+        """The weights of a part of the net; None: there is no such part."""
+        nodes = self._part(part)
+        return None if nodes is None else sum(
+            p.count for p in {p for node in nodes for p in node.parameters.values()} if not p.buffer
+        )  # fmt: skip
+
+    def macs_of(self, part: str | Sequence[Value]) -> int | None:
+        """The multiply-accumulates of a part of the net; None: there is no such part."""
+        nodes = self._part(part)
+        return None if nodes is None else sum(node.op.macs(node) for node in nodes)
+
+    def _part(self, part: str | Sequence[Value]) -> list[Node] | None:
+        """Of a name: the layer, block or binding of that name, repetitions `name[i]` included. Of tensors: all that is
+        needed to compute them, each node once.
+        """
+        if isinstance(part, str):
+            heads = (f"{part}/", f"{part}[", f"{part}.")
+            return [n for n in self.graph.nodes if n.name == part or n.name.startswith(heads)] or None
+        needed = {self._current(value) for value in part}
+        if not needed <= self.fields.keys():
             return None
-        return sum(p.count for p in {p for node in nodes for p in node.parameters.values()} if not p.buffer)
+        training, found = self.graph.training, []
+        for node in reversed((*self.graph.nodes, *(training.nodes if training else ()))):
+            if not needed.isdisjoint(node.outputs):
+                found.append(node)
+                needed.update(node.inputs)
+        return found
+
+    def _current(self, value: Value) -> Value:
+        """The tensor itself, or where it is one from before sizes were fixed or a pass ran, that of its name."""
+        return value if value in self.fields else self._by_name.get(value.name, value)

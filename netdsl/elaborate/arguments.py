@@ -49,7 +49,7 @@ class Signature(NamedTuple):
 
         if len(positional) > len(names):
             wrong("E0203", f"`{self.name}` takes {counted(len(names), self.noun)}, and {len(positional)} are given",
-                  positional[len(names)][1], _without(positional, len(names)))  # fmt: skip
+                  positional[len(names)][1], _without(positional[len(names)][1]))  # fmt: skip
         unknown = [name for name in named if name not in names]
         for name in unknown:
             wrong("E0203", f"`{self.name}` has no {self.noun} `{name}`", named[name][1], *meant_argument(name, names))
@@ -138,7 +138,7 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
         wanted = str(expectation)
         if isinstance(value, int) and abs(value) >= MOST_COUNT:
             wanted += f", below {MOST_COUNT:,}"
-        helps: tuple[str, ...] = ()
+        helps = _decimal_comma(span, "0")  # more than 0 is likely an argument by itself: `conv(64,0)`
         if isinstance(value, float) and "whole" in wanted:
             helps = ("`//` divides to a whole number",)
         elif isinstance(value, str):
@@ -149,12 +149,17 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
                             notes=_wrong_items(argument, value), helps=helps) from None  # fmt: skip
 
 
-def _without(positional: Sequence[Placed], index: int) -> str:
-    """The way out where an argument is one too many: it may be what follows a decimal comma."""
-    before, span = positional[index - 1][1], positional[index][1]
-    if index and before.text.isdecimal() and span.text.isdecimal() and before.end + 1 == span.start:
-        return f"decimals stand behind a point: `{before.text}.{span.text}`"
-    return f"remove `{' '.join(span.text.split())[:40]}`"
+def _without(span: Span) -> str:
+    """The way out where an argument is one too many."""
+    return next(iter(_decimal_comma(span)), f"remove `{' '.join(span.text.split())[:40]}`")
+
+
+def _decimal_comma(span: Span, whole: str = r"\d+") -> tuple[str, ...]:
+    """Help where an argument may be what follows a decimal comma, `0,5`; else none. `whole`: what may stand before it."""
+    before = re.search(rf"\b({whole}),$", span.source.text[max(0, span.start - 20) : span.start])
+    if before and span.text.isdecimal():
+        return (f"decimals stand behind a point: `{before[1]}.{span.text}`",)
+    return ()
 
 
 def _wrong_items(argument: Argument, value: Any) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ class Fact(Record, eq=True):
 
 
 class Count(int):
-    """A number that `expect` may also ask of a part of the net: `params` and `params("c1")`."""
+    """A number that `expect` may also ask of a part of the net: `params`, `params("c1")` and `params(x)`."""
 
     of: Fact
 
