@@ -267,7 +267,8 @@ def test_every_expectation_that_fails_is_reported_blocks_included() -> None:
 
 
 @pytest.mark.parametrize(
-    "condition", ['params("nothing") == 3', "params([]) == 3", "macs([3]) == 3", "receptive_field(3) == 3", "params(3) == 3", "receptive_field() == 3",
+    "condition", ["params([]) == 3", "macs([3]) == 3", 'params("nothing") == 3',
+                  "receptive_field(3) == 3", "params(3) == 3", "receptive_field() == 3",
                   "params", "x", "1 / 0 == 1", "depth(y) == 3"],
 )  # fmt: skip
 def test_expectations_that_mean_nothing(condition: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from zoo import Figures, Small
+from zoo import Figures, Small, records
 
 
 def _frrn(record: str, **hyperparameters: object) -> Figures:
@@ -40,6 +40,19 @@ def _fabric(record: str, L: int, C: int, colors: int = 1, field: str = "") -> Fi
     return Figures("fabric", record, {"L": L, "C": C, "colors": colors}, {"cls": "scores"}, fields)
 
 
+def _msdnet(record: str) -> Figures:
+    config = records()[record]["config"]
+    later = [config["step"] if config["stepmode"] == "even" else config["step"] * i + 1 for i in range(1, config["nBlocks"])]
+    hyperparameters = {"steps": [config["base"], *later], "classes": CLASSES[config["data"]]}
+    if config["data"] == "ImageNet":
+        hyperparameters |= {"width": 32, "growth": 16, "factors": [1, 2, 4, 4], "imagenet": True, "H": 224, "W": 224}
+    return Figures("msdnet", record, hyperparameters)
+
+
+CLASSES = {"cifar10": 10, "cifar100": 100, "ImageNet": 1000}
+
+MSDNETS = [_msdnet(name) for name in records() if name.startswith("msdnet")]
+
 FIGURES: list[Figures] = [
     _frrn("frrn_a"),
     _frrn("frrn_b", deep=True, H=512, W=1024),
@@ -54,6 +67,7 @@ FIGURES: list[Figures] = [
     _fabric("fabric_dense_L9_C64_S6", 9, 64, field="fabric_L9_S6_d6node"),
     _fabric("fabric_dense_L8_C128_S6", 8, 128, colors=3),
     _fabric("fabric_dense_L9_C128_S6", 9, 128, colors=3),
+    *MSDNETS,
 ]
 
 
@@ -67,6 +81,8 @@ SMALL: list[Small] = [
     Small("frrn", {"deep": True, "width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 64}, feeds={"mask": _plain_maps}),
     Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18}, rate=0.01),
     Small("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "H": 16, "W": 16}),
+    Small("msdnet", {"steps": [1, 2, 1], "width": 4, "growth": 2, "classes": 3, "H": 16, "W": 16}),
+    Small("msdnet", {"steps": [2, 1], "width": 4, "growth": 2, "classes": 3, "imagenet": True, "H": 64, "W": 64}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "sparse": True}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "K": 4, "colors": 3, "up": True}, rate=0.1, feeds={"label": _plain_maps}),
