@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -65,6 +65,21 @@ def connected(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
     table = [[0, 1], [2], [0, 1, 2]]
     maps = [F.conv2d(x[:, rows], p["weight"][m : m + 1, rows]) for m, rows in enumerate(table)]
     return torch.cat(maps, 1) + p["bias"].reshape(-1, 1, 1)
+
+
+def local(kernel: Shape, pads: list[tuple[int, int]], stride: int = 1) -> Callable[..., Tensor]:
+    """A convolution whose weights are those of each output position, one position after the other."""
+
+    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        x, rank = F.pad(x, _pads(pads)), len(kernel)
+        out = torch.zeros(x.shape[0], p["weight"].shape[-1], *p["weight"].shape[:rank])
+        for place in product(*map(range, p["weight"].shape[:rank])):
+            patch = x[(..., *(slice(o * stride, o * stride + k) for o, k in zip(place, kernel, strict=True)))]
+            weight = p["weight"][place].movedim((-1, -2), (0, 1))  # [channels, C, kernel...]
+            out[(..., *place)] = torch.tensordot(patch, weight, ([*range(1, rank + 2)], [*range(1, rank + 2)]))
+        return out + p["bias"] if "bias" in p else out
+
+    return run
 
 
 def max_pool(pads: list[tuple[int, int]], kernel: Any, stride: Any, **options: Any) -> Callable[..., Tensor]:
@@ -193,6 +208,18 @@ CONVOLUTIONS = [
     Case("deconv", ((2, 7),), deconv(1, [(1, 0)], stride=3, dilation=2),
          {"channels": 2, "kernel": 2, "stride": 3, "dilation": 2, "pad": 1, "output_pad": 1},
          {"weight": (2, 2, 2), "bias": (2,)}, macs=7 * 8, flops=2 * 20),
+]  # fmt: skip
+
+LOCALS = [
+    Case("locally_connected", (MAPS,), local((3, 2), [(0, 0)] * 2), {"channels": 4, "kernel": [3, 2]},
+         {"weight": (7, 9, 3, 2, 3, 4), "bias": (4, 7, 9)}, macs=63 * 18 * 4, flops=63 * 4),
+    Case("locally_connected", (MAPS,), local((3, 3), [(1, 1)] * 2, 2),
+         {"channels": 2, "kernel": 3, "stride": 2, "pad": "same", "bias": False}, {"weight": (5, 5, 3, 3, 3, 2)},
+         macs=25 * 27 * 2, flops=0),
+    Case("locally_connected", ((3, 8),), local((4,), [(2, 2)], 3), {"channels": 2, "kernel": 4, "stride": 3, "pad": 2},
+         {"weight": (3, 4, 3, 2), "bias": (2, 3)}, macs=3 * 12 * 2, flops=6),
+    Case("locally_connected", ((2, 3, 4, 5),), local((2, 2, 2), [(0, 0)] * 3), {"channels": 3, "kernel": 2},
+         {"weight": (2, 3, 4, 2, 2, 2, 2, 3), "bias": (3, 2, 3, 4)}, macs=24 * 48, flops=72),
 ]  # fmt: skip
 
 POOLS = [
@@ -471,7 +498,7 @@ VALUE_LOSSES = [
 
 
 CASES = [
-    *CONVOLUTIONS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *REDUCTIONS, *COMPARISONS,
+    *CONVOLUTIONS, *LOCALS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *REDUCTIONS, *COMPARISONS,
     *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
 ]  # fmt: skip
 

@@ -125,6 +125,8 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("accuracy", [(10, 8, 8), TensorType((), "int64")], {}, "E0316", "would be [8, 8]: `b` is []"),
     ("mean_squared_error", [(4,), (5,)], {}, "E0316", "compares tensors of one shape: `a` is [4], `b` [5]"),
     ("upsample", [(3, 8, 8)], {"factor": 2**30}, "E0319", "numbers per sample"),
+    ("locally_connected", [(3, 4, 9)], {"channels": 2, "kernel": 5}, "E0303", "a window of 5 does not fit: `a` is [3, 4, 9]"),
+    ("locally_connected", [(3,)], {"channels": 2, "kernel": 5}, "E0301", "`locally_connected` needs [C, W]"),
 ])  # fmt: skip
 def test_messages(op: str, inputs: Any, arguments: dict[str, Any], code: str, words: str) -> None:
     found = misfit(op, *inputs, **arguments)

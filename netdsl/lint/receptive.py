@@ -26,7 +26,7 @@ class _Line(NamedTuple):
     last: int
 
 
-_WINDOWS = ("conv", "max_pool", "avg_pool")
+_WINDOWS = ("conv", "locally_connected", "max_pool", "avg_pool")
 #: between tensors of one size an element sees the elements at its place
 _JOINS = ("add", "sub", "mul", "sum", "concat")
 

@@ -8,6 +8,7 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     comparison,
     convolution,
     dense,
+    local,
     local_response,
     matrix,
     normalization,
