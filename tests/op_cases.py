@@ -481,6 +481,7 @@ CLASS_LOSSES = [
 ]  # fmt: skip
 
 VALUE_LOSSES = [
+    Case("batch_mean", (MAPS,), lambda _, x: x.mean(), flops=270),
     Case("mean_squared_error", (MAPS, MAPS), lambda _, x, t: F.mse_loss(x, t), flops=3 * 270),
     Case("mean_absolute_error", (MAPS, MAPS), lambda _, x, t: F.l1_loss(x, t), flops=3 * 270),
     Case("smooth_l1", (MAPS, MAPS), lambda _, x, t: F.smooth_l1_loss(x, t), flops=7 * 270),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from net_text import body, elaborated, error
 from op_running import session
 
 from netdsl.lower import compile_model, initial_parameters
+from netdsl.training.step import build_step
 
 
 def result(text: str, x: np.ndarray) -> np.ndarray:
@@ -77,3 +79,50 @@ def test_where_may_be_bound_and_then_hides_the_function() -> None:
 
 def test_a_family_entry_that_is_not_there_is_still_asked_for() -> None:
     assert result("f[0] = x\na = f[1]?\ny = x if a == none and f[0] != none else x -> relu", X) is not None
+
+
+TRAIN = """
+train f {{
+    target    = value(flow, [2, 16, 16]), class(label, [16, 16], ignore = 7)
+    loss      = {loss}
+    metrics   = batch_mean(abs(y - flow)), batch_mean(where(abs(y - flow) < 1, 1, 0))
+    optimizer = sgd(lr = 0.1)
+    batch     = 2
+    epochs    = 1
+}}"""
+LOSSES = {
+    "batch_mean(sqrt(sum((y - flow) ** 2, axis = channel)))": lambda y, flow, _: ((y - flow) ** 2).sum(1).sqrt().mean(),
+    "0.5 * batch_mean((y - flow) ** 2) + mean_absolute_error(y, flow)": lambda y, flow, _: (
+        ((y - flow) ** 2).mean() / 2 + (y - flow).abs().mean()
+    ),
+    "batch_mean(where(reshape(label, [1, 16, 16]) == 1, exp(y), y -> relu))": lambda y, _, label: (
+        torch.where(label[:, None] == 1, y.exp(), y.relu()).mean()
+    ),
+    "mean_squared_error(max(abs(y - flow), axis = [height, width]), zeros_like(mean(flow, axis = [1, 2])))": (
+        lambda y, flow, _: ((y - flow).abs().amax((2, 3)) ** 2).mean()
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_of_ones_own(loss: str) -> None:
+    """Values and gradients equal PyTorch's."""
+    graph = elaborated(body("y = x -> conv(2, 3) @c") + TRAIN.format(loss=loss)).graph
+    model = build_step(graph, batch=2)
+    rng = np.random.default_rng(0)
+    feed = {"x": X, "flow": rng.standard_normal((2, 2, 16, 16)).astype(np.float32), "label": rng.integers(0, 3, (2, 16, 16))}
+    values = initial_parameters(graph, 0)
+    weights = [torch.from_numpy(values[f"c.{role}"]).requires_grad_() for role in ("weight", "bias")]
+    y = torch.nn.functional.conv2d(torch.from_numpy(X), *weights, padding=1)
+    expected = LOSSES[loss](y, torch.from_numpy(feed["flow"]), torch.from_numpy(feed["label"]))
+    expected.backward()
+    running = session(model.model)
+    state = {"state/parameters": np.concatenate([values[s.name].ravel() for s in model.state["parameters"].slots])}
+    feed |= state | {model.rate: np.array(1, np.float32), model.step: np.array(0), model.seed: np.array(0)}
+    feed["state/totals"] = np.zeros(model.totals_size, np.float32)
+    known = {i.name for i in running.get_inputs()}
+    found, after = running.run([model.loss, "next/parameters"], {name: v for name, v in feed.items() if name in known})
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-5)
+    gradients = {"c.weight": weights[0].grad, "c.bias": weights[1].grad}
+    moved = [values[s.name].ravel() - gradients[s.name].numpy().ravel() for s in model.state["parameters"].slots]
+    np.testing.assert_allclose(after, np.concatenate(moved), rtol=1e-4, atol=1e-5)

@@ -66,7 +66,7 @@ def _signature(op: Operator) -> str:
     if op.style == "layer":
         return own if len(tensors) == 1 else f"({', '.join(tensors)}) -> {own}"
     if op.style == "loss":
-        tensors = op.example.partition("(")[2].rstrip(")").split(", ")
+        tensors = op.example.partition("(")[2].removesuffix(")").split(", ")
     elif op.arity[1] is None:
         tensors = [*tensors[:2], "..."]
     tensors += filter(None, op.numbers[len(tensors) :])
@@ -126,7 +126,7 @@ def _net(expression: str) -> str:
 
 def _loss_net(op: Operator) -> str:
     """A net that is trained with a loss, or measured by a metric."""
-    *outputs, target = op.example.partition("(")[2].rstrip(")").split(", ")
+    *outputs, target = re.findall(r"\b[a-z]\w*\b(?!\()", op.example.partition("(")[2])
     maps = any("n..." in rule.formula for rule in op.rules)
     lines = {
         "target": f"value(target, {'[1, 8, 8]' if maps else '[10]'})" if target == "target" else f"class({target})",
