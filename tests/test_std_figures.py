@@ -273,6 +273,19 @@ def test_sparse_fabric_has_three_channels_for_one() -> None:
     }""")
 
 
+def test_the_last_layer_of_a_fabric_leads_towards_the_output() -> None:
+    """Figure 1: with as many edges, the first node then sees through the coarsest one of its own layer."""
+    elaborated("""
+    from std.fabric import fabric
+    net both : image[1, 16, 16] -> coarse, fine {
+        nodes = image -> fabric(2, 3, 4) @down
+        others = image -> fabric(2, 3, 4, up = true) @up
+        coarse, fine = nodes[2], others[0]
+        expect params("down") == params("up")
+        expect receptive_field(nodes[0]) < receptive_field(others[0])
+    }""")
+
+
 def test_gridnet() -> None:
     """The authors' createGridNet(3, 19, 3, {16, 32, 64, 128, 256})."""
     elaborated(f"""
