@@ -24,9 +24,15 @@ HERE = Path(__file__).resolve().parent
 ZOO = HERE / "zoo"
 
 #: the files of each group, in the order of a course
-GROUPS: Mapping[str, tuple[str, ...]] = {}
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed"),
+}
 #: hyperparameters with which a net is shown besides its defaults
-VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {}
+VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "fcn": ({"stride": 16}, {"stride": 32}),
+    "deeplab": tuple({"kernel": kernel, "hole": hole, "units": 4096} for kernel, hole in ((7, 4), (4, 4), (4, 8))),
+    "context_module": ({"large": True},),
+}
 
 INTRODUCTION = """\
 # Examples
