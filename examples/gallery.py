@@ -26,6 +26,11 @@ ZOO = HERE / "zoo"
 #: the files of each group, in the order of a course
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed"),
+    "Other": (
+        "siamese_drlim", "denoising_autoencoder", "multitask", "multi_digit", "mcdnn", "farabet_pyramid",
+        "recurrent_scene_parser", "multimodal_fusion", "hypercolumns", "colorization", "two_stream", "flownet", "unet3d", "vnet",
+        "wavenet", "feature_extraction", "fully_convolutional_classifier",
+    ),
 }
 #: hyperparameters with which a net is shown besides its defaults
 VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {

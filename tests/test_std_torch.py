@@ -11,41 +11,11 @@ import torch.nn.functional as F
 from net_text import graph
 from onnx_running import randomised, run_net
 from torch import Tensor, nn
+from torch_weights import Weights
 
-from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 
 torch.set_num_threads(1)
-
-
-class Weights:
-    """A net's weights, given out in the order in which its layers were applied."""
-
-    def __init__(self, found: Graph, values: dict[str, np.ndarray]) -> None:
-        self._left = [torch.from_numpy(values[p.name]) for p in found.parameters()]
-
-    def take(self, count: int) -> list[Tensor]:
-        taken, self._left = self._left[:count], self._left[count:]
-        assert len(taken) == count, "the net has fewer weights"
-        return taken
-
-    def conv(self, x: Tensor, bias: bool = True, pad: int | None = None, **options: int) -> Tensor:
-        """A convolution in one or two dimensions, padded so that it keeps the size unless it has a stride."""
-        weight, *rest = self.take(1 + bias)
-        kernel, dilation = weight.shape[-1], options.get("dilation", 1)
-        function = F.conv1d if weight.ndim == 3 else F.conv2d
-        padding = dilation * (kernel - 1) // 2 if pad is None else pad
-        return function(x, weight, *rest, padding=padding, **options)
-
-    def dense(self, x: Tensor) -> Tensor:
-        return F.linear(x, *self.take(2))
-
-    def bn(self, x: Tensor) -> Tensor:
-        scale, bias, mean, var = self.take(4)
-        return F.batch_norm(x, mean, var, scale, bias)
-
-    def conv_bn(self, x: Tensor, **options: int) -> Tensor:
-        return self.bn(self.conv(x, bias=False, **options))
 
 
 def compare(path: str, inputs: dict[str, tuple[int, ...]], statement: str, truth: Callable[..., Tensor]) -> None:
@@ -56,9 +26,9 @@ def compare(path: str, inputs: dict[str, tuple[int, ...]], statement: str, truth
     values = randomised(found, initial_parameters(found, seed=3))
     generator = np.random.default_rng(5)
     feed = {name: generator.standard_normal((2, *shape)).astype(np.float32) for name, shape in inputs.items()}
-    weights = Weights(found, values)
+    weights = Weights(found.parameters(), values)
     expected = truth(weights, *map(torch.from_numpy, feed.values()))
-    assert not weights._left, "the net has more weights"
+    assert not weights.left, "the net has more weights"
     y = run_net(found, values, **feed)["y"]
     assert y.shape == tuple(expected.shape)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5 * max(1.0, float(expected.abs().max())))

@@ -23,6 +23,7 @@ FIGURES: list[Figures] = [
         {"conv1_1": "coarse.vgg_scores/x[0,0].conv", "pool5": "coarse.vgg_scores/x[4].max_pool", "score_fr": "coarse",
          "upscore": "scores.enlarge/up.deconv", "score": "scores"},
     ),
+    Figures("wavenet", "wavenet_ibab_5x10", {}, {"causal": "x.conv", "p1": "scores.conv", "p2": "scores"}),
     Figures(
         "feature_extraction", "torchvision/vgg16", {}, {"features": "features"},
         {"features.4": "features[2].max_pool", "features.16": "features[9].max_pool", "features.28": "features[16].conv",
@@ -36,6 +37,8 @@ SMALL: list[Small] = [
     Small("farabet_pyramid:farabet", {"width": 4, "hidden": 16, "classes": 3, "H": 32, "W": 48}, rate=0.1,
           feeds={"label": corner}),
     Small("feature_extraction", {"width": 4, "H": 32, "W": 32, "classes": 3}, batch=4),
+    Small("flownet:flownet_s", {"width": 4, "H": 64, "W": 64}, rate=1e-3),
+    Small("flownet:flownet_c", {"width": 4, "reach": 4, "H": 64, "W": 64}, rate=1e-3),
     Small("fully_convolutional_classifier", {"width": 4, "units": 16, "classes": 4}),
     Small("multimodal_fusion:rgb_hha", {"width": 4, "classes": 4, "H": 40, "W": 33}, rate=0.03, feeds={"label": corner}),
     Small("multitask", {"width": 4, "units": 32, "classes": 2}, feeds={"inside": bits}),
@@ -43,5 +46,6 @@ SMALL: list[Small] = [
     Small("siamese_drlim", {"width": 4}, batch=8),
     Small("two_stream", {"width": 12, "units": 64, "classes": 4}, rate=0.003),
     Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.003),
+    Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, rate=0.01),
     Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1),
 ]  # fmt: skip

@@ -1,0 +1,226 @@
+"""Architectures of the zoo against the same networks drawn in PyTorch: outputs, loss and every gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from onnx_running import randomised, run_net
+from torch import Tensor
+from torch_weights import Weights
+from zoo import feeds, load
+
+from netdsl.ir import Graph, Optimizer, Schedule, Training
+from netdsl.ir.graph import parameters_of
+from netdsl.lower import initial_parameters
+from netdsl.runtime.session import choose_device
+from netdsl.runtime.stepper import Stepper
+from netdsl.training.step import build_step
+
+torch.set_num_threads(1)
+
+Outputs = dict[str, Tensor]
+
+
+class Twin(NamedTuple):
+    """`forward` makes the outputs from the weights and inputs, `loss` one number from outputs and targets."""
+
+    net: str
+    set: Mapping[str, Any]
+    forward: Callable[..., Outputs]
+    loss: Callable[[Outputs, dict[str, Tensor]], Tensor]
+
+
+def colorization(w: Weights, lightness: Tensor) -> Outputs:
+    x = lightness
+    for repeats, stride, dilation in ((2, 2, 1), (2, 2, 1), (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 2), (3, 1, 1)):
+        for i in range(repeats):
+            x = w.conv(x, stride=stride if i == repeats - 1 else 1, dilation=dilation).relu()
+        x = w.bn(x)
+    x = w.deconv(x, stride=2, padding=1).relu()
+    return {"scores": w.conv(w.conv(w.conv(x).relu()).relu())}
+
+
+def unet3d(w: Weights, volume: Tensor) -> Outputs:
+    def unit(x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = w.bn(w.conv(x, pad=0)).relu()
+        return x
+
+    def cropped(x: Tensor, like: Tensor) -> Tensor:
+        for axis in (2, 3, 4):
+            spare = x.shape[axis] - like.shape[axis]
+            x = x.narrow(axis, spare // 2, like.shape[axis])
+        return x
+
+    x, skips = volume, []
+    for _ in range(2):
+        skips.append(unit(x))
+        x = F.max_pool3d(skips[-1], 2)
+    x = unit(x)
+    for skip in reversed(skips):
+        up = w.deconv(x, bias=False, stride=2)
+        x = unit(torch.cat([cropped(skip, up), up], 1))
+    return {"scores": w.conv(x)}
+
+
+def wavenet(w: Weights, wave: Tensor) -> Outputs:
+    x, skips = w.conv(wave, bias=False, pad=0), []
+    for dilation in (1, 2, 4, 1, 2, 4):
+        unit = w.conv(x, pad=0, dilation=dilation).tanh() * w.conv(x, pad=0, dilation=dilation).sigmoid()
+        skips.append(w.conv(unit))
+        x = w.conv(unit) + x[..., dilation:]
+    seen = sum(skip[..., -x.shape[-1] :] for skip in skips)
+    return {"scores": w.conv(w.conv(seen.relu()).relu())}  # type: ignore[union-attr]
+
+
+def drlim(w: Weights, left: Tensor, right: Tensor) -> Outputs:
+    taken = w.take(8)
+
+    def unit(x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(2 / 3 * x)
+
+    def tower(x: Tensor) -> Tensor:
+        first, first_bias, scale, shift, second, second_bias, last, last_bias = taken
+        x = F.avg_pool2d(unit(F.conv2d(x, first, first_bias)), 2)
+        x = unit(scale[:, None, None] * x + shift[:, None, None])
+        return F.linear(unit(F.conv2d(x, second, second_bias)).flatten(1), last, last_bias)
+
+    return {"a": tower(left), "b": tower(right)}
+
+
+def contrastive(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+    distance = (outputs["a"] - outputs["b"]).square().sum(1).sqrt()
+    same = targets["same"]
+    return (same * distance.square() / 2 + (1 - same) * (1 - distance).relu().square() / 2).mean()
+
+
+def flownet(w: Weights, first: Tensor, second: Tensor, *, correlated: bool) -> Outputs:
+    def unit(x: Tensor, stride: int = 1) -> Tensor:
+        return F.leaky_relu(w.conv(x, stride=stride), 0.1)
+
+    if correlated:
+        weights = w.take(6)
+
+        def tower(x: Tensor) -> list[Tensor]:
+            maps = [x]
+            for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+                maps.append(F.leaky_relu(F.conv2d(maps[-1], weight, bias, 2, weight.shape[-1] // 2), 0.1))
+            return maps[2:]
+
+        (c2, a), b = tower(first), tower(second)[1]
+        wide, (height, width) = F.pad(b, (4, 4, 4, 4)), b.shape[2:]
+        costs = [(a * wide[:, :, i : i + height, j : j + width]).mean(1) for i in range(0, 9, 2) for j in range(0, 9, 2)]
+        matched = F.leaky_relu(torch.stack(costs, 1), 0.1)
+        skips = [c2, unit(torch.cat([unit(a), matched], 1))]
+    else:
+        c2 = unit(unit(torch.cat([first, second], 1), 2), 2)
+        skips = [c2, unit(unit(c2, 2))]
+    for _ in range(3):
+        skips.append(unit(unit(skips[-1], 2)))
+    x = skips.pop()
+    flows = [w.conv(x)]
+    while skips:
+        up = F.leaky_relu(w.deconv(x, stride=2, padding=1), 0.1)
+        x = torch.cat([skips.pop(), up, w.deconv(flows[-1], correlated, stride=2, padding=1)], 1)
+        flows.append(w.conv(x))
+    return {f"flow{6 - i}": flow for i, flow in enumerate(flows)}
+
+
+def endpoint_errors(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+    total = torch.zeros(())
+    for scale, weight in ((2, 0.005), (3, 0.01), (4, 0.02), (5, 0.08), (6, 0.32)):
+        gap = outputs[f"flow{scale}"] - F.avg_pool2d(targets["truth"], 2**scale)
+        total = total + weight * (gap.square().sum(1) + 1e-6).sqrt().mean()
+    return total
+
+
+def scored(target: str, **options: Any) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
+    return lambda outputs, targets: F.cross_entropy(outputs["scores"], targets[target], **options)
+
+
+FLOW = {"width": 4, "H": 64, "W": 128}
+TWINS = [
+    Twin("colorization", {"width": 8, "bins": 5, "H": 32, "W": 40}, colorization, scored("bin")),
+    Twin("flownet:flownet_s", FLOW, partial(flownet, correlated=False), endpoint_errors),
+    Twin("flownet:flownet_c", FLOW | {"reach": 4}, partial(flownet, correlated=True), endpoint_errors),
+    Twin("siamese_drlim", {"width": 4}, drlim, contrastive),
+    Twin("unet3d", {"width": 3, "depth": 2, "D": 44, "H": 48, "W": 44}, unet3d, scored("label", ignore_index=3)),
+    Twin("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, wavenet, scored("next")),
+]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: str(twin.net))
+def test_like_pytorch(twin: Twin) -> None:
+    graph = plainly_trained(load(twin.net, twin.set).graph)
+    training = graph.training
+    assert training is not None
+    parameters = parameters_of((*graph.nodes, *training.nodes))
+    values = randomised(graph, initial_parameters(graph, 3))
+    inputs = feeds(graph, graph.inputs, 2, {}, seed=5)
+    targets = feeds(graph, [target.value for target in training.targets], 2, {}, seed=6)
+
+    def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    weights = Weights(parameters, values)
+    expected = twin.forward(weights, **tensors(inputs))
+    assert not weights.left, "the net has more weights"
+    found = run_net(graph, values, **inputs)
+    assert set(found) == set(expected)
+    for name, tensor in expected.items():
+        close(found[name], tensor)
+
+    weights = Weights(parameters, values, training=True)
+    learned = [p.name for p in parameters if p.trainable]
+    for name in learned:
+        weights.tensors[name].requires_grad_()
+    loss = twin.loss(twin.forward(weights, **tensors(inputs)), tensors(targets))
+    loss.backward()  # type: ignore[no-untyped-call]
+    ours, gradients = one_step(graph, values, inputs | targets)
+    assert ours == pytest.approx(loss.item(), rel=1e-5)
+    largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
+    for name in learned:
+        gradient = weights.tensors[name].grad
+        if name in gradients:
+            close(gradients[name], gradient, 1e-3, largest)
+        else:
+            assert gradient is None, "the loss depends on it"
+
+
+RATE = 1e3  # so large that the step is the gradient, and the weight before it is lost in rounding
+
+
+def plainly_trained(graph: Graph) -> Graph:
+    """The graph with gradient descent and nothing else as its optimizer."""
+    fields = {name: getattr(graph.training, name) for name in Training._fields}
+    fields["optimizer"] = Optimizer("sgd", Schedule("constant", {"start": RATE}), {"momentum": 0.0, "weight_decay": 0.0})
+    return Graph(**{name: getattr(graph, name) for name in Graph._fields} | {"training": Training(**fields)})
+
+
+def one_step(
+    graph: Graph, values: Mapping[str, np.ndarray], fed: Mapping[str, np.ndarray]
+) -> tuple[float, dict[str, np.ndarray]]:
+    """The loss and its gradient by the parameters' names."""
+    model = build_step(graph, batch=2)
+    stepper = Stepper(model, choose_device("cpu", 1), seed=0)
+    stepper.load({name: layout.pack(values) for name, layout in model.state.items() if name in
+                  ("parameters", "statistics", "fixed")})  # fmt: skip
+    for name, tensor in (*model.inputs.items(), *model.targets.items()):
+        stepper.feeds[tensor][...] = fed[name]
+    stepper.step(0, RATE)
+    after = model.state["parameters"].unpack(stepper.vectors()["parameters"])
+    return stepper.loss(), {name: (values[name] - array) / RATE for name, array in after.items()}
+
+
+def close(found: np.ndarray, expected: Tensor | None, tolerance: float = 1e-4, scale: float | None = None) -> None:
+    """Equal within `tolerance`, relative to each number or to the largest, `scale`."""
+    assert expected is not None
+    array = expected.detach().numpy()
+    largest = float(np.abs(array).max()) if scale is None else 1e-2 * scale
+    np.testing.assert_allclose(found, array, rtol=tolerance, atol=tolerance * largest)

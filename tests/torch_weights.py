@@ -1,0 +1,51 @@
+"""A net's weights, given out to the same net drawn in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from netdsl.ir import Parameter
+
+CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
+TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
+
+
+class Weights:
+    """Weights in the order in which their layers are applied; `training`: whether `bn` uses the batch's statistics."""
+
+    def __init__(
+        self, parameters: Sequence[Parameter], values: Mapping[str, np.ndarray], *, training: bool = False
+    ) -> None:
+        self.tensors = {p.name: torch.from_numpy(values[p.name].copy()) for p in parameters}
+        self.left = list(self.tensors.values())
+        self.training = training
+
+    def take(self, count: int) -> list[Tensor]:
+        taken, self.left = self.left[:count], self.left[count:]
+        assert len(taken) == count, "the net has fewer weights"
+        return taken
+
+    def conv(self, x: Tensor, bias: bool = True, pad: int | None = None, **options: int) -> Tensor:
+        """A convolution, padded so that it keeps the size unless it has a stride."""
+        weight, *rest = self.take(1 + bias)
+        padding = options.get("dilation", 1) * (weight.shape[-1] - 1) // 2 if pad is None else pad
+        return CONVOLUTIONS[weight.ndim](x, weight, *rest, padding=padding, **options)
+
+    def deconv(self, x: Tensor, bias: bool = True, **options: int) -> Tensor:
+        weight, *rest = self.take(1 + bias)
+        return TRANSPOSED[weight.ndim](x, weight, *rest, **options)
+
+    def dense(self, x: Tensor) -> Tensor:
+        return F.linear(x, *self.take(2))
+
+    def bn(self, x: Tensor) -> Tensor:
+        scale, bias, mean, var = self.take(4)
+        return F.batch_norm(x, mean, var, scale, bias, training=self.training)
+
+    def conv_bn(self, x: Tensor, **options: int) -> Tensor:
+        return self.bn(self.conv(x, bias=False, **options))
