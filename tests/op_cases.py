@@ -194,6 +194,9 @@ CONVOLUTIONS = [
          {"weight": (6, 2, 3), "bias": (6,)}, macs=12 * 6 * 6, flops=72),
     Case("conv", ((2, 5, 6, 7),), conv(3, [(0, 0)] * 3), {"channels": 3, "kernel": 2, "pad": 0},
          {"weight": (3, 2, 2, 2, 2), "bias": (3,)}, macs=4 * 5 * 6 * 3 * 16, flops=360),
+    Case("conv", ((3, 11),), conv(1, [(4, 0)], dilation=2, stride=3),
+         {"channels": 4, "kernel": 3, "dilation": 2, "stride": 3, "pad": "causal"}, {"weight": (4, 3, 3), "bias": (4,)},
+         macs=4 * 4 * 9, flops=16),
     Case("conv", (MAPS,), connected, {"channels": 3, "kernel": 3, "pad": 0, "connect": [[0, 1], [2], [0, 1, 2]]},
          {"weight": (3, 3, 3, 3), "bias": (3,)}, macs=7 * 8 * 6 * 9, flops=7 * 8 * 3),
     Case("conv", (MAPS,), conv(2, [(0, 2), (1, 1)]), {"channels": 2, "kernel": 3, "pad": [[0, 2], 1], "bias": False},
@@ -208,6 +211,36 @@ CONVOLUTIONS = [
     Case("deconv", ((2, 7),), deconv(1, [(1, 0)], stride=3, dilation=2),
          {"channels": 2, "kernel": 2, "stride": 3, "dilation": 2, "pad": 1, "output_pad": 1},
          {"weight": (2, 2, 2), "bias": (2,)}, macs=7 * 8, flops=2 * 20),
+]  # fmt: skip
+
+def weight_normed(function: Callable[..., Tensor], dim: int = 0, groups: int = 1) -> Callable[..., Tensor]:
+    """With PyTorch's normalised weights in place of the weights: over all axes but `dim`, group by group."""
+
+    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        shape = [-1 if axis == dim else 1 for axis in range(p["weight"].ndim)]
+        parts = zip(p["weight"].chunk(groups), p["gain"].chunk(groups), strict=True)
+        weight = torch.cat([torch._weight_norm(v, g.reshape(shape), dim) for v, g in parts])
+        return function({**p, "weight": weight}, x)
+
+    return run
+
+
+_GAIN = {"weight_norm": True}
+
+WEIGHT_NORMS = [
+    Case("conv", (MAPS,), weight_normed(conv(2, [_same(3)] * 2)), {"channels": 4, "kernel": 3, **_GAIN},
+         {"weight": (4, 3, 3, 3), "bias": (4,), "gain": (4,)}, macs=9 * 10 * 4 * 27, flops=9 * 10 * 4),
+    Case("conv", ((4, 12),), weight_normed(conv(1, [(1, 1)], groups=2)),
+         {"channels": 6, "kernel": 3, "pad": 1, "groups": 2, "bias": False, **_GAIN},
+         {"weight": (6, 2, 3), "gain": (6,)}, macs=12 * 6 * 6, flops=0),
+    Case("deconv", (MAPS,), weight_normed(deconv(2, [(0, 0)] * 2, stride=2), 1),
+         {"channels": 4, "kernel": 2, "stride": 2, **_GAIN}, {"weight": (3, 4, 2, 2), "bias": (4,), "gain": (4,)},
+         macs=90 * 3 * 4 * 4, flops=18 * 20 * 4),
+    Case("deconv", ((4, 7),), weight_normed(deconv(1, [(1, 2)], stride=2, groups=2), 1, 2),
+         {"channels": 6, "kernel": 5, "stride": 2, "groups": 2, "bias": False, **_GAIN},
+         {"weight": (4, 3, 5), "gain": (6,)}, macs=7 * 60, flops=0),
+    Case("dense", ((12,),), weight_normed(lambda p, x: F.linear(x, p["weight"], p["bias"])),
+         {"units": 5, "drop_connect": 0.5, **_GAIN}, {"weight": (5, 12), "bias": (5,), "gain": (5,)}, macs=60, flops=5),
 ]  # fmt: skip
 
 LOCALS = [
@@ -499,8 +532,8 @@ VALUE_LOSSES = [
 
 
 CASES = [
-    *CONVOLUTIONS, *LOCALS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC, *REDUCTIONS, *COMPARISONS,
-    *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
+    *CONVOLUTIONS, *WEIGHT_NORMS, *LOCALS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC,
+    *REDUCTIONS, *COMPARISONS, *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
 ]  # fmt: skip
 
 

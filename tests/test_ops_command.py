@@ -121,7 +121,7 @@ def test_json_is_complete() -> None:
         "name": "channels", "required": True, "takes": "a whole number of at least 1", "doc": "output channels"
     }  # fmt: skip
     assert conv["arguments"][2]["default"] == "1"
-    assert conv["parameters"] == ["weight [channels, C // groups, kernel...]", "bias [channels]"]
+    assert conv["parameters"] == ["weight [channels, C // groups, kernel...]", "bias [channels]", "gain [channels]"]
 
 
 # what it says

@@ -79,7 +79,8 @@ def test_dense_needs_a_vector(op: str, arguments: dict[str, Any]) -> None:
 
 
 def test_dense_fixes_a_symbolic_length() -> None:
-    site = Site(Args(units=3, bias=True, init=None, trainable=True), (Value("x", TensorType((4 * H,))),), ("`x`",))
+    args = Args(units=3, bias=True, init=None, trainable=True, weight_norm=False)
+    site = Site(args, (Value("x", TensorType((4 * H,))),), ("`x`",))
     OPERATORS["dense"].resolve(site)
     assert site.fixes == [(4 * H, "the vector's length decides the weights")]
     assert OPERATORS["dense"].parameters(site)["weight"].shape == (3, 352)
@@ -126,6 +127,7 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("mean_squared_error", [(4,), (5,)], {}, "E0316", "compares tensors of one shape: `a` is [4], `b` [5]"),
     ("upsample", [(3, 8, 8)], {"factor": 2**30}, "E0319", "numbers per sample"),
     ("locally_connected", [(3, 4, 9)], {"channels": 2, "kernel": 5}, "E0303", "a window of 5 does not fit: `a` is [3, 4, 9]"),
+    ("conv", [(3, 8, 8)], {"channels": 2, "kernel": 3, "pad": "causal"}, "E0301", 'is for sequences [C, T], and `a` is [3, 8, 8]'),
     ("locally_connected", [(3,)], {"channels": 2, "kernel": 5}, "E0301", "`locally_connected` needs [C, W]"),
 ])  # fmt: skip
 def test_messages(op: str, inputs: Any, arguments: dict[str, Any], code: str, words: str) -> None:

@@ -13,7 +13,7 @@ from netdsl.ir import Init, TensorType, Value
 from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
 
 ENOUGH, MOST_TRIES = 40, 20_000
-_WORDS = ("same", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3, [1, 2])
+_WORDS = ("same", "causal", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3, [1, 2])
 #: the element types of inputs that are not all alike
 _KINDS = {
     "cross_entropy": ["float32", "int64"], "accuracy": ["float32", "int64"],

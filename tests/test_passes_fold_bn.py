@@ -55,6 +55,8 @@ def test_whole_networks(name: str, left: int, arguments: dict) -> None:
 @pytest.mark.parametrize("layer", [
     "conv(6, 3)", "conv(6, 3, bias = false)", "conv(6, 3, groups = 2, stride = 2)",
     "conv(3, 3, connect = [[0], [1, 2], [3]])", "deconv(6, 2, stride = 2)", "deconv(6, 3, groups = 2, bias = false)",
+    "conv(6, 3, groups = 2, bias = false, weight_norm = true)", "deconv(6, 3, groups = 2, weight_norm = true)",
+    "flatten -> dense(5, weight_norm = true)",
     "flatten -> dense(5)", "flatten -> dense(5, bias = false)", "conv(6, 1) -> bn(eps = 0.1)",
 ])  # fmt: skip
 def test_layers(layer: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from netdsl.ir import Graph, Node, Parameter, Value, parameters_of
 from netdsl.lower.builder import dense_mask
 from netdsl.lower.kernels import FILLED
+from netdsl.ops.weight_norm import NORM, view
 
 Draw = Callable[[np.random.Generator, Parameter, tuple[Any, ...]], np.ndarray]
 
@@ -28,10 +29,23 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     """
     nodes = graph.nodes + (graph.training.nodes if graph.training is not None else ())
     damped = _before_softmax(graph)
-    return {
+    values = {
         parameter.name: initial_value(parameter, seed, LOGITS_SCALE if parameter in damped else 1.0)
         for parameter in parameters_of(nodes)
+        if parameter.init != NORM
     }
+    return values | {
+        gain.name: _norms(node, values[node.parameters["weight"].name])
+        for node in nodes
+        if (gain := node.parameters.get("gain")) is not None and gain.init == NORM
+    }
+
+
+def _norms(node: Node, weight: np.ndarray) -> np.ndarray:
+    """The length of each output's weights `[outputs]`: the gain with which weight normalisation leaves them as drawn."""
+    shape, over = view(node)
+    squares = weight.reshape(shape).astype(np.float64) ** 2
+    return np.asarray(np.sqrt(squares.sum(over)).reshape(-1), np.float32)
 
 
 def initial_value(parameter: Parameter, seed: int, scale: float = 1.0) -> np.ndarray:

@@ -176,9 +176,7 @@ class Dropout(Operator):
         x, rate = b.value(node.inputs[0]), float(node.args.rate)
         if not b.training or rate == 0.0:
             return b.op("Identity", [x])
-        kept = b.op("GreaterOrEqual", [b.uniform(self._units(node, b)), b.floats(rate)])
-        mask = b.op("Where", [kept, b.floats(1 / (1 - rate)), b.floats(0.0)])
-        return b.op("Mul", [x, mask])
+        return with_zeros(b, x, rate, self._units(node, b))
 
     def _units(self, node: Node, b: Builder) -> str:
         """A tensor with one element for each unit, whose sizes stretch to those of the input."""
@@ -188,3 +186,10 @@ class Dropout(Operator):
         ones = (1,) * len(source.shape)
         dims = ones if node.args.unit == "sample" else (*source.shape[:1], *ones[1:])
         return b.op("Expand", [b.floats(0.0), b.dims(dims, batch=source.type.batched)])
+
+
+def with_zeros(b: Builder, x: str, rate: float, units: str | None = None) -> str:
+    """Emit `x` with a share of `rate` of its elements zero and the others divided by 1 - rate. `units`, of which each
+    element is drawn once, stretches to the shape of `x`."""
+    kept = b.op("GreaterOrEqual", [b.uniform(units or x), b.floats(rate)])
+    return b.op("Mul", [x, b.op("Where", [kept, b.floats(1 / (1 - rate)), b.floats(0.0)])])

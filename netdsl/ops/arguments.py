@@ -106,6 +106,7 @@ FRACTION = Kind("a number from 0 up to, but without, 1", lambda v: is_number(v) 
 UNIT = Kind("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 PADDING = Kind('"same", a whole number of at least 0, or a list of one, or of one pair [before, after], per axis', _is_padding)
+CONV_PADDING = Kind(PADDING.wants.replace('"same"', '"same", "causal"'), lambda v: v == "causal" or _is_padding(v))
 CROPS = Kind("a whole number (negative to crop), or a list of one, or of one pair [before, after], per axis", _is_crops)
 SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
 INIT = Kind("an initialisation of any weights, such as he, glorot, gaussian(0.01) or zeros",

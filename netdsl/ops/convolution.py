@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape
-from netdsl.ops.arguments import CONV_INIT, COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
+from netdsl.ops.arguments import CONV_INIT, CONV_PADDING, COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
 from netdsl.ops.axes import axis_word
 from netdsl.ops.kernels import check_kernel
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, show
@@ -22,6 +22,7 @@ from netdsl.ops.spatial import (
     spatial_rank,
     window_output,
 )
+from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -58,31 +59,44 @@ class Conv(Operator):
     locality = "window"
     rules = (
         Rule("[C, n...] -> [channels, ceil(n / stride)...]", 'pad == "same"'),
-        Rule("[C, n...] -> [channels, (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1...]", 'pad != "same"'),
-    )
-    owns = ("weight [channels, C // groups, kernel...]", "bias [channels]")
+        Rule("[C, T] -> [channels, ceil(T / stride)]", 'pad == "causal"'),
+        Rule("[C, n...] -> [channels, (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1...]",
+             'pad != "same" and pad != "causal"'),
+    )  # fmt: skip
+    owns = ("weight [channels, C // groups, kernel...]", "bias [channels]", "gain [channels]")
     multiplies = "one per weight and output position; with `connect` only for the weights that exist"
     cost = "one FLOP per output element for the bias"
     arguments = (
         _CHANNELS, _KERNEL, _STRIDE,
-        Argument("pad", PADDING, "same", 'cells of zeros on each side; "same": output is ceil(input / stride)'),
+        Argument("pad", CONV_PADDING, "same", 'cells of zeros on each side; "same": output is ceil(input / stride); '
+                 '"causal": so too, with all cells before a sequence'),
         _DILATION, _GROUPS, _BIAS,
         Argument("connect", TABLE, None, "for each output map, the list of input maps it sees (LeNet-5)"),
-        Argument("init", CONV_INIT, HE, "initialisation of the weights, or a fixed kernel"), _TRAINABLE,
+        Argument("init", CONV_INIT, HE, "initialisation of the weights, or a fixed kernel"), _TRAINABLE, WEIGHT_NORM,
     )  # fmt: skip
 
     def resolve(self, site: Site) -> None:
         a, rank = site.args, spatial_rank(site, self.name)
         a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation")})
         check_kernel(site)
-        if a.pad == "same":
-            a["pads"] = tuple(half_pads(d * (k - 1)) for k, d in zip(a.kernel, a.dilation, strict=True))
+        spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
+        if a.pad == "causal":
+            self._check_sequence(site, rank)
+            a["pads"] = ((spans[0], 0),)
+        elif a.pad == "same":
+            a["pads"] = tuple(map(half_pads, spans))
         else:
             a["pads"] = paddings(site, "pad", rank)
         channels_in = site.fix(site.inputs[0].shape[0], "channels decide the weights")
         _check_groups(site, channels_in)
         if a.connect is not None:
             self._check_connect(site, a, channels_in)
+
+    def _check_sequence(self, site: Site, rank: int) -> None:
+        if rank != 1:
+            site.fail("E0301", f'`pad = "causal"` is for sequences [C, T], and {site.labels[0]} is '
+                      f"{show(site.inputs[0].shape)}", helps=("a list of pairs [before, after] pads each axis unevenly",),
+                      at="pad")  # fmt: skip
 
     def _check_connect(self, site: Site, a: Any, channels_in: int) -> None:
         if a.groups != 1:
@@ -116,7 +130,7 @@ class Conv(Operator):
         weight = ParamSpec((a.channels, per_group, *a.kernel), a.init, fan_in, a.channels // a.groups * window_size,
                            a.trainable, mask=mask)  # fmt: skip
         bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
-        return {"weight": weight, **bias}
+        return with_gain({"weight": weight, **bias}, a, a.channels)
 
     def macs(self, node: Node) -> int:
         # with a connection table only the weights that exist multiply
@@ -133,8 +147,7 @@ class Conv(Operator):
     def lower(self, node: Node, b: Builder) -> str:
         a = node.args
         return b.op(
-            "Conv",
-            [b.value(node.inputs[0]), *(b.parameter(p) for p in node.parameters.values())],
+            "Conv", layer_inputs(node, b),
             kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation),
             pads=onnx_pads(a.pads), group=a.groups,
         )  # fmt: skip
@@ -153,7 +166,7 @@ class Deconv(Operator):
         Rule("[C, n...] -> [channels, (n - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad + output_pad...]",
              'pad != "same"'),
     )  # fmt: skip
-    owns = ("weight [C, channels // groups, kernel...]", "bias [channels]")
+    owns = ("weight [C, channels // groups, kernel...]", "bias [channels]", "gain [channels]")
     multiplies = "one per weight and input position"
     cost = "one FLOP per output element for the bias"
     arguments = (
@@ -161,7 +174,7 @@ class Deconv(Operator):
         Argument("pad", PADDING, "same", 'cells cropped on each side; "same": output is input * stride'),
         Argument("output_pad", NATURAL, 0, "cells added at the end"),
         _DILATION, _GROUPS, _BIAS,
-        Argument("init", INIT, HE, "initialisation of the weights"), _TRAINABLE,
+        Argument("init", INIT, HE, "initialisation of the weights"), _TRAINABLE, WEIGHT_NORM,
     )  # fmt: skip
 
     def resolve(self, site: Site) -> None:
@@ -203,7 +216,7 @@ class Deconv(Operator):
         weight = ParamSpec((channels_in, a.channels // a.groups, *a.kernel), a.init, fan_in,
                            a.channels // a.groups * window_size, a.trainable)  # fmt: skip
         bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
-        return {"weight": weight, **bias}
+        return with_gain({"weight": weight, **bias}, a, a.channels)
 
     def macs(self, node: Node) -> int:
         return elements(node.inputs[0].shape[1:]) * prod(node.parameters["weight"].shape)
@@ -227,8 +240,7 @@ class Deconv(Operator):
             cuts = [(begin - min(begin, end), end - min(begin, end)) for begin, end in pads]
             pads = [(min(pair), min(pair)) for pair in pads]
         y = b.op(
-            "ConvTranspose",
-            [b.value(node.inputs[0]), *(b.parameter(p) for p in node.parameters.values())],
+            "ConvTranspose", layer_inputs(node, b),
             kernel_shape=list(a.kernel), strides=list(a.stride), dilations=list(a.dilation), group=a.groups,
             # ONNX wants pads >= 0: what is to be added at the end is output_padding
             pads=onnx_pads(tuple(pads)), output_padding=[max(0, -end) for end in ends],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init, Shape
-from netdsl.ops.arguments import COUNT, FLAG, INIT, Argument
+from netdsl.ops.activation import with_zeros
+from netdsl.ops.arguments import COUNT, FLAG, FRACTION, INIT, Argument
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
 from netdsl.ops.registry import operator
+from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -26,13 +28,18 @@ def _vector(site: Site, what: str) -> int:
 
 @operator
 class Dense(Operator):
-    """A fully connected layer: y = W x + b, [D] to [units]."""
+    """A fully connected layer: y = W x + b, [D] to [units].
+
+    With `drop_connect` each weight and bias is zero with that probability in a step of training, and the others are
+    divided by 1 less it; at inference all are as they are. Wan et al., "Regularization of neural networks using
+    DropConnect", ICML 2013, where each sample has a mask of its own, and here each step.
+    """
 
     name = "dense"
     summary = "fully connected layer"
     example = "vector[64] -> dense(10)"
     rules = (Rule("[D] -> [units]"),)
-    owns = ("weight [units, D]", "bias [units]")
+    owns = ("weight [units, D]", "bias [units]", "gain [units]")
     multiplies = "one per weight"
     cost = "one FLOP per output element for the bias"
     arguments = (
@@ -40,6 +47,8 @@ class Dense(Operator):
         Argument("bias", FLAG, True, "whether a bias is added"),
         Argument("init", INIT, Init("he"), "initialisation of the weights"),
         Argument("trainable", FLAG, True, "false freezes the layer"),
+        WEIGHT_NORM,
+        Argument("drop_connect", FRACTION, 0.0, "probability of a weight to be zero in a step of training"),
     )
 
     def resolve(self, site: Site) -> None:
@@ -52,7 +61,7 @@ class Dense(Operator):
         a, length = site.args, int(site.inputs[0].shape[0])
         weight = ParamSpec((a.units, length), a.init, length, a.units, a.trainable)
         bias = {"bias": ParamSpec((a.units,), Init("zeros"), trainable=a.trainable)} if a.bias else {}
-        return {"weight": weight, **bias}
+        return with_gain({"weight": weight, **bias}, a, a.units)
 
     def macs(self, node: Node) -> int:
         return node.parameters["weight"].count
@@ -61,8 +70,10 @@ class Dense(Operator):
         return node.args.units if node.args.bias else 0
 
     def lower(self, node: Node, b: Builder) -> str:
-        parameters = [b.parameter(p) for p in node.parameters.values()]
-        return b.op("Gemm", [b.value(node.inputs[0]), *parameters], transB=1)
+        x, *parameters = layer_inputs(node, b)
+        if b.training and node.args.drop_connect:
+            parameters = [with_zeros(b, parameter, node.args.drop_connect) for parameter in parameters]
+        return b.op("Gemm", [x, *parameters], transB=1)
 
 
 @operator

@@ -9,6 +9,7 @@ import numpy as np
 
 from netdsl.ir import Graph, Init, Node, Parameter, Value, verify
 from netdsl.ops import Args
+from netdsl.ops.weight_norm import view
 
 _LINEAR = ("conv", "deconv", "dense")
 
@@ -17,8 +18,9 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, 
     """Fold every `bn` that directly follows a convolution, transposed convolution or dense layer into that layer.
 
     With the running mean m and variance v, bn is x * f + (bias - m * f), f = scale / sqrt(v + eps): f goes into the
-    weights of each output channel, the rest into the bias, which is created where the layer had none (Jacob et al.,
-    "Quantization and training of neural networks", CVPR 2018, section 3.2).
+    weights of each output channel, or their gain where weights are normalised, the rest into the bias, which is
+    created where the layer had none (Jacob et al., "Quantization and training of neural networks", CVPR 2018, section
+    3.2).
 
     Before: `parameters` has every parameter of `graph.parameters()` by name. Folded is where nothing but the bn reads
     the layer's output (no other node, no loss, and it is no output of the net), and where no other node has the
@@ -43,7 +45,7 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, 
         owners[bias] = 1
         _fold_values(layer, bn, bias, values)
         nodes[place] = layer.replace(args=Args(layer.args, bias=True), outputs=bn.outputs,
-            parameters={"weight": layer.parameters["weight"], "bias": bias},
+            parameters={**layer.parameters, "bias": bias},
         )  # fmt: skip
         nodes[index] = None
         producers[bn.output] = place
@@ -82,19 +84,18 @@ def _fold_values(layer: Node, bn: Node, bias: Parameter, values: dict[str, np.nd
         values[bn.parameters[role].name].astype(np.float64) for role in ("scale", "bias", "running_mean", "running_var")
     )
     factor = scale / np.sqrt(var + bn.args.eps)
-    weight = layer.parameters["weight"]
-    values[weight.name] = _per_output(layer, values[weight.name], factor).astype(np.float32)
+    gain, weight = layer.parameters.get("gain"), layer.parameters["weight"]
+    if gain is not None:  # the weights are a direction only
+        values[gain.name] = (values[gain.name] * factor).astype(np.float32)
+    else:
+        values[weight.name] = _per_output(layer, values[weight.name], factor).astype(np.float32)
     values[bias.name] = ((values[bias.name] - mean) * factor + shift).astype(np.float32)
 
 
 def _per_output(layer: Node, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The weights times a factor `[outputs]` per output channel."""
-    if layer.op.name != "deconv":
-        return np.asarray(weight * factor.reshape(-1, *(1,) * (weight.ndim - 1)))
-    # [inputs, outputs / groups, ...], the inputs in order of their groups
-    grouped = weight.reshape(layer.args.groups, -1, *weight.shape[1:])
-    factors = factor.reshape(layer.args.groups, 1, -1, *(1,) * (weight.ndim - 2))
-    return np.asarray((grouped * factors).reshape(weight.shape))
+    seen = view(layer)
+    return np.asarray((weight.reshape(seen.shape) * factor.reshape(seen.outputs)).reshape(weight.shape))
 
 
 def _rebuilt(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
