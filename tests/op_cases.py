@@ -27,12 +27,12 @@ class Case:
     buffers: frozenset[str] = frozenset()
     macs: int = 0
     flops: int | None = None  # none: one per output element
-    dtypes: tuple[str, ...] = ()  # "positive": float32 of positive numbers
+    dtypes: tuple[str, ...] = ()  # "positive": float32 of positive numbers; "unbatched": float32 without a batch axis
     below: int = 3  # whole numbers among the inputs
 
     def __str__(self) -> str:
         args = ",".join(f"{k}={v}" for k, v in self.args.items())
-        return f"{self.op}({args})-{len(self.shapes[0])}d"
+        return f"{self.op}({args})-{len(self.shapes[0]) if self.shapes else 0}d"
 
 
 def _same(kernel: int, dilation: int = 1) -> tuple[int, int]:
@@ -378,6 +378,10 @@ MOVES = [
     Case("concat", ((3, 4, 5), (3, 2, 5)), lambda _, *xs: torch.cat(xs, 2), {"axis": "height"}, flops=0),
     Case("concat", ((3, 4, 5), (3, 4, 2)), lambda _, *xs: torch.cat(xs, 3), {"axis": 2}, flops=0),
     Case("concat", ((3,), (4,)), lambda _, *xs: torch.cat(xs, 1), flops=0),
+    Case("concat", (MAPS, (2, 9, 10)), lambda _, x, p: torch.cat([x, p.expand(len(x), -1, -1, -1)], 1), flops=0,
+         dtypes=("float32", "unbatched")),
+    Case("concat", ((3,), (4,)), lambda _, *xs: torch.cat(xs, 0), flops=0, dtypes=("unbatched", "unbatched")),
+    Case("reshape", ((4, 6),), lambda _, x: x.reshape(2, 12), {"shape": [2, 12]}, flops=0, dtypes=("unbatched",)),
     Case("zeros_like", (MAPS,), lambda _, x: 0 * x, flops=0),
     Case("zeros_like", ((5,),), lambda _, x: 0 * x, flops=0),
 ]  # fmt: skip
@@ -391,6 +395,11 @@ ARITHMETIC = [
     Case("add", (MAPS, MAPS), lambda _, a, b: a + b),
     Case("add", (MAPS,), lambda _, a: a + 0.5, {"right": 0.5}),
     Case("sub", (MAPS, (1, 9, 10)), lambda _, a, b: a - b),
+    Case("add", (MAPS, (3, 9, 10)), lambda _, a, b: a + b, dtypes=("float32", "unbatched")),
+    Case("mul", ((3,), MAPS), lambda _, a, b: vector(a[None], b) * b, dtypes=("unbatched", "float32")),
+    Case("mul", (MAPS, ()), lambda _, a, b: a * b, dtypes=("float32", "unbatched")),
+    Case("sub", ((4,), (1,)), lambda _, a, b: a - b, dtypes=("float32", "unbatched")),
+    Case("sum", ((3,), (3, 4), ()), lambda _, a, b, c: a[:, None] + b + c, dtypes=("unbatched",) * 3, flops=24),
     Case("sub", (MAPS,), lambda _, a: 1 - a, {"left": 1}),
     Case("mul", ((3,), MAPS), lambda _, a, b: vector(a, b) * b),
     Case("mul", ((1, 9, 1), (3, 1, 10)), lambda _, a, b: a * b),
@@ -439,9 +448,52 @@ COMPARISONS = [
 MATRICES = [
     Case("matmul", ((4, 5), (5, 3)), lambda _, a, b: a @ b, macs=4 * 5 * 3, flops=0),
     Case("matmul", ((2, 4, 5), (2, 5, 3)), lambda _, a, b: a @ b, macs=2 * 4 * 5 * 3, flops=0),
+    Case("matmul", ((4, 5), (5, 3)), lambda _, a, b: a @ b, macs=60, flops=0, dtypes=("unbatched", "float32")),
+    Case("matmul", ((4, 5), (5, 3)), lambda _, a, b: a @ b, macs=60, flops=0, dtypes=("float32", "unbatched")),
+    Case("matmul", ((2, 4, 5), (2, 5, 3)), lambda _, a, b: a @ b, macs=120, flops=0, dtypes=("unbatched", "float32")),
+    Case("transpose", ((4, 5),), lambda _, x: x.mT, flops=0, dtypes=("unbatched",)),
     Case("transpose", ((4, 5),), lambda _, x: x.mT, flops=0),
     Case("transpose", (MAPS,), lambda _, x: x.mT, flops=0),
 ]
+
+
+def picked(axis: int) -> Callable[..., Tensor]:
+    """Each sample picks its own places."""
+    return lambda _, x, places: torch.stack([one.index_select(axis - 1, k) for one, k in zip(x, places, strict=True)])
+
+
+INDEXING = [
+    Case("slice", (MAPS,), lambda _, x: x[:, 1:], {"start": 1}, flops=0),
+    Case("slice", (MAPS,), lambda _, x: x[:, :, 2:-3], {"start": 2, "end": -3, "axis": "height"}, flops=0),
+    Case("slice", (MAPS,), lambda _, x: x[..., -4:], {"start": -4, "axis": 2}, flops=0),
+    Case("slice", ((5,),), lambda _, x: x[:, :3], {"start": None, "end": 3}, flops=0),
+    Case("slice", ((5, 4),), lambda _, x: x[:3], {"start": 0, "end": 3}, flops=0, dtypes=("unbatched",)),
+    Case("slice", ((5, 4),), lambda _, x: x[:, 1:3], {"start": 1, "end": 3}, flops=0, dtypes=("int64",)),
+    Case("split", ((4, 5, 6),), lambda _, x: x.chunk(2, 1), {"parts": 2}, flops=0),
+    Case("split", ((4, 5, 6),), lambda _, x: x.split([1, 3], 1), {"parts": [1, 3]}, flops=0),
+    Case("split", ((3, 2, 6),), lambda _, x: x.chunk(1, 3), {"parts": 1, "axis": "width"}, flops=0),
+    Case("split", ((4, 6),), lambda _, x: x.split(2), {"parts": 2}, flops=0, dtypes=("unbatched",)),
+    Case("gather", (MAPS,), lambda _, x: x[:, [2, 0, 0, -1]], {"places": [2, 0, 0, -1]}, flops=0),
+    Case("gather", (MAPS,), lambda _, x: x[:, :, [1, 3, 5]], {"places": [1, 3, 5], "axis": "height"}, flops=0),
+    Case("gather", (MAPS,), lambda _, x: x[..., [3, 2, 1, 0]], {"places": [3, 2, 1, 0], "axis": "width"}, flops=0),
+    Case("gather", (MAPS, (2,)), picked(1), flops=0, dtypes=("float32", "int64")),
+    Case("gather", (MAPS, (4,)), picked(3), {"axis": "width"}, flops=0, dtypes=("float32", "int64")),
+    Case("gather", ((5,), (7,)), picked(1), flops=0, dtypes=("float32", "int64")),
+    Case("gather", ((5, 4), (7,)), lambda _, table, places: table[places], flops=0, dtypes=("unbatched", "int64")),
+    Case("gather", ((4, 5), (7,)), lambda _, table, places: table[:, places].movedim(1, 0), {"axis": 1}, flops=0,
+         dtypes=("unbatched", "int64")),
+]  # fmt: skip
+
+SOURCES = [
+    Case("param", (), lambda p: p["value"] + 0, {"shape": [3, 1, 2]}, {"value": (3, 1, 2)}, flops=0),
+    Case("param", (), lambda p: p["value"] + 0, {"shape": []}, {"value": ()}, flops=0),
+    Case("constant", (), lambda _: torch.tensor([[1.0, 2], [3, 4.5]]), {"numbers": [[1, 2], [3, 4.5]]}, flops=0),
+    Case("coordinates", (MAPS,), lambda _, x: torch.stack(torch.meshgrid(
+        *(torch.arange(float(size)) for size in x.shape[2:]), indexing="ij")), flops=0),
+    Case("coordinates", ((3, 8),), lambda _, x: torch.arange(float(x.shape[2]))[None], flops=0),
+    Case("coordinates", ((2, 3, 4, 5),), lambda _, x: torch.stack(torch.meshgrid(
+        *(torch.arange(float(size)) for size in x.shape[2:]), indexing="ij")), flops=0),
+]  # fmt: skip
 
 _CLASSES = {"dtypes": ("float32", "int64")}
 _SEGMENTATION = ((5, 4, 3), (4, 3))
@@ -533,7 +585,7 @@ VALUE_LOSSES = [
 
 CASES = [
     *CONVOLUTIONS, *WEIGHT_NORMS, *LOCALS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC,
-    *REDUCTIONS, *COMPARISONS, *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
+    *REDUCTIONS, *COMPARISONS, *INDEXING, *SOURCES, *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
 ]  # fmt: skip
 
 

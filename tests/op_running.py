@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,11 @@ def applied(
 ) -> tuple[NetBuilder, Node]:
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
     b = NetBuilder()
-    kinds = ["float32" if kind == "positive" else kind for kind in dtypes] or ["float32"] * len(shapes)
-    values = [b.input(f"x{i}", *shape, dtype=kind) for i, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))]
+    kinds = dtypes or ["float32"] * len(shapes)
+    values = []
+    for i, (shape, kind) in enumerate(zip(shapes, kinds, strict=True)):
+        dtype = "float32" if kind in ("positive", "unbatched") else kind
+        values.append(b.input(f"x{i}", *shape, dtype=dtype, batched=kind != "unbatched"))
     return b, b.node(op, *values, **args)
 
 
@@ -80,10 +83,11 @@ def random_inputs(
     """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)
-    draws = {
+    draws: dict[str, Callable[[Sequence[int]], np.ndarray]] = {
         "int64": lambda size: generator.integers(0, below, size),
         "bool": lambda size: generator.integers(0, 2, size) > 0,
         "float32": lambda size: generator.standard_normal(size).astype(np.float32),
+        "unbatched": lambda size: generator.standard_normal(size[1:]).astype(np.float32),
         "positive": lambda size: generator.uniform(0.5, 2, size).astype(np.float32),
     }
     return [draws[kind]((batch, *shape)) for shape, kind in zip(shapes, kinds, strict=True)]

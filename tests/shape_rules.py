@@ -66,5 +66,8 @@ def computed(text: str, known: Mapping[str, Any]) -> Shape:
 
 def value_of(expression: str, known: Mapping[str, Any], axis: int) -> int:
     """The expression along one axis: what is a tuple has a value for each."""
-    here = {name: value[axis] if isinstance(value, tuple) and value else value for name, value in known.items()}
+    here = {
+        name: value[axis] if isinstance(value, tuple) and value and f"len({name})" not in expression else value
+        for name, value in known.items()
+    }
     return int(eval(expression, {}, here | {"ceil": ceil, "min": min}))  # also where an argument is called `ceil`

@@ -39,8 +39,9 @@ def shapes_for(formula: str, random: Random) -> list[Shape]:
 def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
     if argument.default is not REQUIRED and random.random() < 0.4:
         return argument.default
-    listed = [random.randint(1, 3) for _ in shapes[0][1:]]
-    candidates = [*_WORDS, 1, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(shapes[0])]]
+    first = shapes[0] if shapes else (2, 3)
+    listed = [random.randint(1, 3) for _ in first[1:]]
+    candidates = [*_WORDS, 1, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(first)]]
     return random.choice([v for v in candidates if argument.kind.accepts(v)])
 
 

@@ -13,7 +13,7 @@ from math import gcd, lcm
 from typing import TYPE_CHECKING, NamedTuple
 
 from netdsl.ir import Node, Shape, Value
-from netdsl.ops.reach import UNSEEN, Reach
+from netdsl.ops.reach import UNSEEN, Reach, Unseen
 from netdsl.report.record import ReceptiveField
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Field(NamedTuple):
 
 #: for each network input that a tensor depends on; None is the whole input
 Fields = Mapping[Value, Field | None]
+#: as `Operator.reaches` tells them
+Reaches = tuple[tuple[Reach, ...] | Unseen | None, ...]
 
 _IDENTITY = Track(1, (0,), (0,))
 
@@ -71,8 +73,11 @@ def fields_of(inputs: Iterable[Value], nodes: Iterable[Node]) -> dict[Value, Fie
         rank = len(value.shape) - 1
         result[value] = {value: Field((_IDENTITY,) * rank) if rank > 0 else None}
     for node in nodes:
-        fields = _through(node, result)
-        for output in node.outputs:
+        fields: Fields = {}
+        last: Reaches | None = None
+        for output, reaches in zip(node.outputs, node.op.reaches_by_output(node), strict=True):
+            if reaches is not last:
+                fields, last = _through(node, reaches, result), reaches
             result[output] = fields
     return result
 
@@ -87,9 +92,8 @@ def summary(field: Field | None) -> ReceptiveField | None:
     )
 
 
-def _through(node: Node, known: Mapping[Value, Fields]) -> Fields:
-    """The fields of a node's outputs from those of its inputs."""
-    reaches = node.op.reaches(node)
+def _through(node: Node, reaches: Reaches, known: Mapping[Value, Fields]) -> Fields:
+    """The fields of a node's output that reaches so far, from those of the inputs."""
     arriving = [
         (value, reach, fields)
         for value, reach in zip(node.inputs, reaches, strict=True)

@@ -261,7 +261,7 @@ class Applier:
         parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
         outputs = tuple(Value(path if i == 0 else f"{path}:{i}", type_) for i, type_ in enumerate(types))
         context.nodes.append(Node(path, op, args, inputs, outputs, parameters, span, place.chain))
-        return outputs if len(outputs) > 1 else outputs[0]
+        return outputs if len(outputs) > 1 or op.tupled else outputs[0]
 
     def _simple(self, type_: TensorType, span: Span) -> TensorType:
         """The type with sizes whose formulas are short."""

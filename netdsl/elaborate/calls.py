@@ -28,7 +28,7 @@ from netdsl.elaborate.values import (
     shown,
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
-from netdsl.ops import OPERATORS, Operator
+from netdsl.ops import INITIALIZERS, OPERATORS, Operator
 from netdsl.ops.functions import FUNCTIONS
 from netdsl.syntax import tree as t
 
@@ -137,11 +137,13 @@ class Calls:
         else:
             given = [_Given(value, self.expressions.label(argument, scope), argument.span)
                      for value, argument in zip(positional, node.arguments, strict=True)]  # fmt: skip
+        if op.name in INITIALIZERS and len(positional) == 1 and _is_scalar(positional[0]):
+            return self._init(InitFunction(op.name, INITIALIZERS[op.name].arguments), _placed(given), named, node, scope)
         if op.name in _NUMERIC and not named and all(isinstance(g.value, (int, float, Size)) for g in given):
             return self._of_numbers(op.name, [g.value for g in given], node, scope)
         # what follows the tensors are the operator's own arguments
         count = len(given) if op.arity[1] is None else min(op.arity[1], len(given))
-        rest = [(g.value, g.span) for g in given[count:]]
+        rest = _placed(given[count:])
         return self._operator(op, given[:count], rest, named, node.span, scope)
 
     def _spread(self, positional: list[Any], node: t.Call, scope: Scope) -> list[_Given]:
@@ -167,7 +169,7 @@ class Calls:
             place = op.numbers[index] if index < len(op.numbers) else None
             if isinstance(given.value, Value):
                 tensors_.append(given)
-            elif place is not None and _is_scalar(given.value):
+            elif place is not None and (_is_scalar(given.value) or (op.symbol is None and isinstance(given.value, list))):
                 value = given.value
                 if isinstance(value, Size):
                     value = self.context.fix(value, "a number among tensors", given.span)
@@ -256,6 +258,10 @@ class Calls:
             self.context.foresee(node.span, scope.place, sum(len(v) for v in values))
         result = _BUILTIN[name](*values)
         return self.context.made(result, node.span, scope.place) if isinstance(result, list) else result
+
+
+def _placed(given: Sequence[_Given]) -> list[Placed]:
+    return [(g.value, g.span) for g in given]
 
 
 def _is_scalar(value: Any) -> bool:

@@ -8,6 +8,7 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     comparison,
     convolution,
     dense,
+    indexing,
     local,
     local_response,
     matrix,
@@ -15,6 +16,7 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     pooling,
     reduction,
     shape,
+    sources,
     unpooling,
     value_losses,
 )

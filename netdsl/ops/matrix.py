@@ -17,6 +17,7 @@ class _Matrices(Operator):
     """What both share: the last two axes are rows and columns, those before them count matrices."""
 
     style = "function"
+    batched = False
 
     def resolve(self, site: Site) -> None:
         for label, value in zip(site.labels, site.inputs, strict=True):
@@ -30,7 +31,10 @@ class _Matrices(Operator):
 
 @operator
 class MatMul(_Matrices):
-    """The matrix product of each sample, [..., N, K] times [..., K, M]; axes before the last two agree."""
+    """The matrix product of each sample, [..., N, K] times [..., K, M]; axes before the last two agree.
+
+    A factor without a batch axis, such as `param([N, K])`, is the same for every sample.
+    """
 
     name = "matmul"
     summary = "matrix product of two tensors, sample by sample"
@@ -82,5 +86,5 @@ class Transpose(_Matrices):
         return 0
 
     def lower(self, node: Node, b: Builder) -> str:
-        rank = 1 + len(node.output.shape)
+        rank = node.output.type.batched + len(node.output.shape)
         return b.op("Transpose", [b.value(node.inputs[0])], perm=[*range(rank - 2), rank - 1, rank - 2])

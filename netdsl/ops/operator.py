@@ -142,10 +142,13 @@ class Operator:
     dtypes: ClassVar[frozenset[DType]] = frozenset({"float32"})
     #: whether all inputs must have a batch axis; else one without is the same for every sample
     batched: ClassVar[bool] = True
-    #: for each operand of a function, the argument that holds a number in its place; None where there must be a tensor
+    #: for each operand of a function, the argument that holds a number or a list of them in its place; None where there
+    #: must be a tensor
     numbers: ClassVar[tuple[str | None, ...]] = ()
     #: whether its gradient is of use: false where it is zero wherever it exists
     differentiable: ClassVar[bool] = True
+    #: whether its outputs are a tuple even where there is one
+    tupled: ClassVar[bool] = False
     #: whether a file cannot bind its name
     reserved: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), or before one, where there is one
@@ -230,6 +233,10 @@ class Operator:
         """
         reach = self.reach(node)
         return tuple(reach for _ in node.inputs)
+
+    def reaches_by_output(self, node: Node) -> tuple[tuple[tuple[Reach, ...] | Unseen | None, ...], ...]:
+        """`reaches` for each output, where they differ; the default has them all see the same."""
+        return (self.reaches(node),) * len(node.outputs)
 
     def locality_of(self, node: Node) -> Locality | None:
         """`locality` of one application, where its arguments decide, such as an axis."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 
-class _Move(Operator):
+class Move(Operator):
     """What the operators that move elements share."""
 
     cost = "none"
@@ -42,15 +42,16 @@ def _product(dims: tuple[Dim, ...]) -> Dim:
     return next((dim * count for dim in dims if isinstance(dim, Size)), count)
 
 
-def _reshape(b: Builder, x: str, shape: Shape) -> str:
+def _reshape(b: Builder, x: str, shape: Shape, batched: bool) -> str:
     """0 keeps the batch; one computed size can be left to ONNX as -1."""
     if sum(isinstance(dim, Size) for dim in shape) <= 1:
-        return b.op("Reshape", [x, b.ints([0, *(-1 if isinstance(dim, Size) else dim for dim in shape)])])
-    return b.op("Reshape", [x, b.dims(shape)])
+        sizes = [-1 if isinstance(dim, Size) else dim for dim in shape]
+        return b.op("Reshape", [x, b.ints([0, *sizes] if batched else sizes)])
+    return b.op("Reshape", [x, b.dims(shape, batch=batched)])
 
 
 @operator
-class Flatten(_Move):
+class Flatten(Move):
     """All elements of a sample as one vector, the last axis running fastest."""
 
     name = "flatten"
@@ -69,7 +70,7 @@ class Flatten(_Move):
 
 
 @operator
-class Reshape(_Move):
+class Reshape(Move):
     """The same elements in the same order under another shape; the size given as -1 follows from the others."""
 
     name = "reshape"
@@ -77,6 +78,7 @@ class Reshape(_Move):
     example = "reshape(vector[64], [4, 4, -1])"
     rules = (Rule("[...] -> shape", "-1 not in shape"),)
     style = "function"
+    batched = False
     arguments = (Argument("shape", SHAPE, doc="the new shape without batch; one size may be -1"),)
 
     def shape(self, site: Site) -> Shape:
@@ -113,11 +115,11 @@ class Reshape(_Move):
         return None
 
     def lower(self, node: Node, b: Builder) -> str:
-        return _reshape(b, b.value(node.inputs[0]), node.output.shape)
+        return _reshape(b, b.value(node.inputs[0]), node.output.shape, node.output.type.batched)
 
 
 @operator
-class Pad(_Move):
+class Pad(Move):
     """Cells of a value around each map; a negative number crops. Padding comes before cropping."""
 
     name = "pad"
@@ -154,7 +156,7 @@ class Pad(_Move):
 
 
 @operator
-class CropLike(_Move):
+class CropLike(Move):
     """The first tensor cut to the second's spatial size: as much on each side (one cell more at the end where the
     difference is odd), as the skips of the original U-Net (Ronneberger et al. 2015), or from an offset on, as in FCN
     (Long et al. 2015), whose paddings fix what each cell lies over."""
@@ -255,7 +257,7 @@ class Upsample(Operator):
 
 
 @operator
-class Concat(_Move):
+class Concat(Move):
     """The inputs one after another along an axis; along all others they agree."""
 
     name = "concat"
@@ -266,6 +268,7 @@ class Concat(_Move):
         Rule("[C, A, W], [C, B, W] -> [C, A + B, W]", 'axis == "height"'),
     )
     style = "function"
+    batched = False
     arity = (1, None)
     arguments = (Argument("axis", AXIS, "channel", "along which they stand one after another"),)
 
@@ -310,11 +313,17 @@ class Concat(_Move):
         return tuple(found)
 
     def lower(self, node: Node, b: Builder) -> str:
-        return b.op("Concat", [b.value(value) for value in node.inputs], axis=1 + node.args.axis)
+        batched, names = node.output.type.batched, []
+        for value in node.inputs:
+            name = b.value(value)
+            if batched and not value.type.batched:
+                name = b.op("Expand", [name, b.dims(value.shape)])
+            names.append(name)
+        return b.op("Concat", names, axis=batched + node.args.axis)
 
 
 @operator
-class ZerosLike(_Move):
+class ZerosLike(Move):
     """Zeros of the input's shape: channels to fill up with, or maps that `+` stretches another tensor over."""
 
     name = "zeros_like"

@@ -126,7 +126,7 @@ def _measured(entry: Entry) -> Iterator[str]:
     if parameters:
         shapes = ", ".join(f"{role} {show(parameter.shape)}" for role, parameter in parameters.items())
         yield f"  owns {shapes}: {sum(elements(p.shape) for p in parameters.values()):,} numbers"
-    if len(node.inputs[0].shape) > 1:
+    if node.inputs and len(node.inputs[0].shape) > 1:
         yield f"  {_seen(op.reaches(node)[0])}"
 
 
