@@ -7,7 +7,7 @@ import re
 from netdsl.diagnostics import Diagnostic, Label, Source, Span, closest
 from netdsl.syntax import habits
 from netdsl.syntax.lalr import Token
-from netdsl.syntax.recovery import line_start, misplaced_brace
+from netdsl.syntax.recovery import line_start, misplaced_brace, stands_for_brace
 
 OPENING = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
 CLOSING = {"RPAR", "RSQB", "RBRACE"}
@@ -66,6 +66,9 @@ def bad_token(source: Source, token: Token, expected: set[str], still_open: list
     """The diagnostic of a token that does not go on what stands before it."""
     if token.type == "$END":
         return _ended(source, expected, still_open)
+    for mark in (*still_open, token):
+        if stands_for_brace(source.text, mark.start_pos):
+            return _error(f"a body opens with `{{`, not with `{mark}`", span_of(source, mark), "write `{`")
     if _runs_on(source, token, still_open):
         opened = still_open[-1]
         here = "the body ends here" if token.type == "RBRACE" else "a new statement seems to start here"

@@ -10,6 +10,11 @@ from netdsl.syntax.lalr import Token
 #: a line that starts a statement of its own
 _STATEMENT = re.compile(r"\s*(?:[\w, \[\]]+=[^=][^\n]*[^\n,]\n|(?:for|if|share|expect|train|net|block|from)\b|[{}])")
 _LINE_ENDS = re.compile(r"[ \t]*(?:#[^\n]*)?\r?\n")
+#: the first line of a statement with a body, where the body is not opened
+_UNOPENED = re.compile(r"[ \t]*((?:for|if)\b[^\n{}]{7,})\n")
+_ANY_HEAD = "if true {"
+#: a line that a body belongs to
+_HEAD = re.compile(r"[ \t]*(?:\}[ \t]*)?(?:for|if|else|train|net|block)\b")
 #: what is no code
 _SILENT = re.compile(r"#[^\n]*|\"[^\"\n]*\"|'[^'\n]*'")
 
@@ -23,6 +28,12 @@ def without_statement(text: str, position: int, still_open: Sequence[Token], exp
     if "LBRACE" in expected and text[position] != "#" and (ends or text[position] == ":") and _unopened(text):
         return text[:position] + "{" + text[position + 1 :]  # a body whose `{` was forgotten
     brackets = [token.start_pos for token in still_open if token.type != "LBRACE"]
+    for bracket in brackets:
+        if stands_for_brace(text, bracket):
+            return text[:bracket] + "{" + text[bracket + 1 :]
+    head = _UNOPENED.match(text, line_start(text, position))
+    if head and _unopened(text):  # its body is read on, whatever is wrong in front of it
+        return text[: head.start(1)] + _ANY_HEAD.ljust(len(head[1])) + text[head.end(1) :]
     line = line_start(text, position)
     start = line_start(text, min(brackets)) if brackets else line
     while start > 0 and (text[start:].lstrip(" \t").startswith("->") or _deeper(text, start)):
@@ -37,6 +48,13 @@ def without_statement(text: str, position: int, still_open: Sequence[Token], exp
     if not code.strip() or code.count("{") != code.count("}"):
         return None
     return text[:start] + re.sub(r"[^\n]", " ", region) + text[end:]
+
+
+def stands_for_brace(text: str, bracket: int) -> bool:
+    """Whether another bracket at the end of a statement's first line was to open its body."""
+    heads = _HEAD.match(text, line_start(text, bracket)) is not None
+    last = text.startswith(("(", ")", "[", "]"), bracket) and _LINE_ENDS.match(text, bracket + 1) is not None
+    return last and heads and _unopened(text)
 
 
 def _deeper(text: str, start: int) -> bool:
