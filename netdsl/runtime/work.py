@@ -9,10 +9,20 @@ from onnx import TensorProto, helper
 
 Shapes = dict[str, tuple[int, ...]]
 
+_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 
 def static_shapes(model: onnx.ModelProto) -> Shapes:
-    """The shapes of the tensors for which all dimensions are known."""
-    shapes = _inferred(model)
+    """The shapes for which all dimensions are known, of all tensors that convolutions and matrix products work on and
+    of those before them.
+    """
+    model = _up_to_products(model)
+    shapes = _inferred(model, values=False)
+    if all(name in shapes for node in model.graph.node if node.op_type in _PRODUCTS for name in _operands(node)):
+        return shapes
+    # sizes are computed in the graph. Values cost about a kilobyte for each element of a vector, which is why they are
+    # not asked for at once, and never behind the last product, where a step updates the vector of all parameters
+    shapes = _inferred(model, values=True)
     pools = {
         node.output[1]: node.input[0] for node in model.graph.node if node.op_type == "MaxPool" and len(node.output) > 1
     }
@@ -24,15 +34,33 @@ def static_shapes(model: onnx.ModelProto) -> Shapes:
     }
     if not unpooled:
         return shapes
-    told = onnx.ModelProto()
-    told.CopyFrom(model)
     for name, shape in unpooled.items():
-        told.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    return _inferred(told)
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    return _inferred(model, values=True)
 
 
-def _inferred(model: onnx.ModelProto) -> Shapes:
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+def _operands(node: onnx.NodeProto) -> tuple[str, ...]:
+    """Both factors of a product, and what it gives."""
+    return (*node.input[:2], node.output[0])
+
+
+def _up_to_products(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The part of the model on which products depend, themselves included."""
+    needed: set[str] = set()
+    kept = []
+    for node in reversed(model.graph.node):
+        if node.op_type in _PRODUCTS or not needed.isdisjoint(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    graph = onnx.GraphProto(name=model.graph.name, node=reversed(kept), input=model.graph.input)
+    graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
+    return onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph,
+                           functions=model.functions)  # fmt: skip
+
+
+def _inferred(model: onnx.ModelProto, *, values: bool) -> Shapes:
+    """By ONNX shape inference. `values`: follow the values of shape tensors, too."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=values).graph
     shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = value.type.tensor_type.shape.dim
@@ -45,8 +73,10 @@ def multiply_accumulates(model: onnx.ModelProto, shapes: Shapes) -> int:
     """Those of convolutions and matrix products, as far as their shapes are known."""
     total = 0
     for node in model.graph.node:
-        operands = [shapes.get(name) for name in (*node.input[:2], *node.output[:1])]
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or None in operands:
+        if node.op_type not in _PRODUCTS:
+            continue
+        operands = [shapes.get(name) for name in _operands(node)]
+        if None in operands:
             continue
         left, right, output = (shape or () for shape in operands)
         if node.op_type == "Conv":
