@@ -8,6 +8,7 @@ from typing import Any
 
 from netdsl.ir.graph import Schedule
 from netdsl.ops.arguments import FLAG, FRACTION, POSITIVE, Argument, Kind, is_int, is_number
+from netdsl.ops.registry import OPERATORS
 
 
 def _is_epoch_list(value: Any) -> bool:
@@ -19,12 +20,21 @@ def _is_epoch_list(value: Any) -> bool:
     )
 
 
+def _roles() -> set[str]:
+    """What the operators call their parameters: `weight`, `bias`, `scale`, ..."""
+    return {text.split()[0] for operator in OPERATORS.values() for text in operator.owns}
+
+
 NOT_NEGATIVE = Kind("a number of at least 0", lambda v: is_number(v) and v >= 0)
 EPOCHS = Kind("a rising list of epochs, each at least 1", _is_epoch_list)
 MAYBE_EPOCHS = Kind("none, or a number of epochs above 0", lambda v: v is None or (is_number(v) and v > 0))
 RATE = Kind(
     "a positive number, or a schedule such as step(0.1, at = [82, 123])",
     lambda v: isinstance(v, Schedule) or (is_number(v) and v > 0),
+)
+ROLES = Kind(
+    'a list of what parameters are called in their layers, such as ["bias", "scale"]',
+    lambda v: isinstance(v, list) and all(role in _roles() for role in v),
 )
 
 #: Learning rates over time. `schedules.rate_at` says what each means.
@@ -49,6 +59,7 @@ _BETAS = (
     Argument("beta2", FRACTION, 0.999, "decay of the mean of their squares"),
     Argument("eps", POSITIVE, 1e-8, "added to the root of the mean square"),
 )
+_NO_DECAY = Argument("no_decay", ROLES, [], "the kinds of parameters that do not decay, such as bias and a bn's scale")
 
 #: Optimizers. `optimizers.append_update` says what each computes.
 OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
@@ -57,6 +68,7 @@ OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
         Argument("momentum", FRACTION, 0.0, "share of the last change that is repeated"),
         Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
         Argument("nesterov", FLAG, False, "Nesterov's momentum: the gradient as if the last change were repeated already"),
+        _NO_DECAY,
     ),
     "rmsprop": (
         _RATE,
@@ -64,14 +76,17 @@ OPTIMIZERS: Mapping[str, tuple[Argument, ...]] = {
         Argument("momentum", FRACTION, 0.0, "share of the last change that is repeated"),
         Argument("eps", POSITIVE, 1e-8, "added to the root of the mean square"),
         Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
+        _NO_DECAY,
     ),
     "adam": (
         _RATE, *_BETAS,
         Argument("weight_decay", NOT_NEGATIVE, 0.0, "L2 regularisation, added to the gradient"),
+        _NO_DECAY,
     ),
     "adamw": (
         _RATE, *_BETAS,
         Argument("weight_decay", NOT_NEGATIVE, 0.01, "decoupled decay: the weights shrink by lr times this"),
+        _NO_DECAY,
     ),
 }  # fmt: skip
 

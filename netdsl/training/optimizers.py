@@ -20,6 +20,11 @@ def slots_of(optimizer: Optimizer) -> tuple[str, ...]:
     return momentum if optimizer.kind == "sgd" else (*momentum, "mean_square")
 
 
+def decays(parameter: str, optimizer: Optimizer) -> bool:
+    """Whether weight decay acts on the parameter of this name: `no_decay` lists last parts of names."""
+    return parameter.rpartition(".")[2] not in optimizer.arguments.get("no_decay", ())
+
+
 @dataclass(frozen=True, slots=True)
 class Tensors:
     """The ONNX tensors that an update reads and writes, by name.
@@ -35,6 +40,8 @@ class Tensors:
     step: str
     slots: Mapping[str, str]
     new: Mapping[str, str]
+    #: a vector that is 1 where weight decay acts and 0 where it does not; None: it acts on all
+    decaying: str | None = None
 
 
 def append_update(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
@@ -78,7 +85,7 @@ def _append_adam(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
     if optimizer.kind == "adam":
         gradient = _decayed(w, t, a["weight_decay"])
     elif a["weight_decay"]:
-        shrink = w.op("Sub", [w.constant(1), w.op("Mul", [t.lr, w.constant(a["weight_decay"])])])
+        shrink = w.op("Sub", [w.constant(1), w.op("Mul", [t.lr, _decay(w, t, a["weight_decay"])])])
         parameters = w.op("Mul", [parameters, shrink])
     first, second = t.new["first_moment"], t.new["second_moment"]
     _append_mean(w, t.slots["first_moment"], gradient, a["beta1"], first)
@@ -93,7 +100,12 @@ def _append_adam(w: Writer, optimizer: Optimizer, t: Tensors) -> None:
 
 def _decayed(w: Writer, t: Tensors, decay: float) -> str:
     """The gradient with that of decay / 2 · |parameters|² added."""
-    return w.op("Add", [t.gradient, w.op("Mul", [t.parameters, w.constant(decay)])]) if decay else t.gradient
+    return w.op("Add", [t.gradient, w.op("Mul", [t.parameters, _decay(w, t, decay)])]) if decay else t.gradient
+
+
+def _decay(w: Writer, t: Tensors, decay: float) -> str:
+    """The decay of each parameter: a number, or a vector of it and of zeros."""
+    return w.op("Mul", [t.decaying, w.constant(decay)]) if t.decaying else w.constant(decay)
 
 
 def _append_mean(w: Writer, mean: str, value: str, beta: float, into: str) -> None:

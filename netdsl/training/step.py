@@ -25,10 +25,10 @@ from onnx import TensorProto, helper
 
 from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
-from netdsl.ir import Graph, Node, Parameter, Training
+from netdsl.ir import Graph, Node, Optimizer, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
 from netdsl.training.layout import Layout
-from netdsl.training.optimizers import Tensors, append_update, slots_of
+from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
 from netdsl.training.writer import Writer
 
 Provider = Literal["cpu", "cuda"]
@@ -104,6 +104,7 @@ def build_step(
         step=step,
         slots={slot: f"state/{slot}" for slot in slots},
         new={slot: f"next/{slot}" for slot in ("parameters", *slots)},
+        decaying=_decaying(w, state["parameters"], training.optimizer),
     )
     append_update(w, training.optimizer, tensors)
     written = ["parameters", *slots]
@@ -155,6 +156,7 @@ def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, La
     if not learned:
         message = f"there is nothing to train in `{graph.name}`: the loss depends on no trainable parameter"
         raise TrainingError(Diagnostic("E0805", message, (Label(training.span, "trained here"),)))
+    learned.sort(key=lambda parameter: not decays(parameter.name, training.optimizer))
     state = {"parameters": Layout.of(learned)}
     state |= dict.fromkeys(slots_of(training.optimizer), state["parameters"])
     others: dict[str, Iterable[Parameter]] = {"statistics": lowered.updates, "fixed": fixed}
@@ -204,6 +206,15 @@ def _packed(w: Writer, layout: Layout, tensors: Mapping[str, str], into: str | N
         for slot in layout.slots
     ]
     return w.op("Concat", flat, into=into, axis=0)
+
+
+def _decaying(w: Writer, layout: Layout, optimizer: Optimizer) -> str | None:
+    """`Tensors.decaying`: the parameters that do not decay lie behind those that do."""
+    size = next((slot.start for slot in layout.slots if not decays(slot.name, optimizer)), layout.size)
+    if size == layout.size:
+        return None
+    parts = [(size, 1.0), (layout.size - size, 0.0)]
+    return w.op("Concat", [w.op("Expand", [w.constant(v), w.constant([n], np.int64)]) for n, v in parts], axis=0)
 
 
 def _append_totals(w: Writer, lowered: Lowered) -> None:
