@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from netdsl.passes import Conversion
     from netdsl.runtime.data import Data
     from netdsl.runtime.history import History
     from netdsl.runtime.predict import Predictions, Predictor
@@ -51,6 +52,15 @@ class Net:
         self.graph: Graph = elaboration.graph
         self._parameters: dict[str, np.ndarray] | None = None
         self._classes: tuple[str, ...] | None = None
+        #: what `convert` did to make this net, a sentence each
+        self.remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def _converted(cls, net: Net, conversion: Conversion) -> Net:
+        made = cls.__new__(cls)
+        made.graph, made._parameters, made._classes = conversion.graph, conversion.parameters, net._classes
+        made.remarks = conversion.remarks
+        return made
 
     def __repr__(self) -> str:
         inputs = ", ".join(
@@ -87,11 +97,39 @@ class Net:
 
         graph, parameters = self.graph, self._weights(weights, seed)
         if fold_bn:
-            graph, parameters = folded(graph, parameters)
+            graph, parameters, _ = folded(graph, parameters)
         model = lower.compile_model(graph, parameters)
         if path is not None:
             lower.write_model(model, path)
         return model
+
+    def convert(
+        self,
+        *,
+        chop: str | Sequence[str] = (),
+        prune_edges: float | None = None,
+        fully_convolutional: bool = False,
+        atrous: str | Sequence[str] | Mapping[str, int] = (),
+        fold_bn: bool = False,
+        weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        seed: int = 0,
+    ) -> Net:
+        """A new net, converted by passes, in the order of these arguments; see `netdsl.passes` for what each one holds to.
+
+        `chop`: up to these layers. `prune_edges`: without inputs of sums that are weaker than this part (0 to 1) of the
+        strongest beside them. `fully_convolutional`: dense layers as convolutions. `atrous`: without the strides of these
+        layers (or with the strides given), dilated behind them. `fold_bn`: batch normalisations in the layers before them.
+        The new net has the weights of a checkpoint or mapping, else this net's, converted; `remarks` says what was done. Its
+        `train` starts from them. Raises NetError.
+        """
+        from netdsl import passes
+
+        strides = dict.fromkeys([atrous] if isinstance(atrous, str) else atrous, 1)
+        return self._converted(self, passes.convert(
+            self.graph, self._weights(weights, seed), chopped=[chop] if isinstance(chop, str) else chop,
+            threshold=prune_edges, convolutional=fully_convolutional,
+            strides=atrous if isinstance(atrous, Mapping) else strides, folded=fold_bn,
+        ))  # fmt: skip
 
     def trainer(
         self,
@@ -156,7 +194,7 @@ class Net:
         from netdsl.runtime.checkpoint import Checkpoint, Progress, save
         from netdsl.runtime.transforms import Pipeline
 
-        prepare = Pipeline(self.graph.training.prepare if self.graph.training is not None else ()).to_json()
+        prepare = Pipeline(self.graph.prepare).to_json()
         classes = None if self._classes is None else list(self._classes)
         save(
             path,

@@ -28,6 +28,7 @@ FAMILIES = {
     "E08": "training",
     "E09": "devices and memory",
     "E10": "models on disk",
+    "E11": "conversions",
     "W": "warnings",
     "N": "notes",
 }

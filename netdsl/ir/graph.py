@@ -133,6 +133,10 @@ class Optimizer(Record, eq=True):
     arguments: Mapping[str, Any]
 
 
+#: steps of an input pipeline: the transforms' names and arguments
+Steps = tuple[tuple[str, Mapping[str, Any]], ...]
+
+
 class Training(Record):
     """A `train` block: its nodes (all that only the loss and the metrics read), and how the net is trained."""
 
@@ -144,8 +148,8 @@ class Training(Record):
     batch: int
     epochs: int
     span: Span
-    prepare: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    augment: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    prepare: Steps = ()
+    augment: Steps = ()
 
 
 class Graph(Record):
@@ -162,6 +166,12 @@ class Graph(Record):
     constraints: tuple[Constraint, ...] = ()
     named: Mapping[str, Value] = field(default_factory=dict)
     training: Training | None = None
+    prepared: Steps = ()  # the input pipeline where a pass has left out the train block
+
+    @property
+    def prepare(self) -> Steps:
+        """What is done to an input wherever one is fed."""
+        return self.prepared if self.training is None else self.training.prepare
 
     def parameters(self) -> list[Parameter]:
         """Every parameter of the inference network once, in order of first use."""

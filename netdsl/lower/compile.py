@@ -54,8 +54,8 @@ def _metadata(graph: Graph) -> dict[str, str]:
         "hyperparameters": json.dumps(dict(graph.hyperparameters), default=str),
         "version": __version__,
     }
-    if graph.training is not None:
-        entries["prepare"] = json.dumps([[name, dict(arguments)] for name, arguments in graph.training.prepare])
+    if graph.training is not None or graph.prepare:
+        entries["prepare"] = json.dumps([[name, dict(arguments)] for name, arguments in graph.prepare])
     return entries
 
 

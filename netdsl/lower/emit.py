@@ -79,7 +79,8 @@ class Emitter:
 
     def alias(self, name: str, tensor: str) -> None:
         """Make a tensor known under a second name, one that `unique` gave."""
-        self._add(name, "Identity", [tensor], (name,), None, {})
+        # an operator's node may be called as the output is
+        self._add(f"{name}:output", "Identity", [tensor], (name,), None, {})
 
     def constant(self, array: np.ndarray | np.generic, merge: bool = True) -> str:
         """An initializer with the array's values; equal ones are stored once, unless told not to `merge`."""

@@ -10,11 +10,12 @@ import numpy as np
 from netdsl.ir import Graph, Init, Node, Parameter, Value, verify
 from netdsl.ops import Args
 from netdsl.ops.weight_norm import view
+from netdsl.passes.conversion import Conversion, all_nodes, kept, named_values
 
 _LINEAR = ("conv", "deconv", "dense")
 
 
-def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, np.ndarray]]:
+def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> Conversion:
     """Fold every `bn` that directly follows a convolution, transposed convolution or dense layer into that layer.
 
     With the running mean m and variance v, bn is x * f + (bias - m * f), f = scale / sqrt(v + eps): f goes into the
@@ -24,9 +25,10 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, 
 
     Before: `parameters` has every parameter of `graph.parameters()` by name. Folded is where nothing but the bn reads
     the layer's output (no other node, no loss, and it is no output of the net), and where no other node has the
-    layer's weights or bias. Afterwards: the layer, under its own name, makes what the bn made; the outputs of the
-    inference network are equal up to rounding; all other nodes and values are the same objects. The new graph is for
-    inference: training it would train another network. Names of the net's body for values that are gone are gone.
+    layer's weights or bias. Afterwards: the layer, under its own name, makes what the
+    bn made; the outputs of the inference network are equal up to rounding; all other nodes and values are the same
+    objects. The new graph is for inference: training it would train another network. Names of the net's body for values
+    that are gone are gone.
     """
     nodes: list[Node | None] = list(graph.nodes)
     values = dict(parameters)
@@ -49,24 +51,25 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> tuple[Graph, 
         )  # fmt: skip
         nodes[index] = None
         producers[bn.output] = place
-    folded = _rebuilt(graph, tuple(node for node in nodes if node is not None))
-    return folded, {parameter.name: values[parameter.name] for parameter in folded.parameters()}
+    folded = named_values(graph.replace(nodes=tuple(node for node in nodes if node is not None)))
+    verify(folded)
+    bns = [sum(node.op.name == "bn" for node in g.nodes) for g in (graph, folded)]
+    remark = f"batch normalisations folded: {bns[0] - bns[1]} of {bns[0]}"
+    return Conversion(folded, kept(folded, values), (remark,))
 
 
 def _uses(graph: Graph) -> Counter[Value]:
     """How often each value is read, by nodes, as an output, by the loss and the metrics."""
-    uses = Counter(value for node in graph.nodes for value in node.inputs)
+    uses = Counter(value for node in all_nodes(graph) for value in node.inputs)
     uses.update(graph.outputs.values())
     if graph.training is not None:
-        uses.update(value for node in graph.training.nodes for value in node.inputs)
         uses.update([graph.training.loss, *graph.training.metrics.values()])
     return uses
 
 
 def _owners(graph: Graph) -> Counter[Parameter]:
     """How many nodes have each parameter."""
-    training = graph.training.nodes if graph.training is not None else ()
-    return Counter(parameter for node in (*graph.nodes, *training) for parameter in node.parameters.values())
+    return Counter(parameter for node in all_nodes(graph) for parameter in node.parameters.values())
 
 
 def _new_bias(layer: Node, bn: Node, values: dict[str, np.ndarray]) -> Parameter:
@@ -79,29 +82,26 @@ def _new_bias(layer: Node, bn: Node, values: dict[str, np.ndarray]) -> Parameter
 
 
 def _fold_values(layer: Node, bn: Node, bias: Parameter, values: dict[str, np.ndarray]) -> None:
-    """Put the bn's affine map into the layer's numbers; computed in float64."""
-    scale, shift, mean, var = (
-        values[bn.parameters[role].name].astype(np.float64) for role in ("scale", "bias", "running_mean", "running_var")
-    )
-    factor = scale / np.sqrt(var + bn.args.eps)
+    """Put the bn's affine map into the layer's numbers."""
+    factor, shift = affine(bn, values)
     gain, weight = layer.parameters.get("gain"), layer.parameters["weight"]
     if gain is not None:  # the weights are a direction only
         values[gain.name] = (values[gain.name] * factor).astype(np.float32)
     else:
-        values[weight.name] = _per_output(layer, values[weight.name], factor).astype(np.float32)
-    values[bias.name] = ((values[bias.name] - mean) * factor + shift).astype(np.float32)
+        values[weight.name] = per_output(layer, values[weight.name], factor).astype(np.float32)
+    values[bias.name] = (values[bias.name] * factor + shift).astype(np.float32)
 
 
-def _per_output(layer: Node, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def affine(bn: Node, values: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The factor and the shift per channel, `[C]`, of a bn at inference; float64."""
+    scale, shift, mean, var = (
+        values[bn.parameters[role].name].astype(np.float64) for role in ("scale", "bias", "running_mean", "running_var")
+    )
+    factor = scale / np.sqrt(var + bn.args.eps)
+    return factor, shift - mean * factor
+
+
+def per_output(layer: Node, weight: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The weights times a factor `[outputs]` per output channel."""
     seen = view(layer)
     return np.asarray((weight.reshape(seen.shape) * factor.reshape(seen.outputs)).reshape(weight.shape))
-
-
-def _rebuilt(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
-    known = set(graph.inputs).union(*(node.outputs for node in nodes))
-    if graph.training is not None:
-        known.update(*(node.outputs for node in graph.training.nodes))
-    folded = graph.replace(nodes=nodes, named={n: v for n, v in graph.named.items() if v in known})
-    verify(folded)
-    return folded

@@ -109,7 +109,7 @@ class Predictor:
         Raises DeviceError where `device` does not work.
         """
         if pipeline is None:
-            pipeline = Pipeline(() if graph.training is None else graph.training.prepare)
+            pipeline = Pipeline(graph.prepare)
         self.graph, self.pipeline, self.batch = graph, pipeline, batch
         self.classes = None if classes is None else tuple(classes)
         chosen = choose_device(device, threads)

@@ -18,7 +18,7 @@ def data_of_net(graph: Graph, spec: str | PathLike[str] | Data) -> Data:
         return spec
     training = graph.training
     targets = () if training is None else tuple(target.value for target in training.targets)
-    resize = None if training is None else Pipeline(training.prepare).leading_resize
+    resize = Pipeline(graph.prepare).leading_resize
     return load(spec, inputs=_shapes(graph.inputs), targets=_shapes(targets), resize=resize)
 
 

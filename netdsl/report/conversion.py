@@ -1,0 +1,41 @@
+"""What a conversion changed: the figures of a net before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from netdsl.report.record import Report, Tensor
+from netdsl.report.table import human
+
+
+def compared(before: Report, after: Report, remarks: Sequence[str]) -> str:
+    """What was done, and a table of the totals of both nets."""
+    rows = [("", "before", "after"), ("layers", str(len(before.layers)), str(len(after.layers)))]
+    rows += [
+        (name.replace("_", " "), _figure(name, old), _figure(name, new))
+        for name, old, new in zip(before.totals._fields, before.totals, after.totals, strict=True)
+    ]
+    old_tensors = {tensor.name: tensor for tensor in (*before.inputs, *before.outputs)}
+    for tensor in (*after.inputs, *after.outputs):
+        known = old_tensors.get(tensor.name)
+        rows.append((tensor.name, "" if known is None else _shape(known), _shape(tensor)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join((name.ljust(widths[0]), old.rjust(widths[1]), new.rjust(widths[2]))).rstrip() for name, old, new in rows]
+    return "\n".join([*remarks, "", *lines, "", *after.constraints]).rstrip()
+
+
+def changes(before: Report, after: Report, remarks: Sequence[str]) -> dict[str, Any]:
+    """The same as JSON values; `after` has the keys of `netdsl analyze --json`."""
+    return {"net": after.net, "remarks": list(remarks), "before": before.to_dict()["totals"], "after": after.to_dict()}
+
+
+def _figure(name: str, count: int) -> str:
+    return str(count) if name == "depth" else f"{human(count)}{'' if count < 1000 or 'bytes' not in name else 'B'}"
+
+
+def _shape(tensor: Tensor) -> str:
+    sizes = " x ".join(map(str, tensor.shape)) or "number"
+    if tensor.symbolic_shape is None:
+        return sizes
+    return f"{sizes}  [{', '.join(map(str, tensor.symbolic_shape))}]"
