@@ -20,7 +20,7 @@ def node_of(case: Case) -> Node:
 SAME_RANK = [c for c in CASES if len({len(s) for s in c.shapes}) == 1 and OPERATORS[c.op].style != "loss"]
 MAPS = [case for case in SAME_RANK if len(case.shapes[0]) > 1]
 AT_ITS_PLACE = [case for case in MAPS if node_of(case).op.locality_of(node_of(case)) in ("element", "position")]
-ELEMENTS = [c for c in AT_ITS_PLACE if OPERATORS[c.op].locality == "element" and len(set(c.shapes)) == 1]
+ELEMENTS = [c for c in AT_ITS_PLACE if node_of(c).op.locality_of(node_of(c)) == "element" and len(set(c.shapes)) == 1]
 WINDOWS = [case for case in MAPS if node_of(case).op.locality_of(node_of(case)) == "window"]
 
 

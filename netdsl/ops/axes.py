@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netdsl.ir.size import Dim
 from netdsl.ops.operator import Site, show, show_size
 
@@ -31,9 +33,9 @@ def axis_index(site: Site, axis: int | str, rank: int) -> int:
               helps=(f"its axes are {', '.join(words)}, or 0 to {rank - 1}",) if rank else (), at="axis")  # fmt: skip
 
 
-def axis_indices(site: Site, axes: int | str | list[int | str], rank: int) -> tuple[int, ...]:
+def axis_indices(site: Site, axes: int | str | Sequence[int | str], rank: int) -> tuple[int, ...]:
     """The positions of one or several different axes, in order."""
-    found = [axis_index(site, axis, rank) for axis in (axes if isinstance(axes, list) else [axes])]
+    found = [axis_index(site, axis, rank) for axis in ([axes] if isinstance(axes, (int, str)) else axes)]
     for axis in found:
         if found.count(axis) > 1:
             word = axis_word(axis, rank) or str(axis)

@@ -9,8 +9,8 @@ import numpy as np
 
 from netdsl.ir import Graph, Node, Parameter, Value, verify
 from netdsl.ops import OPERATORS, Args
-from netdsl.passes.conversion import Conversion, all_nodes, kept, pruned
 from netdsl.ops.weight_norm import view
+from netdsl.passes.conversion import Conversion, all_nodes, kept, pruned
 from netdsl.passes.fold_bn import affine, per_output
 
 _SUMS = ("sum", "add")
