@@ -129,6 +129,21 @@ def test_an_initialisation_that_the_file_gives_stays() -> None:
     assert abs(weight.std() / 0.5 - 1) < 5 / sqrt(prod(weight.shape))
 
 
+@pytest.mark.parametrize(
+    "layer", ["conv(4, 3, bias = BIAS)", "deconv(4, 3, bias = BIAS)", "flatten -> dense(4, bias = BIAS)"]
+)
+@pytest.mark.parametrize(("bias", "value"), [("true", 0), ("ones", 1), ("constant(-0.5)", -0.5)])
+def test_biases_start_as_the_file_says(layer: str, bias: str, value: float) -> None:
+    graph = load_text(f"net a : x[3, 8, 8] -> y {{ y = x -> {layer.replace('BIAS', bias)} }}")
+    (found,) = (v for name, v in initial_parameters(graph, 0).items() if name.endswith(".bias"))
+    np.testing.assert_array_equal(found, np.full(4, value, np.float32))
+
+
+def test_highway_starts_on_its_input_s_side() -> None:
+    graph = load_text("from std.highway import highway\nnet a : x[3, 8, 8] -> y { y = x -> highway(carry = 3) }")
+    assert sorted(float(v[0]) for name, v in initial_parameters(graph, 0).items() if name.endswith(".bias")) == [-3, 0]
+
+
 def test_masked_entries_are_zero() -> None:
     graph = load_text("net a : x[3, 8, 8] -> y { y = x -> conv(2, 3, connect = [[0, 1], [2]]) @c }")
     weight = initial_parameters(graph, 0)["c.weight"]

@@ -112,6 +112,9 @@ SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
 INIT = Kind("an initialisation of any weights, such as he, glorot, gaussian(0.01) or zeros",
             lambda v: isinstance(v, Init) and v.kind not in KERNELS)  # fmt: skip
 CONV_INIT = Kind("an initialisation such as he, gaussian(0.01), zeros or sobel", lambda v: isinstance(v, Init))
+BIAS = Kind("true, false, or an initialisation without fans such as ones, constant(0.1) or gaussian(0.01)", lambda v: (
+    isinstance(v, bool) or (isinstance(v, Init) and v.kind in ("zeros", "ones", "constant", "gaussian", "uniform"))
+))  # fmt: skip
 TABLE = Kind("none, or a list with the list of input maps for each output map", _is_table)
 AXIS = Kind("channel, height, width, depth, or an axis counted from 0 without batch", lambda v: is_int(v) or v in (
     "channel", "depth", "height", "width"))  # fmt: skip

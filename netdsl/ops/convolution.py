@@ -6,10 +6,22 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape
-from netdsl.ops.arguments import CONV_INIT, CONV_PADDING, COUNT, COUNTS, FLAG, INIT, NATURAL, PADDING, TABLE, Argument
+from netdsl.ops.arguments import (
+    BIAS,
+    CONV_INIT,
+    CONV_PADDING,
+    COUNT,
+    COUNTS,
+    FLAG,
+    INIT,
+    NATURAL,
+    PADDING,
+    TABLE,
+    Argument,
+)
 from netdsl.ops.axes import axis_word
 from netdsl.ops.kernels import check_kernel
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, show
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements, show
 from netdsl.ops.reach import Reach, transposed, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import (
@@ -29,14 +41,13 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 HE = Init("he")
-ZEROS = Init("zeros")
 
 _CHANNELS = Argument("channels", COUNT, doc="output channels")
 _KERNEL = Argument("kernel", COUNTS, doc="kernel size")
 _STRIDE = Argument("stride", COUNTS, 1, "step between windows")
 _DILATION = Argument("dilation", COUNTS, 1, "distance between kernel elements")
 _GROUPS = Argument("groups", COUNT, 1, "channel groups that are convolved apart")
-_BIAS = Argument("bias", FLAG, True, "whether a bias is added")
+_BIAS = Argument("bias", BIAS, True, "whether a bias is added; an initialisation: how it starts, else with zeros")
 _TRAINABLE = Argument("trainable", FLAG, True, "false freezes the layer")
 
 
@@ -129,8 +140,7 @@ class Conv(Operator):
             fan_in = max(1, sum(len(row) for row in mask) * window_size // len(mask))
         weight = ParamSpec((a.channels, per_group, *a.kernel), a.init, fan_in, a.channels // a.groups * window_size,
                            a.trainable, mask=mask)  # fmt: skip
-        bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
-        return with_gain({"weight": weight, **bias}, a, a.channels)
+        return with_gain({"weight": weight, **bias_of(a, a.channels)}, a, a.channels)
 
     def macs(self, node: Node) -> int:
         # with a connection table only the weights that exist multiply
@@ -215,8 +225,7 @@ class Deconv(Operator):
         fan_in = max(1, channels_in // a.groups * window_size // prod(a.stride))
         weight = ParamSpec((channels_in, a.channels // a.groups, *a.kernel), a.init, fan_in,
                            a.channels // a.groups * window_size, a.trainable)  # fmt: skip
-        bias = {"bias": ParamSpec((a.channels,), ZEROS, trainable=a.trainable)} if a.bias else {}
-        return with_gain({"weight": weight, **bias}, a, a.channels)
+        return with_gain({"weight": weight, **bias_of(a, a.channels)}, a, a.channels)
 
     def macs(self, node: Node) -> int:
         return elements(node.inputs[0].shape[1:]) * prod(node.parameters["weight"].shape)

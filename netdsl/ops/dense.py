@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.activation import with_zeros
-from netdsl.ops.arguments import COUNT, FLAG, FRACTION, INIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
+from netdsl.ops.arguments import BIAS, COUNT, FLAG, FRACTION, INIT, Argument
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, show
 from netdsl.ops.registry import operator
 from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
@@ -44,7 +44,7 @@ class Dense(Operator):
     cost = "one FLOP per output element for the bias"
     arguments = (
         Argument("units", COUNT, doc="output numbers"),
-        Argument("bias", FLAG, True, "whether a bias is added"),
+        Argument("bias", BIAS, True, "whether a bias is added; an initialisation: how it starts, else with zeros"),
         Argument("init", INIT, Init("he"), "initialisation of the weights"),
         Argument("trainable", FLAG, True, "false freezes the layer"),
         WEIGHT_NORM,
@@ -60,8 +60,7 @@ class Dense(Operator):
     def parameters(self, site: Site) -> dict[str, ParamSpec]:
         a, length = site.args, int(site.inputs[0].shape[0])
         weight = ParamSpec((a.units, length), a.init, length, a.units, a.trainable)
-        bias = {"bias": ParamSpec((a.units,), Init("zeros"), trainable=a.trainable)} if a.bias else {}
-        return with_gain({"weight": weight, **bias}, a, a.units)
+        return with_gain({"weight": weight, **bias_of(a, a.units)}, a, a.units)
 
     def macs(self, node: Node) -> int:
         return node.parameters["weight"].count

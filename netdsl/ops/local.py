@@ -6,8 +6,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Init, Shape
-from netdsl.ops.arguments import COUNT, COUNTS, FLAG, INIT, PADDING, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
+from netdsl.ops.arguments import BIAS, COUNT, COUNTS, FLAG, INIT, PADDING, Argument
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements
 from netdsl.ops.reach import Reach, window
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import half_pads, pad_or_cut, paddings, per_axis, require_positive, spatial_rank, window_output
@@ -24,7 +24,7 @@ class LocallyConnected(Operator):
     """A convolution with weights and a bias of its own at every output position: Taigman et al., "DeepFace", CVPR 2014,
     section 3, for images that are aligned, where an eye is always at the same place.
 
-    The bias is per position too, as DeepFace's number of parameters needs (over 120 million in the paper).
+    The bias is per position too.
     """
 
     name = "locally_connected"
@@ -42,7 +42,7 @@ class LocallyConnected(Operator):
         Argument("kernel", COUNTS, doc="kernel size"),
         Argument("stride", COUNTS, 1, "step between windows"),
         Argument("pad", PADDING, 0, 'cells of zeros on each side; "same": output is ceil(input / stride)'),
-        Argument("bias", FLAG, True, "whether a bias is added, one for each output element"),
+        Argument("bias", BIAS, True, "whether one is added for each output element; an initialisation: how it starts"),
         Argument("init", INIT, Init("he"), "initialisation of the weights"),
         Argument("trainable", FLAG, True, "false freezes the layer"),
     )
@@ -66,8 +66,7 @@ class LocallyConnected(Operator):
         # in the order in which the patches are multiplied: no other has to be made of it in every step
         weight = ParamSpec((*a.output, *a.kernel, channels_in, a.channels), a.init, channels_in * cells,
                            a.channels * cells, a.trainable)  # fmt: skip
-        bias = {"bias": ParamSpec((a.channels, *a.output), Init("zeros"), trainable=a.trainable)} if a.bias else {}
-        return {"weight": weight, **bias}
+        return {"weight": weight, **bias_of(a, a.channels, *a.output)}
 
     def macs(self, node: Node) -> int:
         return node.parameters["weight"].count

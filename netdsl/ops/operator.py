@@ -53,6 +53,12 @@ class ParamSpec(NamedTuple):
     mask: tuple[tuple[int, ...], ...] | None = None
 
 
+def bias_of(args: Args, *shape: int) -> dict[str, ParamSpec]:
+    """The parameter that the argument `bias` (of the kind `BIAS`) asks for; or none."""
+    init = Init("zeros") if args.bias is True else args.bias
+    return {"bias": ParamSpec(shape, init, trainable=args.trainable)} if args.bias else {}
+
+
 class Rule(NamedTuple):
     """How the output's shape follows from the inputs', and under which condition on the arguments, for the reader.
 
