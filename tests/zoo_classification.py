@@ -26,6 +26,14 @@ DENSE_16 = {"block1_l16": "stage[0]", "block2_l16": "stage[1]", "block3_l16": "s
 DENSE_32 = {"block1_l32": "stage[0]", "block2_l32": "stage[1]", "block3_l32": "stage[2]", "fc": "logits"}
 
 FIGURES: list[Figures] = [
+    Figures("alexnet", "alexnet_2012_grouped", milestones={
+        1: "c1", 5: "c2", 9: "c3", 11: "c4", 13: "c5", 14: "pool", 22: "logits",
+    }),
+    Figures("alexnet", "caffe/bvlc_alexnet_227"),
+    Figures("googlenet", "caffe/bvlc_googlenet_deploy", milestones={
+        f"inception_{stage}{letter}/output": f"module[{stage}, {i}]"
+        for stage, letters in ((3, "ab"), (4, "abcde"), (5, "ab")) for i, letter in enumerate(letters)
+    } | {"loss3/classifier": "logits"}),
     Figures("lenet5", "lenet5_1998", milestones={"S2": "s2", "S4": "s4", "C3": "c3", "C5": "c5", "F6": "f6"}),
     *(
         Figures("vgg", f"torchvision/vgg{depth}", {"depth": depth}, VGG, {
@@ -78,6 +86,8 @@ SMALL: list[Small] = [
     Small("logistic_regression", batch=8, feeds={"positive": bits}),
     Small("mlp", {"hidden": [32, 16]}),
     Small("lenet5"),
+    Small("alexnet", {"thin": 8, "hidden": 64, "classes": 10, "H": 99, "W": 99}, rate=0.05),
+    Small("googlenet", {"thin": 8, "classes": 10}),
     Small("vgg", {"width": 4, "hidden": 32, "classes": 10, "H": 64, "W": 64}),
     Small("resnet", {"depth": 18, "width": 8, "classes": 10, "H": 64, "W": 64}),
     Small("resnet", {"depth": 50, "stride_in": 1, "width": 8, "classes": 10, "H": 64, "W": 64}),
