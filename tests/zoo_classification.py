@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo import Figures, Small, bits
+from zoo import Figures, Small, bits, signs
 
 
 def blocks(*names: str) -> dict[str, str]:
@@ -72,6 +72,9 @@ FIGURES: list[Figures] = [
             ("densenet_bc_190_40_cifar", 190, 40, True, {"fc": "logits"}, {}),
         )
     ),
+    Figures("deepface", "deepface", milestones={
+        1: "c1", 2: "m2", 4: "c3", 6: "l4", 8: "l5", 10: "l6", 13: "f7", 14: "logits",
+    }),
     Figures("mobilenet", "keras/MobileNet"),
     Figures("mobilenet", "timm/mobilenetv1_100"),
     Figures("overfeat:fast", "overfeat_fast", milestones={
@@ -83,6 +86,7 @@ FIGURES: list[Figures] = [
 ]  # fmt: skip
 
 SMALL: list[Small] = [
+    Small("perceptron", {"features": 8}, batch=4, feeds={"side": signs}),
     Small("logistic_regression", batch=8, feeds={"positive": bits}),
     Small("mlp", {"hidden": [32, 16]}),
     Small("lenet5"),
@@ -96,6 +100,7 @@ SMALL: list[Small] = [
     Small("densenet", {"thin": 8, "classes": 10, "H": 64, "W": 64}),
     Small("densenet_cifar", {"depth": 16, "growth": 4}),
     Small("densenet_cifar", {"depth": 13, "growth": 4, "bottleneck": False}),
+    Small("deepface", {"thin": 4, "features": 64, "people": 10, "H": 100, "W": 100}),
     Small("mobilenet", {"alpha": 0.25, "classes": 10, "H": 64, "W": 64}),
     Small("mobilenet_v2", {"thin": 4, "classes": 10, "H": 64, "W": 64}),
     Small("overfeat:fast", {"thin": 16, "hidden": [64, 64], "classes": 10, "H": 151, "W": 151}),
