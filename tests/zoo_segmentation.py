@@ -69,7 +69,7 @@ FIGURES: list[Figures] = [
         for record, given in (("segnet_camvid_360x480", {}), ("segnet_pascal", {"classes": 21, "H": 224, "W": 224}),
                               ("segnet_sun", {"classes": 38}))
     ),
-    Figures("segnet:basic", "caffe/segnet_basic_camvid_360x480", {},
+    Figures("segnet:segnet_basic", "caffe/segnet_basic_camvid_360x480", {},
             {"conv1": "stage[0]", **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(4)}},
             apart={"macs": (59_188_838_400, "the record unpools 23 rows to 46, the model to 45")}),
     Figures("deconvnet", "caffe/deconvnet_224", {}, {
@@ -87,11 +87,11 @@ SMALL: list[Small] = [
         for stride in (32, 16, 8)
     ),
     Small("deeplab", {"units": 16, "width": 4, "H": 33, "W": 41}, rate=0.1, feeds=LABEL),
-    Small("context_module", {"classes": 5, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
-    Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, rate=0.1, feeds=LABEL),
+    Small("context_module", {"classes": 5, "H": 20, "W": 24}, feeds=LABEL),
+    Small("context_module", {"large": True, "classes": 2, "H": 20, "W": 24}, feeds=LABEL),
     Small("unet", {"width": 4, "H": 188, "W": 204}, rate=0.1, feeds={**LABEL, "weight": weights}),
     Small("hed", {"width": 4, "H": 32, "W": 40}, feeds={"image": lines, "edge": lines}),
     Small("segnet:segnet", {"classes": 5, "width": 4, "H": 45, "W": 58}, feeds=LABEL),
-    Small("segnet:basic", {"classes": 5, "width": 8, "H": 45, "W": 58}, feeds=LABEL),
+    Small("segnet:segnet_basic", {"classes": 5, "width": 8, "H": 45, "W": 58}, feeds=LABEL),
     Small("deconvnet", {"classes": 5, "width": 2}, rate=0.1, feeds=LABEL),
 ]
