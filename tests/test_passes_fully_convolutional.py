@@ -78,7 +78,7 @@ def slides(graph: Graph, stride: int, more: int = 2, every: int = 1) -> Conversi
 def test_each_position_is_the_net_on_a_window(case: str) -> None:
     shape, body, stride = EXACT[case]
     made = slides(net(shape, body), stride)
-    pixels = f"{stride} pixels from one to the next"
+    pixels = f"{stride} {'pixel' if stride == 1 else 'pixels'} from one to the next"
     assert any("is what the net gives" in remark and remark.endswith(pixels) for remark in made.remarks)
     assert not any("pad" in remark for remark in made.remarks)
     assert not {"flatten", "dense", "global_avg_pool", "global_max_pool"} & {node.op.name for node in made.graph.nodes}
@@ -159,6 +159,7 @@ def test_random_chains(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(("body", "code", "words"), [
+    ("y = x + param([2, 4, 4]) -> flatten -> dense(3)", "E1105", "the size H = 4"),
     ("y = (x -> max_pool(2)) + (x -> conv(2, 3, pad = 0)) -> flatten -> dense(3)", "E1105", "the size H = 4"),
     ("y = x -> conv(3, 3) -> flatten -> bn -> dense(3)", "E1101", "as if they were channels"),
     ("y = x -> conv(3, 3) -> flatten", "E1101", "the output `y`"),
@@ -183,6 +184,35 @@ def test_sizes_that_were_open_stay_so() -> None:
     made = fully_convolutional(graph, numbers_of(graph))
     assert made.graph.symbols == graph.symbols and made.graph.constraints == graph.constraints
     assert [node.op.name for node in made.graph.nodes] == [node.op.name for node in graph.nodes]
+
+
+def test_a_net_for_any_size_keeps_what_depends_on_it() -> None:
+    """Where it crops depends on the size: no window. That matters where a dense layer is to slide over it."""
+    text = """net a : x[2, H = 16, W = 16] -> y {
+        up = x -> max_pool(3, stride = 2, pad = 1) -> upsample(2)
+        y = (x, up -> conv(2, 3, pad = 0)) -> crop_like -> conv(2, 3)
+    }"""
+    graph = load_text(text)
+    converted(graph)
+    with pytest.raises(NetError, match="not the same at every position"):
+        dense = load_text(text.replace("-> conv(2, 3)\n    }", "-> global_avg_pool -> dense(3)\n    }"))
+        fully_convolutional(dense, numbers_of(dense))
+
+
+def test_a_vector_of_single_cells_is_one_of_channels() -> None:
+    slides(net("2, 8, 8", "conv(4, 5, pad = 0) -> conv(4, 4, pad = 0) -> flatten -> bn"), 1)
+
+
+def test_vectors_for_all_positions() -> None:
+    slides(load_text("""net a : x[2, 9, 9] -> y {
+        maps = x -> conv(4, 3, pad = 0)
+        h = maps * param([4], gaussian(1)) -> flatten -> dense(3)
+        y = h * param([3], gaussian(1)) + 1 -> relu
+    }"""), 1)
+
+
+def test_weight_normalisation_stays() -> None:
+    slides(net("2, 8, 8", "conv(4, 3, pad = 0, weight_norm = true) -> flatten -> dense(3, weight_norm = true)"), 1)
 
 
 def test_inputs_of_one_size_share_their_symbols() -> None:

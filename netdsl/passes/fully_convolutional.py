@@ -25,14 +25,15 @@ _ANOTHER = "it depends on more than a window around each position, so that on a 
 
 class _Lies(NamedTuple):
     """How an old tensor lies in the maps that stand for it. `maps`: as it did. `vector`: at each position, the channels.
-    `flat`: at each position, the window of this shape `[C, h, w]` that begins there.
+    `flat`: at each position, the window of this shape `[C, h, w]` that begins there. `other`: as it did, in a net that was
+    for any size already, behind what is not the same at every position.
     """
 
     kind: str
     shape: tuple[int, ...] = ()
 
 
-_MAPS, _VECTOR = _Lies("maps"), _Lies("vector")
+_MAPS, _VECTOR, _OTHER = _Lies("maps"), _Lies("vector"), _Lies("other")
 
 
 def fully_convolutional(graph: Graph, parameters: Mapping[str, np.ndarray]) -> Conversion:
@@ -64,6 +65,7 @@ class _Converter:
         self.again = Rewrite(graph, OPTION)
         self.lies: dict[Value, _Lies] = {}  # of what depends on maps
         self.symbols = dict(graph.symbols)
+        self.opened = False  # whether a size was fixed before
         self.targets = () if graph.training is None else tuple(t.value for t in graph.training.targets)
         self.reshaped: dict[Parameter, Parameter] = {}
         self.dense: list[Node] = []
@@ -101,6 +103,7 @@ class _Converter:
 
     def _symbol(self, letter: str, size: int) -> Size:
         """A symbol of that size: `H`, or `H2` where another has that name."""
+        self.opened = True
         name, number = letter, 1
         while self.symbols.get(name, size) != size or name in self.graph.symbols:
             number += 1
@@ -116,13 +119,21 @@ class _Converter:
         lies = {self.lies[value] for value in node.inputs if value in self.lies}
         if not lies or node.op.style == "loss":
             return self.again.apply(node)
+        if lies <= {_MAPS, _OTHER} and not self.opened and node.op.name not in {"flatten", "dense", *_POOLS}:
+            made = self.again.apply(node)
+            same = lies == {_MAPS} and made.op.locality_of(made) is not None
+            self.lies.update(dict.fromkeys(node.outputs, _MAPS if same else _OTHER))
+            return made
+        if _OTHER in lies:
+            raise self.again.refused(node, "what is before it is not the same at every position")
         if len(lies) > 1:
             raise self.again.refused(node, "it joins maps with a vector that stands for a whole window, which in a larger "
                                      "image is another one for each window")  # fmt: skip
         (here,) = lies
         if node.op.name == "flatten":
             shape = tuple(map(int, node.inputs[0].shape))
-            self.lies[node.output] = _Lies("flat", shape) if here == _MAPS else here
+            window = _VECTOR if all(size == 1 for size in shape[1:]) else _Lies("flat", shape)
+            self.lies[node.output] = window if here == _MAPS else here
             self.again.values[node.output] = self.again[node.inputs[0]]
             return None
         if node.op.name == "dense":

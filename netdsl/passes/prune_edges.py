@@ -58,7 +58,8 @@ def prune_edges(graph: Graph, parameters: Mapping[str, np.ndarray], threshold: f
     smaller = pruned(graph.replace(nodes=_without(graph.nodes, dropped), training=training))
     verify(smaller)
     gone = len(all_nodes(graph)) - len(all_nodes(smaller))
-    return Conversion(smaller, kept(smaller, values), (f"{remark}; {gone} layers that nothing reads any more are gone",))
+    dead = f"; {gone} layers that nothing reads any more are gone" if gone else ""
+    return Conversion(smaller, kept(smaller, values), (remark + dead,))
 
 
 class _Edges:

@@ -71,7 +71,8 @@ class Rewrite:
         places, old = len(compared.shape) - 1, target.shape
         if len(old) >= places:
             shape: Shape = (*old[: len(old) - places], *self[compared].shape[1:])
-            self.values[target] = Value(target.name, TensorType(shape, target.type.dtype, target.type.batched))
+            if shape != old:
+                self.values[target] = Value(target.name, TensorType(shape, target.type.dtype, target.type.batched))
 
     def trained(
         self, convert: Convert, require: Callable[[tuple[Node, ...]], None] = lambda nodes: None
@@ -89,7 +90,9 @@ class Rewrite:
             del self.constraints[before:]
             reason = error.diagnostics[0].message
             return None, (f"the train block does not fit, and is left out: {reason}",)
-        moved = any(self[target.value] is not target.value for target in training.targets)
+        images = {self[value].shape[1:] for value in self.graph.inputs}
+        moved = any(self[target.value] is not target.value and self[target.value].shape[-2:] not in images
+                    for target in training.targets)  # fmt: skip
         remarks = ("`augment` is left out: labels have other positions than the images",) if moved and training.augment else ()
         return training.replace(
             nodes=nodes, loss=self[training.loss],

@@ -35,7 +35,8 @@ def _windows(name: str, source: Value, field: Field, *, exact: bool) -> str:
     step = str(steps[0]) if len(set(steps)) == 1 else " x ".join(map(str, steps))
     positions = "each position" if every == 1 else f"one in {every} positions"
     holds = "is what the net gives" if exact else "stands"
-    return (f"{positions} of `{name}` {holds} for a {size} window of `{source.name}`, {step} pixels from one to the next")
+    pixels = "pixel" if step == "1" else "pixels"
+    return f"{positions} of `{name}` {holds} for a {size} window of `{source.name}`, {step} {pixels} from one to the next"
 
 
 def pads(node: Node) -> bool:
