@@ -151,6 +151,18 @@ def feeds(
 def losses(case: Small, steps: int = 10, enough: float = 0.9) -> list[float]:
     """The loss on one fixed batch before each of `steps` updates, and after the last; no further than to this fraction
     of the first."""
+    stepper, rate = prepared(case)
+    found = []
+    for step in range(steps + 1):
+        stepper.step(step, rate)
+        found.append(stepper.loss())
+        if found[-1] <= enough * found[0]:
+            break
+    return found
+
+
+def prepared(case: Small) -> tuple[Stepper, float]:
+    """The training step of the net as it is at first, fed with a random batch; and the learning rate."""
     graph = load(case.net, case.set).graph
     training = graph.training
     assert training is not None, "no train block"
@@ -165,13 +177,7 @@ def losses(case: Small, steps: int = 10, enough: float = 0.9) -> list[float]:
         if tensor in stepper.feeds:
             stepper.feeds[tensor][...] = fed[name]
     rate = training.optimizer.rate.arguments["start"] if case.rate is None else case.rate
-    found = []
-    for step in range(steps + 1):
-        stepper.step(step, float(rate))
-        found.append(stepper.loss())
-        if found[-1] <= enough * found[0]:
-            break
-    return found
+    return stepper, float(rate)
 
 
 # feeds

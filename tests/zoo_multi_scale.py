@@ -53,6 +53,13 @@ CLASSES = {"cifar10": 10, "cifar100": 100, "ImageNet": 1000}
 
 MSDNETS = [_msdnet(name) for name in records() if name.startswith("msdnet")]
 
+def _supernet(record: str, gated: int, gates: int, out: str, **hyperparameters: object) -> Figures:
+    nodes = records()[record]["milestones"][:-1]
+    milestones = {name: f"node[{name[2:].replace('_', ', ')}]" for name, _ in nodes} | {out: "logits"}
+    return Figures("budgeted_supernet", record, hyperparameters, milestones,
+                   apart={"params": (gated, f"a gate for each of {gates} edges")})  # fmt: skip
+
+
 FIGURES: list[Figures] = [
     _frrn("frrn_a"),
     _frrn("frrn_b", deep=True, H=512, W=1024),
@@ -68,6 +75,8 @@ FIGURES: list[Figures] = [
     _fabric("fabric_dense_L8_C128_S6", 8, 128, colors=3),
     _fabric("fabric_dense_L9_C128_S6", 9, 128, colors=3),
     *MSDNETS,
+    _supernet("bsn_cnf_L8_C128_cifar10", 18_041_732, 122, "Lin-7_5-out"),
+    _supernet("bsn_cnf_L8_C64_partlabels", 7_080_002, 191, "Lin-7_0-out", C=64, S=9, K=3, N=256, up=True),
 ]
 
 
@@ -83,6 +92,9 @@ SMALL: list[Small] = [
     Small("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "H": 16, "W": 16}),
     Small("msdnet", {"steps": [1, 2, 1], "width": 4, "growth": 2, "classes": 3, "H": 16, "W": 16}),
     Small("msdnet", {"steps": [2, 1], "width": 4, "growth": 2, "classes": 3, "imagenet": True, "H": 64, "W": 64}),
+    Small("budgeted_supernet", {"L": 3, "S": 3, "C": 6, "N": 4}, rate=0.1),
+    Small("budgeted_supernet", {"L": 3, "S": 3, "C": 6, "N": 4, "budget": 5000, "penalty": 1e-4}, rate=0.1),
+    Small("budgeted_supernet", {"L": 3, "S": 3, "C": 6, "N": 4, "K": 4, "up": True}, rate=0.1, feeds={"label": _plain_maps}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "sparse": True}),
     Small("fabric", {"L": 3, "S": 4, "C": 6, "N": 8, "K": 4, "colors": 3, "up": True}, rate=0.1, feeds={"label": _plain_maps}),

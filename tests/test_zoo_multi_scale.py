@@ -1,11 +1,13 @@
-"""What each classifier of MSDNet costs, against counts on the authors' PyTorch code."""
+"""What else multi-scale networks are about: what each classifier of MSDNet costs, against counts on the authors' code; and
+the budget of a super network."""
 
 from __future__ import annotations
 
 from itertools import accumulate
+from math import exp
 
 import pytest
-from zoo import Figures, load, named, records
+from zoo import Figures, Small, load, losses, named, prepared, records
 from zoo_multi_scale import MSDNETS
 
 from netdsl.analysis.facts import Facts
@@ -35,3 +37,27 @@ def test_lazy_evaluation_leaves_out_what_later_classifiers_read() -> None:
     for one, reached in zip(alone, record["cumulative_macs_per_classifier"], strict=True):
         assert one is not None and one < reached
     assert facts.macs_of(list(graph.outputs.values())) == record["macs"]
+
+
+def supernet(**hyperparameters: float) -> dict[str, float]:
+    return {"L": 3, "S": 3, "C": 6, "N": 4, **hyperparameters}
+
+
+def test_the_expected_cost_is_what_the_edges_are_expected_to_compute() -> None:
+    """At first each edge is there with probability sigmoid(3) (the authors' code), whatever it costs."""
+    free, priced = (losses(Small("budgeted_supernet", supernet(budget=0, penalty=p)), 0)[0] for p in (0, 1e-4))
+    facts = Facts(load("budgeted_supernet", supernet()).graph)
+    outside = sum(facts.macs_of(name) or 0 for name in ("node[0,0]", "scores"))
+    assert priced - free == pytest.approx(1e-4 * (facts.macs - outside) / (1 + exp(-3)), rel=1e-4)
+
+
+def test_the_budget_is_kept() -> None:
+    """Gates close until what is expected to be computed is within the budget; without a penalty they stay."""
+    expected = {}
+    for penalty in (0, 1e-4):
+        stepper, _ = prepared(Small("budgeted_supernet", supernet(budget=15_000, penalty=penalty)))
+        for step in range(150):
+            stepper.clear_totals()
+            stepper.step(step, 0.1)
+        expected[penalty] = dict(zip(("loss", *stepper.model.metrics), stepper.totals(), strict=False))["batch_mean.1"]
+    assert expected[1e-4] <= 15_000 < 0.6 * expected[0], expected
