@@ -148,6 +148,11 @@ def test_step_schedule_changes_at_its_epochs() -> None:
     np.testing.assert_allclose(_rates(schedule, 7, 3), expected, rtol=1e-12)
 
 
+def test_step_schedule_warms_up() -> None:
+    schedule = Schedule("step", {"start": 0.1, "at": [2], "factor": 0.1, "warmup": 1})
+    np.testing.assert_allclose(_rates(schedule, 3, 4), [0.025, 0.05, 0.075, *[0.1] * 5, *[0.01] * 4])
+
+
 def test_cosine_schedule_is_pytorch_s_step_by_step() -> None:
     schedule = Schedule("cosine", {"start": 0.1, "end": 0.001, "epochs": None, "warmup": 0})
     expected = _torch_rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 20, eta_min=0.001), 20)

@@ -37,6 +37,8 @@ ROLES = Kind(
     lambda v: isinstance(v, list) and all(role in _roles() for role in v),
 )
 
+_WARMUP = Argument("warmup", NOT_NEGATIVE, 0, "epochs in which the rate first rises linearly from 0 to `start`")
+
 #: Learning rates over time. `schedules.rate_at` says what each means.
 SCHEDULES: Mapping[str, tuple[Argument, ...]] = {
     "constant": (Argument("start", POSITIVE, doc="the rate"),),
@@ -44,12 +46,13 @@ SCHEDULES: Mapping[str, tuple[Argument, ...]] = {
         Argument("start", POSITIVE, doc="the rate at first"),
         Argument("at", EPOCHS, doc="the epochs (counted from 0) from which on the rate is multiplied by `factor`"),
         Argument("factor", POSITIVE, 0.1, "what the rate is multiplied by"),
+        _WARMUP,
     ),
     "cosine": (
         Argument("start", POSITIVE, doc="the greatest rate"),
         Argument("end", NOT_NEGATIVE, 0, "the rate at the end"),
         Argument("epochs", MAYBE_EPOCHS, None, "epochs until the end, warm-up included; none: all of the training"),
-        Argument("warmup", NOT_NEGATIVE, 0, "epochs in which the rate first rises linearly from 0 to `start`"),
+        _WARMUP,
     ),
 }
 
