@@ -111,6 +111,8 @@ def test_conditionals_and_comprehensions_that_do_not_fit() -> None:
     assert body(f"y = x if {condition} else x -> {LONG}") == f"y = x if {condition}\n    else x -> {LONG}"
     lines = body(f"y = [{LONG} for a in b if {condition}]").split("\n")
     assert lines == ["y = [", f"    {LONG}", "    for a in b", f"    if {condition}", "]"]
+    lines = body(f"y = [{LONG} for a, b in [{LONG}]]").split("\n")
+    assert lines == ["y = [", f"    {LONG}", f"    for a, b in [{LONG}]", "]"]
 
 
 def test_operators_are_broken_inside_brackets_only() -> None:

@@ -34,18 +34,21 @@ FIGURES: list[Figures] = [
 
 SMALL: list[Small] = [
     Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-2),
+    Small("denoising_autoencoder", {"units": 20}, rate=10.0, feeds={"image": bits}),
     Small("farabet_pyramid:farabet", {"width": 4, "hidden": 16, "classes": 3, "H": 32, "W": 48}, rate=0.1,
           feeds={"label": corner}),
     Small("feature_extraction", {"width": 4, "H": 32, "W": 32, "classes": 3}, batch=4),
     Small("flownet:flownet_s", {"width": 4, "H": 64, "W": 64}, rate=1e-3),
     Small("flownet:flownet_c", {"width": 4, "reach": 4, "H": 64, "W": 64}, rate=1e-3),
     Small("fully_convolutional_classifier", {"width": 4, "units": 16, "classes": 4}),
+    Small("mcdnn", {"columns": 1, "width": 4}, batch=4, rate=0.01),
     Small("multimodal_fusion:rgb_hha", {"width": 4, "classes": 4, "H": 40, "W": 33}, rate=0.03, feeds={"label": corner}),
     Small("multitask", {"width": 4, "units": 32, "classes": 2}, feeds={"inside": bits}),
     Small("recurrent_scene_parser", {"widths": [4, 6], "classes": 3}, batch=4),
     Small("siamese_drlim", {"width": 4}, batch=8),
     Small("two_stream", {"width": 12, "units": 64, "classes": 4}, rate=0.003),
     Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.003),
+    Small("vnet", {"width": 4, "D": 16, "H": 16, "W": 16}, rate=1.0, feeds={"mask": bits}),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, rate=0.01),
     Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1),
 ]  # fmt: skip

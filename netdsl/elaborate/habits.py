@@ -11,14 +11,13 @@ from netdsl.diagnostics import did_you_mean
 _NAMES = {
     "acc": "accuracy", "adaptiveavgpool": "global_avg_pool", "adaptivemaxpool": "global_max_pool",
     "averagepooling": "avg_pool", "batchnorm": "bn", "batchnormalization": "bn", "bceloss": "binary_cross_entropy",
-    "bcewithlogitsloss": "binary_cross_entropy", "cat": "concat", "chunk": "split", "concatenate": "concat",
-    "convolution": "conv", "convtranspose": "deconv", "crossentropyloss": "cross_entropy", "fc": "dense",
-    "fullyconnected": "dense", "globalaveragepooling": "global_avg_pool", "globalmaxpooling": "global_max_pool",
-    "indexselect": "gather", "interpolate": "upsample", "l1loss": "mean_absolute_error", "linear": "dense",
-    "mae": "mean_absolute_error", "maxpooling": "max_pool", "mse": "mean_squared_error",
-    "mseloss": "mean_squared_error", "multimarginloss": "multiclass_hinge", "narrow": "slice",
-    "nllloss": "cross_entropy", "parameter": "param", "permute": "transpose", "smoothl1loss": "smooth_l1",
-    "transposedconv": "deconv", "upsampling": "upsample", "view": "reshape", "zeropadding": "pad",
+    "bcewithlogitsloss": "binary_cross_entropy", "cat": "concat", "concatenate": "concat", "convolution": "conv",
+    "convtranspose": "deconv", "crossentropyloss": "cross_entropy", "fc": "dense", "fullyconnected": "dense",
+    "globalaveragepooling": "global_avg_pool", "globalmaxpooling": "global_max_pool", "interpolate": "upsample",
+    "l1loss": "mean_absolute_error", "linear": "dense", "mae": "mean_absolute_error", "maxpooling": "max_pool",
+    "mse": "mean_squared_error", "mseloss": "mean_squared_error", "multimarginloss": "multiclass_hinge",
+    "nllloss": "cross_entropy", "permute": "transpose", "smoothl1loss": "smooth_l1", "transposedconv": "deconv",
+    "upsampling": "upsample", "view": "reshape", "zeropadding": "pad",
 }  # fmt: skip
 
 #: arguments of layers and optimizers; what has no counterpart is empty

@@ -55,7 +55,7 @@ class _Builder:
             self._open_body()
         elif token.text in (")", "]", "}"):
             self._close(token)
-        elif token.text == "," and type(self.frame) is Brackets:
+        elif token.text == "," and type(self.frame) is Brackets and not self.frame.loops:
             self.frame.item = None
         else:
             self._mark(token)

@@ -73,7 +73,7 @@ class Brackets:
         return self.item
 
     def comment(self, comment: Comment, after: str) -> None:
-        if self.item is None or after in (",", ")", "]"):
+        if self.item is None or after in (")", "]") or (after == "," and not self.loops):
             above = self.group.entries[-1] if self.group.entries else None
             # behind a comma that goes to the end of its item, before the comments between them
             comment.own |= type(above) is Comment and above.own
