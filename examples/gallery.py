@@ -25,7 +25,7 @@ ZOO = HERE / "zoo"
 
 #: the files of each group, in the order of a course
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed"),
+    "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed", "deepskeleton", "crf_as_rnn"),
     "Other": (
         "siamese_drlim", "denoising_autoencoder", "multitask", "multi_digit", "mcdnn", "farabet_pyramid",
         "recurrent_scene_parser", "multimodal_fusion", "hypercolumns", "colorization", "two_stream", "flownet", "unet3d", "vnet",

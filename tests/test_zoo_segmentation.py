@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ import pytest
 import torch
 from onnx_running import randomised, run_net
 from torch.nn import functional as F
-from zoo import load, named
+from zoo import ZOO, load, named
 
+import netdsl
 from netdsl.analysis.receptive import Track, fields_of
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
@@ -37,6 +40,7 @@ def centre(track: Track) -> Fraction:
     [
         *(("fcn", {"stride": stride}, ["score"], 0) for stride in STRIDES),
         ("hed", {}, ["side[0]", *SIDES, "fused"], 0),
+        ("deepskeleton", {}, [*SIDES, "scores"], 0),
         ("unet", {}, ["scores"], 92),
         ("segnet:segnet", {}, ["scores"], 0),
     ],
@@ -109,3 +113,47 @@ def test_segnet_equals_torch() -> None:
         for _ in range(convs if stage else convs - 1):
             x = w.bn(w.conv(x, padding=1)).relu()
     equal(graph, w, image, w.conv(x, padding=1))
+
+
+def mean_field(unary: np.ndarray, features: list[np.ndarray], weights: list[np.ndarray], steps: int) -> np.ndarray:
+    """Zheng et al. 2015, algorithm 1, cell by cell. unary: [C, N]; features: [F, N] of each kernel, of bandwidth 1;
+    weights: two of filters, and the compatibility, all [C, C]."""
+    scores, (*filters, compatibility) = unary, weights
+    cells = range(unary.shape[1])
+    for _ in range(steps):
+        q = np.exp(scores) / np.exp(scores).sum(0)
+        messages = np.zeros_like(q)
+        for f, weight in zip(features, filters, strict=True):
+            for i in cells:
+                near = np.array([np.exp(-((f[:, i] - f[:, j]) ** 2).sum() / 2) * (i != j) for j in cells])
+                messages[:, i] += weight @ (q @ near / near.sum())
+        scores = unary + compatibility @ messages
+    return scores
+
+
+TEXT = """from "{path}" import distances, gaussian_filter, mean_field
+net f : unary[3, 3, 4], colour[2, 3, 4] -> y {{
+    place = coordinates(colour)
+    others = (place -> distances) > 0
+    smooth = (place / 2, others) -> gaussian_filter
+    bilateral = (concat(place / 5, colour), others) -> gaussian_filter
+    share step = mean_field @step
+    u = reshape(unary, [3, -1])
+    y = u
+    for t in range(4) {{ y = (u, y, smooth, bilateral) -> step }}
+}}"""
+
+
+def test_mean_field_steps_equal_the_algorithm(tmp_path: Path) -> None:
+    file = tmp_path / "f.net"
+    file.write_text(TEXT.format(path=Path(os.path.relpath(ZOO / "crf_as_rnn.net", tmp_path)).as_posix()))
+    graph = netdsl.load(str(file)).graph
+    rng = np.random.default_rng(0)
+    unary, colour = (rng.standard_normal((1, channels, 3, 4)).astype(np.float32) for channels in (3, 2))
+    values = {name: rng.standard_normal((3, 3, 1)).astype(np.float32) for name in initial_parameters(graph, 0)}
+    found = run_net(graph, values, unary=unary, colour=colour)["y"]
+    weights = [value[..., 0] for value in values.values()]
+    place = np.stack(np.mgrid[:3, :4]).reshape(2, -1)
+    features = [place / 2, np.concatenate([place / 5, colour.reshape(2, -1)])]
+    expected = mean_field(unary.reshape(3, -1).astype(np.float64), features, weights, 4)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-4)

@@ -25,6 +25,14 @@ def lines(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return drawing
 
 
+def bands(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Label maps, or dim pictures of them, of two scales on a background of 0: a line of 1 and a broad band of 3."""
+    labels = np.zeros(shape, np.int64)
+    labels[..., shape[-2] // 3, :] = 1
+    labels[..., 2 * shape[-2] // 3 :, :] = 3
+    return labels if len(shape) == 3 else (labels / 3).astype(np.float32)
+
+
 #: the layers of VGG-16 as the authors of FCN, HED and others name them, and what they are called in our files
 POOLS = {f"pool{i}": f"pool[{i}]" for i in range(1, 6)}
 FCN = {"conv1_1": "pool[1].conv[0]", "conv1_2": "pool[1].conv[1]", **POOLS, "fc6": "fc6", "fc7": "fc7", "score_fr": "score_fr"}
@@ -93,5 +101,7 @@ SMALL: list[Small] = [
     Small("hed", {"width": 4, "H": 32, "W": 40}, feeds={"image": lines, "edge": lines}),
     Small("segnet:segnet", {"classes": 5, "width": 4, "H": 45, "W": 58}, feeds=LABEL),
     Small("segnet:segnet_basic", {"classes": 5, "width": 8, "H": 45, "W": 58}, feeds=LABEL),
+    Small("deepskeleton", {"width": 4, "H": 32, "W": 40}, feeds={"image": bands, "scale": bands}),
+    Small("crf_as_rnn", {"classes": 4, "width": 4, "H": 64, "W": 96, "steps": 3}, rate=0.01, feeds=LABEL),
     Small("deconvnet", {"classes": 5, "width": 2}, rate=0.1, feeds=LABEL),
 ]
