@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from norm_cases import NORMALISATIONS
+from op_case import MAPS, Case, Shape, pads_of, same
+from pool_cases import POOLS
 from torch import Tensor
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Case:
-    """`torch(parameters, *inputs)` is the truth; shapes are without batch; `macs` and `flops` are per sample."""
-
-    op: str
-    shapes: tuple[Shape, ...]
-    torch: Callable[..., Tensor | tuple[Tensor, ...]]
-    args: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, Shape] = field(default_factory=dict)
-    buffers: frozenset[str] = frozenset()
-    macs: int = 0
-    flops: int | None = None  # none: one per output element
-    dtypes: tuple[str, ...] = ()  # "positive": float32 of positive numbers; "unbatched": float32 without a batch axis
-    below: int = 3  # whole numbers among the inputs
-
-    def __str__(self) -> str:
-        args = ",".join(f"{k}={v}" for k, v in self.args.items())
-        return f"{self.op}({args})-{len(self.shapes[0]) if self.shapes else 0}d"
-
-
-def _same(kernel: int, dilation: int = 1) -> tuple[int, int]:
-    total = dilation * (kernel - 1)
-    return total // 2, total - total // 2
-
-
-def _pads(pads: list[tuple[int, int]]) -> list[int]:
-    """In F.pad's order: the last axis first."""
-    return [p for pair in reversed(pads) for p in pair]
 
 
 def conv(rank: int, pads: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
     function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
-    return lambda p, x: function(F.pad(x, _pads(pads)), p["weight"], p.get("bias"), **options)
+    return lambda p, x: function(F.pad(x, pads_of(pads)), p["weight"], p.get("bias"), **options)
 
 
 def deconv(rank: int, crops: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
     function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[rank]
 
     def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        y = F.pad(function(x, p["weight"], **options), [-c for c in _pads(crops)])
+        y = F.pad(function(x, p["weight"], **options), [-c for c in pads_of(crops)])
         return y + p["bias"].reshape(-1, *[1] * rank) if "bias" in p else y
 
     return run
@@ -71,7 +41,7 @@ def local(kernel: Shape, pads: list[tuple[int, int]], stride: int = 1) -> Callab
     """A convolution whose weights are those of each output position, one position after the other."""
 
     def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        x, rank = F.pad(x, _pads(pads)), len(kernel)
+        x, rank = F.pad(x, pads_of(pads)), len(kernel)
         out = torch.zeros(x.shape[0], p["weight"].shape[-1], *p["weight"].shape[:rank])
         for place in product(*map(range, p["weight"].shape[:rank])):
             patch = x[(..., *(slice(o * stride, o * stride + k) for o, k in zip(place, kernel, strict=True)))]
@@ -80,82 +50,6 @@ def local(kernel: Shape, pads: list[tuple[int, int]], stride: int = 1) -> Callab
         return out + p["bias"] if "bias" in p else out
 
     return run
-
-
-def max_pool(pads: list[tuple[int, int]], kernel: Any, stride: Any, **options: Any) -> Callable[..., Tensor]:
-    function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(pads)]
-    return lambda _, x: function(F.pad(x, _pads(pads), value=float("-inf")), kernel, stride, **options)
-
-
-def located(kernel: int, stride: int, pad: int, ceil: bool = False) -> Callable[..., tuple[Tensor, Tensor]]:
-    """A pool, and where in its window each maximum stands; PyTorch counts within the map."""
-
-    def run(_: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[x.ndim - 2]
-        pooled, flat = function(x, kernel, stride, pad, ceil_mode=ceil, return_indices=True)
-        where = torch.zeros_like(flat)
-        for axis in range(2, x.ndim):
-            place = flat // prod(x.shape[axis + 1 :]) % x.shape[axis]
-            starts = torch.arange(flat.shape[axis]) * stride - pad
-            where = where * kernel + place - starts.reshape(-1, *[1] * (x.ndim - 1 - axis))
-        return pooled, where
-
-    return run
-
-
-def unpool(kernel: int, stride: int, pad: int = 0) -> Callable[..., Tensor]:
-    """Every value is added where it belongs, if that is a cell of the output."""
-
-    def run(_: Any, x: Tensor, where: Tensor, like: Tensor | None = None) -> Tensor:
-        rank = x.ndim - 2
-        sizes = [(n - 1) * stride + kernel - 2 * pad for n in x.shape[2:]] if like is None else like.shape[2:]
-        flat, inside = torch.zeros_like(where), (where >= 0) & (where < kernel**rank)
-        for i, size in enumerate(sizes):
-            starts = torch.arange(x.shape[2 + i]) * stride - pad
-            tap = where // kernel ** (rank - 1 - i) % kernel
-            place = tap + starts.reshape(-1, *[1] * (rank - 1 - i))
-            inside = inside & (place >= 0) & (place < size)
-            flat = flat * size + place
-        zeros = x.new_zeros(*x.shape[:2], prod(sizes))
-        values = torch.where(inside, x, 0).flatten(2)
-        return zeros.scatter_add(2, torch.where(inside, flat, 0).flatten(2), values).unflatten(2, sizes)
-
-    return run
-
-
-def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
-    """Means over the cells inside the input: sums of the padded input over sums of padded ones."""
-
-    def run(_: Any, x: Tensor) -> Tensor:
-        pads = _pads([_same(kernel)] * 2)
-        total, count = (F.avg_pool2d(F.pad(t, pads), kernel, stride) for t in (x, torch.ones_like(x)))
-        return total / count
-
-    return run
-
-
-def avg_dilated(pads: list[tuple[int, int]], kernel: int, stride: int, dilation: int, *, counted: bool) -> Callable[..., Tensor]:
-    """Means over dilated windows: unfolded, summed, over the number of cells that count."""
-
-    def windows(x: Tensor) -> Tensor:
-        return F.unfold(x.flatten(0, 1)[:, None], kernel, dilation, 0, stride).sum(1)
-
-    def run(_: Any, x: Tensor) -> Tensor:
-        wide = F.pad(x, _pads(pads))
-        count = F.pad(torch.ones_like(x), _pads(pads), value=float(counted))
-        out = [(n - dilation * (kernel - 1) - 1) // stride + 1 for n in wide.shape[2:]]
-        return (windows(wide) / windows(count)).reshape(*x.shape[:2], *out)
-
-    return run
-
-
-def per_channel(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    shape = (-1, *[1] * (x.ndim - 2))
-    return x * p["scale"].reshape(shape) + p["bias"].reshape(shape)
-
-
-def batch_norm(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    return F.batch_norm(x, p["running_mean"], p["running_var"], p["scale"], p["bias"], eps=1e-3)
 
 
 def crop(x: Tensor, like: Tensor, *offsets: int) -> Tensor:
@@ -170,24 +64,10 @@ def vector(x: Tensor, maps: Tensor) -> Tensor:
     return x.reshape(*x.shape, *[1] * (maps.ndim - x.ndim))
 
 
-def _affine(channels: int) -> dict[str, Shape]:
-    return {"scale": (channels,), "bias": (channels,)}
-
-
-def _statistics(channels: int) -> dict[str, Shape]:
-    return {**_affine(channels), "running_mean": (channels,), "running_var": (channels,)}
-
-
-STATISTICS = frozenset({"running_mean", "running_var"})
-MAPS = (3, 9, 10)
-_PLACES = {"dtypes": ("float32", "int64"), "below": 9}
-_PLACES_LIKE = {"dtypes": ("float32", "int64", "float32"), "below": 9}
-
-
 CONVOLUTIONS = [
-    Case("conv", (MAPS,), conv(2, [_same(3)] * 2), {"channels": 4, "kernel": 3},
+    Case("conv", (MAPS,), conv(2, [same(3)] * 2), {"channels": 4, "kernel": 3},
          {"weight": (4, 3, 3, 3), "bias": (4,)}, macs=9 * 10 * 4 * 27, flops=9 * 10 * 4),
-    Case("conv", (MAPS,), conv(2, [_same(4, 2), _same(3)], stride=(2, 3), dilation=(2, 1)),
+    Case("conv", (MAPS,), conv(2, [same(4, 2), same(3)], stride=(2, 3), dilation=(2, 1)),
          {"channels": 4, "kernel": [4, 3], "stride": [2, 3], "dilation": [2, 1], "bias": False},
          {"weight": (4, 3, 4, 3)}, macs=5 * 4 * 4 * 36, flops=0),
     Case("conv", ((4, 12),), conv(1, [(1, 1)], groups=2), {"channels": 6, "kernel": 3, "pad": 1, "groups": 2},
@@ -228,7 +108,7 @@ def weight_normed(function: Callable[..., Tensor], dim: int = 0, groups: int = 1
 _GAIN = {"weight_norm": True}
 
 WEIGHT_NORMS = [
-    Case("conv", (MAPS,), weight_normed(conv(2, [_same(3)] * 2)), {"channels": 4, "kernel": 3, **_GAIN},
+    Case("conv", (MAPS,), weight_normed(conv(2, [same(3)] * 2)), {"channels": 4, "kernel": 3, **_GAIN},
          {"weight": (4, 3, 3, 3), "bias": (4,), "gain": (4,)}, macs=9 * 10 * 4 * 27, flops=9 * 10 * 4),
     Case("conv", ((4, 12),), weight_normed(conv(1, [(1, 1)], groups=2)),
          {"channels": 6, "kernel": 3, "pad": 1, "groups": 2, "bias": False, **_GAIN},
@@ -255,60 +135,6 @@ LOCALS = [
          {"weight": (2, 3, 4, 2, 2, 2, 2, 3), "bias": (3, 2, 3, 4)}, macs=24 * 48, flops=72),
 ]  # fmt: skip
 
-POOLS = [
-    Case("max_pool", (MAPS,), max_pool([(0, 0)] * 2, 2, 2), {"kernel": 2}, flops=4 * 5 * 3 * 4),
-    Case("max_pool", (MAPS,), max_pool([(1, 1)] * 2, 3, 2), {"kernel": 3, "stride": 2, "pad": 1}, flops=5 * 5 * 3 * 9),
-    Case("max_pool", (MAPS,), max_pool([(0, 0)] * 2, 2, 2, ceil_mode=True), {"kernel": 2, "ceil": True},
-         flops=5 * 5 * 3 * 4),
-    Case("max_pool", (MAPS,), lambda _, x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
-         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True}, flops=5 * 6 * 3 * 9),
-    Case("max_pool", (MAPS,), max_pool([_same(3, 3), _same(2, 3)], (3, 2), 1, dilation=3),
-         {"kernel": [3, 2], "stride": 1, "pad": "same", "dilation": 3}, flops=270 * 6),
-    Case("max_pool", (MAPS,), max_pool([(0, 2), (1, 1)], 3, 2), {"kernel": 3, "stride": 2, "pad": [[0, 2], 1]},
-         flops=5 * 5 * 3 * 9),
-    Case("max_pool", ((3, 11),), max_pool([(0, 0)], 3, 1, dilation=2), {"kernel": 3, "stride": 1, "dilation": 2},
-         flops=7 * 3 * 3),
-    Case("max_pool", ((2, 5, 6, 7),), max_pool([(0, 0)] * 3, 2, 2), {"kernel": 2}, flops=2 * 2 * 3 * 3 * 8),
-    Case("max_pool", (MAPS,), located(2, 2, 0), {"kernel": 2, "indices": True}, flops=4 * 5 * 3 * 4),
-    Case("max_pool", (MAPS,), located(3, 2, 1, True),
-         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True, "indices": True}, flops=5 * 6 * 3 * 9),
-    Case("max_pool", ((3, 11),), located(3, 1, 1), {"kernel": 3, "stride": 1, "pad": 1, "indices": True},
-         flops=11 * 3 * 3),
-    Case("max_pool", ((2, 5, 6, 7),), located(2, 2, 0, True), {"kernel": 2, "ceil": True, "indices": True},
-         flops=3 * 3 * 4 * 2 * 8),
-    Case("unpool", (MAPS, MAPS), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES),
-    Case("unpool", ((3, 4, 7), (3, 4, 7)), unpool(3, 2, 1), {"kernel": 3, "stride": 2, "pad": 1},
-         flops=3 * 7 * 13 * 3, **_PLACES),
-    Case("unpool", ((3, 5), (3, 5)), unpool(2, 3), {"kernel": 2, "stride": 3}, flops=0, **_PLACES),
-    Case("unpool", ((2, 2, 3, 4), (2, 2, 3, 4)), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES),
-    Case("unpool", ((3, 5, 6), (3, 5, 6), (1, 9, 13)), unpool(2, 2), {"kernel": 2}, flops=0, **_PLACES_LIKE),
-    Case("unpool", ((3, 5, 6), (3, 5, 6), (4, 11, 14)), unpool(3, 2), {"kernel": 3, "stride": 2},
-         flops=3 * 3 * 11 * 14, **_PLACES_LIKE),
-    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 2), {"kernel": 2}, flops=4 * 5 * 3 * 4),
-    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
-         {"kernel": 3, "stride": 2, "pad": 1}, flops=5 * 5 * 3 * 9),
-    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1),
-         {"kernel": 3, "stride": 2, "pad": 1, "count_pad": True},
-         flops=5 * 5 * 3 * 9),
-    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
-         {"kernel": 3, "stride": 2, "pad": 1, "ceil": True, "count_pad": True}, flops=5 * 6 * 3 * 9),
-    Case("avg_pool", (MAPS,), lambda _, x: F.avg_pool2d(x, (3, 2), 2, ceil_mode=True, count_include_pad=False),
-         {"kernel": [3, 2], "stride": 2, "ceil": True}, flops=4 * 5 * 3 * 6),
-    Case("avg_pool", (MAPS,), avg_same(4, 2), {"kernel": 4, "stride": 2, "pad": "same"}, flops=5 * 5 * 3 * 16),
-    Case("avg_pool", (MAPS,), avg_dilated([(0, 0)] * 2, 2, 1, 3, counted=False), {"kernel": 2, "stride": 1, "dilation": 3},
-         flops=6 * 7 * 3 * 4),
-    Case("avg_pool", (MAPS,), avg_dilated([(4, 4)] * 2, 3, 2, 2, counted=False),
-         {"kernel": 3, "stride": 2, "pad": 4, "dilation": 2}, flops=7 * 7 * 3 * 9),
-    Case("avg_pool", (MAPS,), avg_dilated([(2, 3), (0, 4)], 3, 1, 2, counted=True),
-         {"kernel": 3, "stride": 1, "pad": [[2, 3], [0, 4]], "dilation": 2, "count_pad": True}, flops=10 * 10 * 3 * 9),
-    Case("avg_pool", ((3, 11),), lambda _, x: F.avg_pool1d(x, 3, 2), {"kernel": 3, "stride": 2}, flops=5 * 9),
-    Case("avg_pool", ((2, 5, 6, 7),), lambda _, x: F.avg_pool3d(x, 2), {"kernel": 2}, flops=36 * 8),
-    Case("global_avg_pool", (MAPS,), lambda _, x: x.mean((2, 3)), flops=270),
-    Case("global_avg_pool", ((3, 8),), lambda _, x: x.mean(2), flops=24),
-    Case("global_max_pool", (MAPS,), lambda _, x: x.amax((2, 3)), flops=270),
-    Case("global_max_pool", ((2, 5, 6, 7),), lambda _, x: x.amax((2, 3, 4)), flops=420),
-]  # fmt: skip
-
 VECTORS = [
     Case("dense", ((12,),), lambda p, x: F.linear(x, p["weight"], p["bias"]), {"units": 5},
          {"weight": (5, 12), "bias": (5,)}, macs=60, flops=5),
@@ -316,20 +142,6 @@ VECTORS = [
          macs=60, flops=0),
     Case("rbf", ((12,),), lambda p, x: torch.cdist(x, p["codes"]) ** 2, {"classes": 5}, {"codes": (5, 12)},
          frozenset({"codes"}), flops=3 * 60),
-]  # fmt: skip
-
-NORMALISATIONS = [
-    Case("bn", (MAPS,), batch_norm, {"eps": 1e-3}, _statistics(3), STATISTICS, flops=2 * 270),
-    Case("bn", ((7,),), batch_norm, {"eps": 1e-3}, _statistics(7), STATISTICS, flops=14),
-    Case("bn", ((2, 3, 4, 5),), batch_norm, {"eps": 1e-3}, _statistics(2), STATISTICS, flops=240),
-    Case("lrn", ((9, 5, 6),), lambda _, x: F.local_response_norm(x, 5, 1e-2, 0.75, 2.0), {"alpha": 1e-2, "k": 2},
-         flops=9 * 270),
-    Case("lrn", ((7,),), lambda _, x: F.local_response_norm(x[:, :, None], 3, 2.0, 0.5).flatten(1),
-         {"size": 3, "alpha": 2, "beta": 0.5}, flops=49),
-    Case("lrn", ((3, 2, 4, 5),), lambda _, x: F.local_response_norm(x, 7, 1.0), {"size": 7, "alpha": 1},
-         flops=11 * 120),
-    Case("scale_shift", (MAPS,), per_channel, {}, _affine(3), flops=2 * 270),
-    Case("scale_shift", ((7,),), per_channel, {}, _affine(7), flops=14),
 ]  # fmt: skip
 
 ACTIVATIONS = [

@@ -74,6 +74,8 @@ APPLICATIONS = [
                 "p2, p3, p4, p5 = (c2, c3, c4, c5) -> fpn(6)",
                 {"p2": (6, 16, 16), "p3": (6, 8, 8), "p4": (6, 4, 4), "p5": (6, 2, 2)}),
     _one("pyramid.pyramid_pooling", "[8, 12, 6]", "pyramid_pooling", (16, 12, 6)),
+    _one("pyramid.spatial_pyramid_pool", "[8, 11, 6]", "conv(8, 1) -> spatial_pyramid_pool", (168,)),
+    _one("pyramid.spatial_pyramid_pool", "[8, 2, 3]", "conv(8, 1) -> spatial_pyramid_pool([3, 1])", (80,)),
     _one("fcn.fcn_enlarge", "[3, 5, 4]", "fcn_enlarge(4)", (3, 20, 16)),
     Application("fcn.fcn_fuse", "fine[4, 8, 6], scores[3, 4, 3]", "y = (fine, scores) -> fcn_fuse", {"y": (3, 8, 6)}),
     _one("fcn.fcn32", "[4, 2, 3]", "fcn32(5)", (5, 64, 96)),

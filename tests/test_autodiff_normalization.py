@@ -50,3 +50,17 @@ def test_lrn(size: int) -> None:
     x = {"x": normal(2, 6, 3, 4)}
     body = f"y = LRN<size={size}, alpha=0.7, beta=0.6, bias=1.5>(x)"
     check(body, x, symbolic={"x": ("N", 6, "H", "W")}, run_float32=size % 2 == 1)
+
+
+@pytest.mark.parametrize("space", [(5,), (3, 4), (2, 3, 2)])
+def test_instance_normalization(space: tuple[int, ...]) -> None:
+    inputs = {"x": normal(2, 3, *space), "s": normal(3, seed=1), "b": normal(3, seed=2)}
+    symbolic = {"x": ("N", 3, *["H", "W", "D"][: len(space)])}
+    check("y = InstanceNormalization<epsilon=0.01>(x, s, b)", inputs, symbolic=symbolic)
+
+
+@pytest.mark.parametrize(("axis", "scale"), [(-1, (4,)), (1, (3, 4)), (1, (4,)), (2, (1,))])
+def test_layer_normalization(axis: int, scale: tuple[int, ...]) -> None:
+    inputs = {"x": normal(2, 3, 4), "s": normal(*scale, seed=1), "b": normal(*scale, seed=2)}
+    check(f"y = LayerNormalization<axis={axis}, epsilon=0.01>(x, s, b)", inputs, symbolic={"x": ("N", 3, 4)})
+    check(f"y = LayerNormalization<axis={axis}>(x, s)", {name: inputs[name] for name in "xs"})

@@ -25,7 +25,8 @@ def test_spellings_of_other_frameworks() -> None:
     for name, meant in (
         ("Conv2d", "conv"), ("Conv2D", "conv"), ("BatchNorm2d", "bn"), ("batch_norm", "bn"), ("MaxPool2d", "max_pool"),
         ("MaxPooling2D", "max_pool"), ("Linear", "dense"), ("ReLU", "relu"), ("ConvTranspose2d", "deconv"),
-        ("Conv2DTranspose", "deconv"), ("Dropout", "dropout"), ("AdaptiveAvgPool2d", "global_avg_pool"),
+        ("Conv2DTranspose", "deconv"), ("Dropout", "dropout"), ("AdaptiveAvgPool2d", "adaptive_avg_pool"),
+        ("LocalResponseNorm", "lrn"), ("MaxUnpool2d", "unpool"), ("InstanceNorm2d", "instance_norm"),
         ("LeakyReLU", "leaky_relu"), ("cat", "concat"), ("True", "true"),
     ):  # fmt: skip
         (found,) = habits.meant_name(name, known)

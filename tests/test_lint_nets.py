@@ -202,3 +202,11 @@ train f {{
     sure[0, 0] = 1
     least = float(nn.functional.cross_entropy(sure, torch.tensor([0])))
     assert f"cannot come below {least:.2f}" in message.notes[0]
+
+
+@pytest.mark.parametrize("norm, cancels", [("bn", True), ("instance_norm", True), ("bn(trainable = false)", False),
+                                           ("group_norm(4)", False), ("layer_norm", False), ("lrn", False)])  # fmt: skip
+def test_biases_that_a_normalisation_cancels(norm: str, cancels: bool) -> None:
+    """The mean of a channel takes its bias along; that over several channels does not, nor one of old."""
+    messages = found(f"net f : image[3, 8, 8] -> y {{\n    y = image -> conv(16, 3) -> {norm}\n}}\n", "W0203")
+    assert [norm in message.message for message in messages] == [True] * cancels

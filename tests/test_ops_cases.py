@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from op_cases import CASES, Case, count
+from op_case import Case
+from op_cases import CASES, count
 from op_running import applied, compiled, random_inputs, random_parameters, run_all
 
 from netdsl.ir import Size

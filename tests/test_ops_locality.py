@@ -6,7 +6,8 @@ from math import ceil, floor, lcm
 
 import numpy as np
 import pytest
-from op_cases import CASES, Case
+from op_case import Case
+from op_cases import CASES
 from op_running import applied, compiled, random_inputs, random_parameters, run
 
 from netdsl.ir import Node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from netdsl.ir import Init, TensorType, Value
 from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
 
 ENOUGH, MOST_TRIES = 40, 20_000
-_WORDS = ("same", "causal", "channel", "height", "nearest", "linear", "none", "tanh", True, False, None, Init("he"), 0.5, 3, [1, 2])
+_WORDS = ("channel", "height", True, False, None, Init("he"), 0.5, 3, [1, 2])
 #: the element types of inputs that are not all alike
 _KINDS = {
     "cross_entropy": ["float32", "int64"], "accuracy": ["float32", "int64"],
@@ -41,7 +42,8 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
         return argument.default
     first = shapes[0] if shapes else (2, 3)
     listed = [random.randint(1, 3) for _ in first[1:]]
-    candidates = [*_WORDS, 1, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(first)]]
+    said = re.findall(r'"(\w+)"', argument.kind.wants)
+    candidates = [*_WORDS, *said, 1, *[random.randint(-2, 4) for _ in range(8)], listed, listed, [prod(first)]]
     return random.choice([v for v in candidates if argument.kind.accepts(v)])
 
 

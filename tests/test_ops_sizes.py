@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import Case, conv, deconv
+from op_case import Case
+from op_cases import conv, deconv
 from op_running import applied, compiled, random_inputs, random_parameters, run
 
 from netdsl.ir import Init, Node, Size, TensorType, Value

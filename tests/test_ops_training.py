@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from graph_builder import NetBuilder
 from onnx import TensorProto, helper
-from op_cases import CASES, Case
+from op_case import Case
+from op_cases import CASES
 from op_running import applied, compiled, random_inputs, random_parameters, session
 
 from netdsl.autodiff import gradient

@@ -383,3 +383,17 @@ def test_fractals_have_the_depth_and_layers_of_the_paper(columns: int) -> None:
         expect depth == {2 ** (columns - 1)}
         expect params == {(2**columns - 1) * 4 * 4 * 9}
     }}""")
+
+
+@pytest.mark.parametrize("size", [13, 10])
+def test_spatial_pyramids_make_vectors_of_the_papers_length(size: int) -> None:
+    """He et al. 2014, section 4.1: 50 bins of 256 filters are 12,800 numbers, whatever the image; figure 3: 21 bins."""
+    elaborated(f"""
+    from std.pyramid import spatial_pyramid_pool
+    net spp : conv5[256, H = {size}, W = {size}] -> large, small {{
+        large = conv5 -> spatial_pyramid_pool([6, 3, 2, 1])
+        small = conv5 -> spatial_pyramid_pool
+        expect large.shape == [12_800]
+        expect small.shape == [21 * 256]
+    }}
+    """)

@@ -9,14 +9,17 @@ from netdsl.diagnostics import did_you_mean
 
 #: names as `_plain` has them, and the operator that is meant
 _NAMES = {
-    "acc": "accuracy", "adaptiveavgpool": "global_avg_pool", "adaptivemaxpool": "global_max_pool",
-    "averagepooling": "avg_pool", "batchnorm": "bn", "batchnormalization": "bn", "bceloss": "binary_cross_entropy",
-    "bcewithlogitsloss": "binary_cross_entropy", "cat": "concat", "concatenate": "concat", "convolution": "conv",
-    "convtranspose": "deconv", "crossentropyloss": "cross_entropy", "fc": "dense", "fullyconnected": "dense",
-    "globalaveragepooling": "global_avg_pool", "globalmaxpooling": "global_max_pool", "interpolate": "upsample",
-    "l1loss": "mean_absolute_error", "linear": "dense", "mae": "mean_absolute_error", "maxpooling": "max_pool",
-    "mse": "mean_squared_error", "mseloss": "mean_squared_error", "multimarginloss": "multiclass_hinge",
-    "nllloss": "cross_entropy", "permute": "transpose", "smoothl1loss": "smooth_l1", "transposedconv": "deconv",
+    "acc": "accuracy", "averagepooling": "avg_pool", "batchnorm": "bn", "batchnormalization": "bn",
+    "bceloss": "binary_cross_entropy", "bcewithlogitsloss": "binary_cross_entropy", "cat": "concat", "chunk": "split",
+    "concatenate": "concat", "convolution": "conv", "convtranspose": "deconv", "crossentropyloss": "cross_entropy",
+    "fc": "dense", "fullyconnected": "dense", "globalaveragepooling": "global_avg_pool",
+    "globalmaxpooling": "global_max_pool", "groupnormalization": "group_norm", "indexselect": "gather",
+    "instancenormalization": "instance_norm", "interpolate": "upsample", "l1loss": "mean_absolute_error",
+    "layernormalization": "layer_norm", "linear": "dense", "localresponsenorm": "lrn",
+    "localresponsenormalization": "lrn", "mae": "mean_absolute_error", "maxpooling": "max_pool", "maxunpool": "unpool",
+    "maxunpooling": "unpool", "mse": "mean_squared_error", "mseloss": "mean_squared_error",
+    "multimarginloss": "multiclass_hinge", "narrow": "slice", "nllloss": "cross_entropy", "normalize": "l2_norm",
+    "parameter": "param", "permute": "transpose", "smoothl1loss": "smooth_l1", "transposedconv": "deconv",
     "upsampling": "upsample", "view": "reshape", "zeropadding": "pad",
 }  # fmt: skip
 

@@ -2,12 +2,15 @@
 
 from netdsl.ops import (  # noqa: F401 (each fills in its family)
     activation,
+    adaptive_pooling,
     arithmetic,
     binary_losses,
     class_losses,
     comparison,
     convolution,
     dense,
+    feature_pooling,
+    filter_pooling,
     indexing,
     local,
     local_response,
@@ -15,6 +18,7 @@ from netdsl.ops import (  # noqa: F401 (each fills in its family)
     normalization,
     pooling,
     reduction,
+    sample_norms,
     shape,
     sources,
     unpooling,

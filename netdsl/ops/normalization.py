@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netdsl.ir.graph import Init
+from netdsl.ops.affine import (
+    ONES,
+    OWNED,
+    TRAINABLE,
+    ZEROS,
+    affine_parameters,
+    fix_channels,
+    per_channel,
+    scale_and_shift,
+)  # fmt: skip
 from netdsl.ops.arguments import FLAG, POSITIVE, UNIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, require_channels
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
-
-ZEROS = Init("zeros")
-ONES = Init("ones")
-
-
-def _channels(site: Site, what: str) -> None:
-    """Fix the number of channels, which decides the parameters."""
-    require_channels(site, what)
-    site.fix(site.inputs[0].shape[0], "channels decide the parameters")
-
-
-def _affine(site: Site) -> dict[str, ParamSpec]:
-    shape = (int(site.inputs[0].shape[0]),)
-    trainable = site.args.trainable
-    return {"scale": ParamSpec(shape, ONES, trainable=trainable), "bias": ParamSpec(shape, ZEROS, trainable=trainable)}
-
-
-def _per_channel(b: Builder, vector: str, rank: int) -> str:
-    """[C] as [C, 1, ...], to stretch over a batched tensor of `rank` axes without the batch."""
-    return b.op("Unsqueeze", [vector, b.ints(list(range(1, rank)))]) if rank > 1 else vector
 
 
 @operator
@@ -48,7 +37,7 @@ class BatchNorm(Operator):
     example = "image[3, 32, 32] -> bn"
     locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
-    owns = ("scale [C]", "bias [C]", "running_mean [C]", "running_var [C]")
+    owns = (*OWNED, "running_mean [C]", "running_var [C]")
     cost = "two FLOPs per output element (scale and shift at inference)"
     arguments = (
         Argument("eps", POSITIVE, 1e-5, "added to the variance"),
@@ -57,12 +46,12 @@ class BatchNorm(Operator):
     )
 
     def resolve(self, site: Site) -> None:
-        _channels(site, self.name)
+        fix_channels(site, self.name)
 
     def parameters(self, site: Site) -> dict[str, ParamSpec]:
         shape = (int(site.inputs[0].shape[0]),)
         return {
-            **_affine(site),
+            **affine_parameters(site),
             "running_mean": ParamSpec(shape, ZEROS, trainable=False, buffer=True),
             "running_var": ParamSpec(shape, ONES, trainable=False, buffer=True),
         }
@@ -92,11 +81,11 @@ class BatchNorm(Operator):
         """ONNX Runtime's CUDA provider has no training mode: means over the positions first, then over the batch."""
         rank = len(node.inputs[0].shape)
         batch_mean = self._mean(b, x, rank)
-        centred = b.op("Sub", [x, _per_channel(b, batch_mean, rank)])
+        centred = b.op("Sub", [x, per_channel(b, batch_mean, rank)])
         batch_var = self._mean(b, b.op("Mul", [centred, centred]), rank)
         deviation = b.op("Sqrt", [b.op("Add", [batch_var, b.floats(float(node.args.eps))])])
-        factor = _per_channel(b, b.op("Div", [scale, deviation]), rank)
-        y = b.op("Add", [b.op("Mul", [centred, factor]), _per_channel(b, bias, rank)])
+        factor = per_channel(b, b.op("Div", [scale, deviation]), rank)
+        y = b.op("Add", [b.op("Mul", [centred, factor]), per_channel(b, bias, rank)])
         return y, batch_mean, batch_var
 
     @staticmethod
@@ -127,20 +116,18 @@ class ScaleShift(Operator):
     example = "image[3, 32, 32] -> scale_shift"
     locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
-    owns = ("scale [C]", "bias [C]")
+    owns = OWNED
     cost = "two FLOPs per output element"
-    arguments = (Argument("trainable", FLAG, True, "false freezes the layer"),)
+    arguments = (TRAINABLE,)
 
     def resolve(self, site: Site) -> None:
-        _channels(site, self.name)
+        fix_channels(site, self.name)
 
     def parameters(self, site: Site) -> dict[str, ParamSpec]:
-        return _affine(site)
+        return affine_parameters(site)
 
     def flops(self, node: Node) -> int:
         return 2 * elements(node.output.shape)
 
     def lower(self, node: Node, b: Builder) -> str:
-        rank = len(node.inputs[0].shape)
-        scale, bias = (_per_channel(b, b.parameter(p), rank) for p in node.parameters.values())
-        return b.op("Add", [b.op("Mul", [b.value(node.inputs[0]), scale]), bias])
+        return scale_and_shift(node, b, b.value(node.inputs[0]))

@@ -12,7 +12,7 @@ from netdsl.ops.axes import axis_index, difference, reconcile
 from netdsl.ops.operator import Locality, Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import pad_or_cut, per_axis, spatial_rank
+from netdsl.ops.spatial import pad_or_cut, per_axis, reshape_tensor, spatial_rank
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -40,14 +40,6 @@ def _product(dims: tuple[Dim, ...]) -> Dim:
     """The product; one factor at most is symbolic."""
     count = prod(dim for dim in dims if isinstance(dim, int))
     return next((dim * count for dim in dims if isinstance(dim, Size)), count)
-
-
-def _reshape(b: Builder, x: str, shape: Shape, batched: bool) -> str:
-    """0 keeps the batch; one computed size can be left to ONNX as -1."""
-    if sum(isinstance(dim, Size) for dim in shape) <= 1:
-        sizes = [-1 if isinstance(dim, Size) else dim for dim in shape]
-        return b.op("Reshape", [x, b.ints([0, *sizes] if batched else sizes)])
-    return b.op("Reshape", [x, b.dims(shape, batch=batched)])
 
 
 @operator
@@ -115,7 +107,7 @@ class Reshape(Move):
         return None
 
     def lower(self, node: Node, b: Builder) -> str:
-        return _reshape(b, b.value(node.inputs[0]), node.output.shape, node.output.type.batched)
+        return reshape_tensor(b, b.value(node.inputs[0]), node.output.shape, node.output.type.batched)
 
 
 @operator

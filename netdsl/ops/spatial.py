@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Shape
-from netdsl.ir.size import Dim
+from netdsl.ir.size import Dim, Size
 from netdsl.ops.axes import axis_word
 from netdsl.ops.operator import Site, show
 
@@ -18,11 +18,11 @@ Pads = tuple[tuple[int, int], ...]
 _END = 2**63 - 1
 
 
-def spatial_rank(site: Site, what: str) -> int:
-    """The number of spatial axes of the one input (1 to 3), or an error."""
+def spatial_rank(site: Site, what: str, vector: str = "a vector goes to `dense`") -> int:
+    """The number of spatial axes of the one input (1 to 3), or an error; `vector` is the way out for a vector."""
     shape = site.inputs[0].shape
     if not 2 <= len(shape) <= 4:
-        hint = "a vector goes to `dense`" if len(shape) == 1 else "it has 1 to 3 spatial axes behind the channels"
+        hint = vector if len(shape) == 1 else "it has 1 to 3 spatial axes behind the channels"
         site.fail("E0301", f"`{what}` needs [C, W], [C, H, W] or [C, D, H, W], and {site.labels[0]} is {show(shape)}",
                   helps=(hint,))  # fmt: skip
     return len(shape) - 1
@@ -91,3 +91,11 @@ def pad_or_cut(b: Builder, x: str, pads: Pads, value: float) -> str:
         x = pad_tensor(b, x, grown, value)
     cuts = tuple((max(-before, 0), max(-after, 0)) for before, after in pads)
     return cut_tensor(b, x, cuts) if any(map(any, cuts)) else x
+
+
+def reshape_tensor(b: Builder, x: str, shape: Shape, batched: bool = True) -> str:
+    """Emit a tensor under another shape. 0 keeps the batch; one computed size can be left to ONNX as -1."""
+    if sum(isinstance(dim, Size) for dim in shape) <= 1:
+        sizes = [-1 if isinstance(dim, Size) else dim for dim in shape]
+        return b.op("Reshape", [x, b.ints([0, *sizes] if batched else sizes)])
+    return b.op("Reshape", [x, b.dims(shape, batch=batched)])

@@ -1,8 +1,10 @@
-"""Normalisation over the batch, and over neighbouring channels."""
+"""Normalisation over the batch, over neighbouring channels, and of each sample by itself."""
 
 from __future__ import annotations
 
 from math import prod
+
+import numpy as np
 
 from ..rule import Backward, Gradients, rule
 
@@ -129,10 +131,50 @@ def lrn(bw: Backward) -> Gradients:
 
 
 def _channel_mean(bw: Backward, value: str, before: int, after: int) -> str:
-    """The mean over the channels from so many before to so many after each: a pool along what was the channel axis."""
-    deep = bw.op("Unsqueeze", value, bw.ints([1]))
-    window = [before + after + 1, *[1] * (bw.rank(bw.x) - 2)]
-    space = [0] * (len(window) - 1)
-    pads = [before, *space, after, *space]
-    mean = bw.op("AveragePool", deep, kernel_shape=window, pads=pads, count_include_pad=1)
-    return bw.op("Squeeze", mean, bw.ints([1]))
+    """The mean over the channels from so many before to so many after each: sums of what is shifted are faster than a
+    pool along that axis."""
+    beyond, pads = before + after, [0] * 2 * bw.rank(bw.x)
+    pads[1], pads[bw.rank(bw.x) + 1] = before, after
+    padded = bw.op("Pad", value, bw.ints(pads)) if beyond else value
+    ends = [i - beyond if i < beyond else np.iinfo(np.int64).max for i in range(beyond + 1)]
+    parts = [bw.op("Slice", padded, bw.ints([i]), bw.ints([end]), bw.ints([1])) for i, end in enumerate(ends)]
+    return bw.op("Mul", bw.op("Sum", *parts), bw.scalar(1 / len(parts)))
+
+
+@rule("InstanceNormalization")
+def instance_normalization(bw: Backward) -> Gradients:
+    """y = scale·x̂ + bias with x̂ = (x − mean)·r, r = 1/√(variance + ε), per sample and channel over the positions."""
+    axes = list(range(2, bw.rank(bw.x)))
+    normal, r = _normalized(bw, axes)
+    dx = None
+    if bw.needs[0]:
+        scaled = bw.op("Mul", bw.dy, _channels_last_but_one(bw, bw.inputs[1]))
+        dx = _through_statistics(bw, scaled, normal, r, axes)
+    dscale = _sum(bw, bw.op("Mul", bw.dy, normal)) if bw.needs[1] else None
+    return [dx, dscale, _sum(bw, bw.dy) if bw.needs[2] else None]
+
+
+@rule("LayerNormalization")
+def layer_normalization(bw: Backward) -> Gradients:
+    """y = scale·x̂ + bias over the axes from `axis` on; scale and bias stretch over those before."""
+    axes = list(range(bw.attribute("axis", -1) % bw.rank(bw.x), bw.rank(bw.x)))
+    normal, r = _normalized(bw, axes)
+    dx = _through_statistics(bw, bw.op("Mul", bw.dy, bw.inputs[1]), normal, r, axes) if bw.needs[0] else None
+    dscale = bw.unbroadcast(bw.op("Mul", bw.dy, normal), 1) if bw.needs[1] else None
+    found = [dx, dscale]
+    return [*found, bw.unbroadcast(bw.dy, 2) if bw.needs[2] else None] if bw.has(2) else found
+
+
+def _normalized(bw: Backward, axes: list[int]) -> tuple[str, str]:
+    """x̂ and r over the axes, computed again: not every kernel gives them."""
+    centred = bw.op("Sub", bw.x, bw.op("ReduceMean", bw.x, bw.ints(axes)))
+    r = _inverse_deviation(bw, bw.op("ReduceMean", bw.op("Mul", centred, centred), bw.ints(axes)))
+    return bw.op("Mul", centred, r), r
+
+
+def _through_statistics(bw: Backward, dy: str, normal: str, r: str, axes: list[int]) -> str:
+    """r·(dy − mean dy − x̂·mean(dy·x̂)), the means over the axes, for dy with the scale in it (Ba et al. 2016,
+    arXiv:1607.06450; as for batch normalization)."""
+    mean = bw.op("ReduceMean", dy, bw.ints(axes))
+    slope = bw.op("ReduceMean", bw.op("Mul", dy, normal), bw.ints(axes))
+    return bw.op("Mul", r, bw.op("Sub", bw.op("Sub", dy, mean), bw.op("Mul", normal, slope)))
