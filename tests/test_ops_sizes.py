@@ -21,6 +21,9 @@ from netdsl.ops import INITIALIZERS, OPERATORS, REQUIRED, Args, Misfit, Site, el
 from netdsl.ops.arguments import (
     AXES,
     AXIS,
+    BIAS,
+    CONV_INIT,
+    CONV_PADDING,
     COUNT,
     COUNTS,
     CROPS,
@@ -59,6 +62,9 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     FRACTION: st.floats(0, 1, exclude_max=True),
     UNIT: st.floats(0, 1),
     FLAG: st.booleans(),
+    BIAS: st.booleans() | st.just(Init("ones")),
+    CONV_INIT: st.sampled_from([Init("he"), Init("sobel"), Init("roberts"), Init("log_kernel", (1.0,))]),
+    CONV_PADDING: st.sampled_from(["same", "causal"]) | lists(st.integers(0, 9)),
     PADDING: st.just("same") | lists(st.integers(0, 9) | st.integers(0, 2**31 - 1)),
     CROPS: lists(st.integers(-9, 9))
     | st.lists(st.lists(st.integers(-9, 9), min_size=2, max_size=2), min_size=1, max_size=3),
