@@ -24,7 +24,7 @@ def dense(net: str, **hyperparameters: object) -> tuple[Conversion, dict[str, np
 
 def test_caffenet_as_in_net_surgery() -> None:
     """Caffe's example: 451 x 451 pixels give 8 x 8 scores; inside, they are the same wherever the image lies."""
-    made, _ = dense("fully_convolutional_classifier", width=4, units=16, classes=4)
+    made, _ = dense("fully_convolutional_classifier:caffenet", width=4, units=16, classes=4)
     (image,) = inputs_of(made.graph, batch=1, H=451, W=451).values()
     scores = outputs_of(made, {"image": image})["logits"]
     assert scores.shape == (1, 4, 8, 8)
@@ -32,6 +32,18 @@ def test_caffenet_as_in_net_surgery() -> None:
     moved = outputs_of(made, {"image": np.ascontiguousarray(image[:, :, 32:, 32:])})["logits"]
     close(moved[:, :, 2:5, 2:5], scores[:, :, 3:6, 3:6])
     assert np.abs(moved[:, :, 0, 0] - scores[:, :, 1, 1]).max() > 1e-4 * np.abs(scores).max(), "there, padding is seen"
+
+
+def test_lenet_slides_over_a_row_of_digits() -> None:
+    """Without padding each position is the net on 28 x 28 pixels, 4 further on (Matan et al. 1992)."""
+    made, values = dense("fully_convolutional_classifier:digit", width=2, units=16)
+    graph = load("fully_convolutional_classifier:digit", {"width": 2, "units": 16}).graph
+    (image,) = inputs_of(made.graph, batch=1, H=32, W=60).values()
+    scores = outputs_of(made, {"image": image})["logits"]
+    assert scores.shape == (1, 10, 2, 9)
+    for i, j in np.ndindex(scores.shape[2:]):
+        window = np.ascontiguousarray(image[:, :, 4 * i : 4 * i + 28, 4 * j : 4 * j + 28])
+        close(scores[:, :, i, j], run_net(graph, values, image=window)["logits"])
 
 
 def test_overfeat_slides() -> None:

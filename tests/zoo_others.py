@@ -8,8 +8,9 @@ from zoo_segmentation import corner
 CHOPPED = "the layers behind the last pool are cut off"
 
 FIGURES: list[Figures] = [
+    Figures("fully_convolutional_classifier:digit", "caffe/caffe_lenet", {}, {"pool2": "x", "ip2": "logits"}, {"pool2": "x"}),
     Figures(
-        "fully_convolutional_classifier", "caffe/bvlc_caffenet_227", {},
+        "fully_convolutional_classifier:caffenet", "caffe/bvlc_caffenet_227", {},
         {"conv1": "x.conv", "pool1": "x.max_pool", "pool2": "x.max_pool.1", "pool5": "x", "fc6": "logits.dense[0]",
          "fc7": "logits.dense[1]", "fc8": "logits"}, {"pool5": "x"},
     ),
@@ -40,7 +41,8 @@ SMALL: list[Small] = [
     Small("feature_extraction", {"width": 4, "H": 32, "W": 32, "classes": 3}, batch=4),
     Small("flownet:flownet_s", {"width": 4, "H": 64, "W": 64}, rate=1e-3),
     Small("flownet:flownet_c", {"width": 4, "reach": 4, "H": 64, "W": 64}, rate=1e-3),
-    Small("fully_convolutional_classifier", {"width": 4, "units": 16, "classes": 4}),
+    Small("fully_convolutional_classifier:digit", {"width": 4, "units": 32}),
+    Small("fully_convolutional_classifier:caffenet", {"width": 4, "units": 16, "classes": 4}),
     Small("mcdnn", {"columns": 1, "width": 4}, batch=4, rate=0.01),
     Small("multimodal_fusion:rgb_hha", {"width": 4, "classes": 4, "H": 40, "W": 33}, rate=0.03, feeds={"label": corner}),
     Small("multitask", {"width": 4, "units": 32, "classes": 2}, feeds={"inside": bits}),
