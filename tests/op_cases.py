@@ -156,6 +156,10 @@ ACTIVATIONS = [
     Case("gelu", (MAPS,), lambda _, x: F.gelu(x, approximate="tanh"), {"approximate": "tanh"}),
     Case("softmax", (MAPS,), lambda _, x: F.softmax(x, 1)),
     Case("softmax", ((5,),), lambda _, x: F.softmax(x, 1)),
+    Case("softmax", (MAPS,), lambda _, x: F.softmax(x, 3), {"axis": "width"}),
+    Case("softmax", ((3, 8),), lambda _, x: F.softmax(x, 0), dtypes=("unbatched",)),
+    Case("log_softmax", (MAPS,), lambda _, x: F.log_softmax(x, 1)),
+    Case("log_softmax", ((2, 3, 4, 5),), lambda _, x: F.log_softmax(x, 2), {"axis": 1}),
     Case("identity", (MAPS,), lambda _, x: x, flops=0),
     Case("dropout", (MAPS,), lambda _, x: x, {"rate": 0.3}, flops=0),
 ]
@@ -307,6 +311,34 @@ SOURCES = [
         *(torch.arange(float(size)) for size in x.shape[2:]), indexing="ij")), flops=0),
 ]  # fmt: skip
 
+
+
+def resized(size: Any, mode: str) -> Callable[..., Tensor]:
+    return lambda _, x, *like: F.interpolate(x, like[0].shape[2:] if like else size, mode=mode)
+
+
+RESIZING = [
+    Case("resize", (MAPS,), resized((13, 7), "bilinear"), {"size": [13, 7]}, flops=7 * 3 * 91),
+    Case("resize", (MAPS,), resized((5, 5), "bilinear"), {"size": 5, "mode": "linear"}, flops=7 * 75),
+    Case("resize", (MAPS,), resized((13, 7), "nearest"), {"size": [13, 7], "mode": "nearest"}, flops=0),
+    Case("resize", (MAPS,), resized((18, 30), "nearest"), {"size": [18, 30], "mode": "nearest"}, flops=0),
+    Case("resize", ((3, 8),), resized(3, "linear"), {"size": 3, "mode": "linear"}, flops=27),
+    Case("resize", ((2, 5, 6, 7),), resized((4, 6, 8), "trilinear"), {"size": [4, 6, 8], "mode": "linear"}, flops=15 * 384),
+    Case("resize_like", (MAPS, (2, 6, 11)), resized(None, "bilinear"), flops=7 * 198),
+    Case("resize_like", (MAPS, (2, 6, 11)), resized(None, "nearest"), {"mode": "nearest"}, flops=0),
+    Case("resize_like", (MAPS, MAPS), lambda _, x, like: x, flops=0),
+    Case("resize_like", ((2, 5, 6, 7), (1, 6, 6, 4)), resized(None, "trilinear"), {"mode": "linear"}, flops=15 * 288),
+]  # fmt: skip
+
+EMBEDDINGS = [
+    Case("embedding", ((7,),), lambda p, x: F.embedding(x, p["weight"]).movedim(-1, 1), {"channels": 4, "vocabulary": 3},
+         {"weight": (3, 4)}, flops=0, dtypes=("int64",)),
+    Case("embedding", ((),), lambda p, x: F.embedding(x, p["weight"]), {"channels": 4, "vocabulary": 3},
+         {"weight": (3, 4)}, flops=0, dtypes=("int64",)),
+    Case("embedding", ((3, 4),), lambda p, x: F.embedding(x, p["weight"]).movedim(-1, 1),
+         {"channels": 2, "vocabulary": 3}, {"weight": (3, 2)}, flops=0, dtypes=("int64",)),
+]  # fmt: skip
+
 _CLASSES = {"dtypes": ("float32", "int64")}
 _SEGMENTATION = ((5, 4, 3), (4, 3))
 _WEIGHTS = [0.5, 2.0, 0.0, 1.0, 3.0]
@@ -397,7 +429,7 @@ VALUE_LOSSES = [
 
 CASES = [
     *CONVOLUTIONS, *WEIGHT_NORMS, *LOCALS, *POOLS, *VECTORS, *NORMALISATIONS, *ACTIVATIONS, *MOVES, *ARITHMETIC,
-    *REDUCTIONS, *COMPARISONS, *INDEXING, *SOURCES, *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
+    *REDUCTIONS, *COMPARISONS, *INDEXING, *SOURCES, *RESIZING, *EMBEDDINGS, *MATRICES, *CLASS_LOSSES, *VALUE_LOSSES,
 ]  # fmt: skip
 
 

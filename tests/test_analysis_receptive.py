@@ -338,3 +338,39 @@ def test_more_phases_than_any_network_has_are_given_up_on():
     steps = f"{MOST_PHASES.bit_length() + 3} * (upsample(2) -> conv(1, 3, stride = 3))"
     text = f"net n : image[1, 1, 1] -> y {{ y = image -> {steps} }}"
     assert analyze(load_text(text)).layers[-1].fields["image"] is None
+
+
+def test_words_have_positions_and_no_channels() -> None:
+    graph = load_text("""net f : int words[20], int table[6, 8] -> y, z, w {
+        y = words -> embedding(4, 100) -> conv(4, 3) -> conv(4, 3, dilation = 2)
+        z = table -> embedding(4, 100) -> conv(4, [3, 5])
+        w = slice(words, 0, 10) -> embedding(4, 100) -> conv(4, 3)
+    }""")
+    facts = Facts(graph)
+    assert facts.receptive_field(graph.outputs["y"]) == 7
+    assert facts.receptive_field(graph.outputs["z"]) == [3, 5]
+    assert facts.receptive_field(graph.outputs["w"]) is None  # an axis is taken for channels: a bound
+
+
+def test_what_reductions_and_indices_see() -> None:
+    graph = load_text("""net f : x[4, 12, 20] -> rows, both, part, picked, turned, large, small, maps {
+        a = x -> conv(4, 3)
+        rows = mean(a, axis = height)
+        both = sum(a, axis = [height, width])
+        part = slice(a, 5, 9, axis = width) -> conv(4, 3, stride = 2)
+        picked = gather(a, [0, 4, 8], axis = height)
+        turned = a -> softmax(axis = width)
+        large = a -> resize([24, 40])
+        small = a -> resize([4, 5])
+        maps = concat(max(a, axis = channel), min(a, axis = 0)) -> conv(1, 3)
+    }""")
+    facts = Facts(graph)
+    found = {name: facts.receptive_field(value) for name, value in graph.outputs.items()}
+    assert found == {
+        "rows": [14, 3], "both": None, "part": 5, "picked": 3, "turned": None, "large": 4, "small": [3, 4], "maps": 5,
+    }  # fmt: skip
+    fields = {name: facts.receptive_fields(value)["x"] for name, value in graph.outputs.items()}
+    assert fields["part"].start == (-2, 3) and fields["picked"].stride == (4, 1)
+    parts = load_text("net f : x[1, 9] -> a, b { a, b = split(x, [4, 5], axis = width) }")
+    starts = [Facts(parts).receptive_fields(value)["x"].start for value in parts.outputs.values()]
+    assert starts == [(0,), (4,)]

@@ -174,7 +174,7 @@ def test_names_in_a_block_that_is_never_applied_are_told() -> None:
 def test_arguments_in_a_block_that_is_never_applied_are_told() -> None:
     blocks = """
 block b(n) : x -> y {
-    y = x -> conv(n, kernal = 3) -> c(depth = n) -> dropout(0.5, 2) -> n(q = 3)
+    y = x -> conv(n, kernal = 3) -> c(depth = n) -> relu(2) -> n(q = 3)
     z = max(y, axs = n)
 }
 block c(width = 3) : x -> y { y = x -> conv(width, 3, init = gaussian) }

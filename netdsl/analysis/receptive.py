@@ -99,12 +99,16 @@ def _through(node: Node, reaches: Reaches, known: Mapping[Value, Fields]) -> Fie
         for value, reach in zip(node.inputs, reaches, strict=True)
         if reach is not UNSEEN and (fields := known.get(value))
     ]
-    if len(arriving) == 1 and arriving[0][1] is not None and all(map(_is_identity, arriving[0][1])):
-        return arriving[0][2]
+    if len(arriving) == 1:
+        (value, reach, fields), *_ = arriving
+        if reach is not None and len(reach) < len(value.shape) and all(map(_is_identity, reach)):
+            return fields
     result: dict[Value, Field | None] = {}
     path: dict[Value, str] = {}
     for value, reach, fields in arriving:
         for source, field in fields.items():
+            if source is value and reach is not None and len(reach) == len(value.shape):
+                field = Field((_IDENTITY,) * len(reach))  # an input of positions without channels, such as words
             seen = None if field is None or reach is None else _moved(field, reach)
             if source in result:
                 seen = _joined(result[source], seen, node.output.shape[1:], (path[source], value.name))

@@ -169,7 +169,8 @@ class Expressions:
                 raise self.context.error("E0211", f"the list has {counted(len(base), 'item')}, and item {asked} is asked "
                                          "for", item.span, scope.place, helps=helps)  # fmt: skip
             return base[index]
-        raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place)
+        helps = ("`slice(x, start, end, axis = channel)` takes a part of a tensor",) if isinstance(base, Value) else ()
+        raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place, helps=helps)
 
     def _base(self, node: t.Expr, scope: Scope) -> Any:
         """What stands before `[ ]`: here a family is not yet the list of its entries."""

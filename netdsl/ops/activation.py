@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netdsl.ops.arguments import FRACTION, NUMBER, Argument, choice
-from netdsl.ops.operator import Operator, Rule, Site
+from netdsl.ops.arguments import AXIS, FRACTION, NUMBER, Argument, choice
+from netdsl.ops.axes import axis_index
+from netdsl.ops.operator import Locality, Operator, Rule, Site
+from netdsl.ops.reach import Reach
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -114,22 +116,49 @@ class Gelu(Operator):
         return b.op("Gelu", [b.value(node.inputs[0])], approximate=node.args.approximate)
 
 
-@operator
-class Softmax(Operator):
-    """exp(x_c) / sum over the channels of exp(x), at each position."""
+class _Softmax(Operator):
+    """Over the channels, or another axis."""
 
-    name = "softmax"
-    summary = "softmax over the channels"
-    example = "vector[10] -> softmax"
     locality = "position"
+    batched = False
     rules = (Rule("[C, ...] -> [C, ...]"),)
+    arguments = (Argument("axis", AXIS, "channel", "over which axis"),)
+    onnx: str
 
     def resolve(self, site: Site) -> None:
         if not site.inputs[0].shape:
-            site.fail("E0301", f"`softmax` goes over the channels, and {site.labels[0]} has none")
+            site.fail("E0301", f"`{self.name}` goes over the channels, and {site.labels[0]} has none")
+        site.args["axis"] = axis_index(site, site.args.axis, len(site.inputs[0].shape))
+
+    def locality_of(self, node: Node) -> Locality | None:
+        return self.locality if node.args.axis == 0 else None
+
+    def reach(self, node: Node) -> tuple[Reach, ...]:
+        """Along a spatial axis that it goes over, every position sees all."""
+        sizes = node.output.shape
+        return tuple(Reach(0, 0, int(sizes[i]) - 1) if i == node.args.axis else Reach() for i in range(1, len(sizes)))
 
     def lower(self, node: Node, b: Builder) -> str:
-        return b.op("Softmax", [b.value(node.inputs[0])], axis=1)
+        (value,) = node.inputs
+        return b.op(self.onnx, [b.value(value)], axis=node.args.axis + value.type.batched)
+
+
+@operator
+class Softmax(_Softmax):
+    """exp(x_c) / sum over the channels of exp(x), at each position; or over another axis."""
+
+    name, onnx = "softmax", "Softmax"
+    summary = "softmax over the channels, or another axis"
+    example = "vector[10] -> softmax"
+
+
+@operator
+class LogSoftmax(_Softmax):
+    """The logarithm of `softmax`, without its roundings and overflows."""
+
+    name, onnx = "log_softmax", "LogSoftmax"
+    summary = "logarithm of the softmax over the channels, or another axis"
+    example = "vector[10] -> log_softmax"
 
 
 @operator

@@ -51,25 +51,33 @@ def transposed(kernel: int, stride: int, crop_begin: int, dilation: int = 1) -> 
     )
 
 
-def nearest(factor: int) -> Reach:
-    """Nearest-neighbour upsampling: output u sees input floor(u / factor); the hull over the phases u mod factor."""
+def nearest(inputs: int, outputs: int) -> Reach:
+    """Resizing to the nearest cell: output u sees input floor(u * inputs / outputs); the hull over the phases.
+
+    In lowest terms n / m, u * n mod m takes all values below m.
+    """
     from fractions import Fraction
 
-    return Reach(Fraction(1, factor), Fraction(1 - factor, factor), 0)
+    ratio = Fraction(inputs, outputs)
+    return Reach(ratio, Fraction(1 - ratio.denominator, ratio.denominator), 0)
 
 
-def linear(factor: int) -> Reach:
-    """Linear upsampling with half-pixel centres: output u sees inputs floor(c) and floor(c) + 1 of
-    c = (u + 1/2) / factor - 1/2 (only c itself where it is whole).
+def linear(inputs: int, outputs: int) -> Reach:
+    """Linear resizing with half-pixel centres: output u sees inputs floor(c) and floor(c) + 1 of
+    c = (u + 1/2) * inputs / outputs - 1/2 (only c itself where it is whole); the hull over the phases.
 
-    With u = factor * q + r, c is below q for 2 r + 1 < factor, whole for 2 r + 1 = factor, and above q for
-    2 r + 1 > factor. The lowest input relative to u / factor is q - 1 at the last phase below, the highest q + 1 at
-    the first phase above.
+    In lowest terms n / m, 2 m c takes over the phases all values modulo 2 m of the parity of n - m. So relative to
+    u * n / m + k, with k = (n / m - 1) / 2, the lowest input lies by the greatest of these fractions below, and the highest by
+    1 less the smallest that is not 0 above.
     """
-    if factor == 1:
+    if inputs == outputs:
         return Reach()
     from fractions import Fraction
 
-    last_below = factor // 2 - 1
-    first_above = (factor + 1) // 2
-    return Reach(Fraction(1, factor), -1 - Fraction(last_below, factor), 1 - Fraction(first_above, factor))
+    ratio = Fraction(inputs, outputs)
+    unit = 2 * ratio.denominator
+    odd = (ratio.numerator - ratio.denominator) % 2
+    smallest = 1 if odd else 2
+    above = Fraction(unit - smallest, unit) if smallest < unit else Fraction(0)
+    middle = (ratio - 1) / 2
+    return Reach(ratio, middle - Fraction(unit - 2 + odd, unit), middle + above)

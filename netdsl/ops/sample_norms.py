@@ -117,7 +117,7 @@ class L2Norm(Operator):
 
     name = "l2_norm"
     summary = "the channels at each position to length 1"
-    example = "embedding[64] -> l2_norm"
+    example = "features[64] -> l2_norm"
     rules = (Rule("[C, ...] -> [C, ...]"),)
     cost = "three FLOPs per output element (squares, their sum, quotient)"
     arguments = (Argument("eps", POSITIVE, 1e-5, "the least length that is divided by"),)

@@ -1,4 +1,4 @@
-"""Operators that move elements and compute none, and upsampling."""
+"""Operators that move elements and compute none."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim, Size
-from netdsl.ops.arguments import AXIS, COUNTS, CROPS, NATURAL, NUMBER, SHAPE, Argument, choice, optional
+from netdsl.ops.arguments import AXIS, CROPS, NATURAL, NUMBER, SHAPE, Argument, optional
 from netdsl.ops.axes import axis_index, difference, reconcile
 from netdsl.ops.operator import Locality, Operator, Rule, Site, elements, show
-from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
+from netdsl.ops.reach import UNSEEN, Reach, Unseen
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import pad_or_cut, per_axis, reshape_tensor, spatial_rank
 
@@ -202,50 +202,6 @@ class CropLike(Move):
         ends = tuple(offset + size for offset, size in zip(offsets, sizes, strict=True))
         axes = b.ints(list(range(2, 2 + len(sizes))))
         return b.op("Slice", [x, b.dims(offsets, batch=False), b.dims(ends, batch=False), axes])
-
-
-@operator
-class Upsample(Operator):
-    """Each map enlarged by whole factors: its cells repeated, or interpolated linearly with half-pixel centres."""
-
-    name = "upsample"
-    summary = "maps enlarged by a whole factor"
-    example = "image[3, 32, 32] -> upsample(2)"
-    locality = "window"
-    rules = (Rule("[C, n...] -> [C, n * factor...]"),)
-    cost = 'none for "nearest"; else 3, 7 or 15 FLOPs per output element (a weighted sum of 2, 4 or 8 neighbours)'
-    arguments = (
-        Argument("factor", COUNTS, doc="how many times as large"),
-        Argument("mode", choice("nearest", "linear", "bilinear"), "nearest",
-                 '"linear" interpolates along all axes; "bilinear" is its name for two'),
-    )  # fmt: skip
-
-    def resolve(self, site: Site) -> None:
-        rank = spatial_rank(site, self.name)
-        if site.args.mode == "bilinear" and rank != 2:
-            site.fail("E0301", f"`bilinear` is for two spatial axes, and {site.labels[0]} has {rank}",
-                      helps=('use mode = "linear"',), at="mode")  # fmt: skip
-        site.args["factor"] = per_axis(site, "factor", rank)
-
-    def shape(self, site: Site) -> Shape:
-        channels, *sizes = site.inputs[0].shape
-        return (channels, *(size * f for size, f in zip(sizes, site.args.factor, strict=True)))
-
-    def flops(self, node: Node) -> int:
-        neighbours = 2 ** len(node.args.factor)
-        return 0 if node.args.mode == "nearest" else (2 * neighbours - 1) * elements(node.output.shape)
-
-    def reach(self, node: Node) -> tuple[Reach, ...]:
-        along = nearest if node.args.mode == "nearest" else linear
-        return tuple(along(factor) for factor in node.args.factor)
-
-    def lower(self, node: Node, b: Builder) -> str:
-        scales = b.floats([1.0, 1.0, *map(float, node.args.factor)])
-        inputs = [b.value(node.inputs[0]), "", scales]
-        if node.args.mode == "nearest":
-            return b.op("Resize", inputs, mode="nearest", coordinate_transformation_mode="asymmetric",
-                        nearest_mode="floor")  # fmt: skip
-        return b.op("Resize", inputs, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
 @operator
