@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 
 from onnx import GraphProto, ModelProto, TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.files import atomic_write
@@ -25,7 +27,7 @@ def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int =
     """
     target = Path(os.path.realpath(path))
     try:
-        if sum(len(tensor.raw_data) for tensor in model.graph.initializer) <= limit:
+        if sum(map(_length, model.graph.initializer)) <= limit:
             with atomic_write(target) as file:
                 file.write(model.SerializeToString())
             return
@@ -52,26 +54,32 @@ def _externalised(model: ModelProto, location: str) -> tuple[ModelProto, Iterabl
     graph.output.extend(source.output)
     outside, offset = [], 0
     for tensor in source.initializer:
-        if len(tensor.raw_data) < _SMALLEST_OUTSIDE:
+        if _length(tensor) < _SMALLEST_OUTSIDE:
             graph.initializer.append(tensor)
             continue
         _add_reference(graph, tensor, location, offset)
         outside.append(tensor)
-        offset += _padded(len(tensor.raw_data))
+        offset += _padded(_length(tensor))
     return light, _contents(outside)
 
 
 def _add_reference(graph: GraphProto, tensor: TensorProto, location: str, offset: int) -> None:
     reference = graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     reference.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", offset), ("length", len(tensor.raw_data))):
+    for key, value in (("location", location), ("offset", offset), ("length", _length(tensor))):
         reference.external_data.add(key=key, value=str(value))
 
 
 def _contents(tensors: Iterable[TensorProto]) -> Iterable[bytes]:
     for tensor in tensors:
         yield tensor.raw_data
-        yield bytes(_padded(len(tensor.raw_data)) - len(tensor.raw_data))
+        yield bytes(_padded(_length(tensor)) - _length(tensor))
+
+
+def _length(tensor: TensorProto) -> int:
+    """Bytes of the data. Not by `raw_data`, which is copied each time that it is read."""
+    size: int = prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return size
 
 
 def _padded(length: int) -> int:
