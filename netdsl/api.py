@@ -119,8 +119,8 @@ class Net:
         `chop`: up to these layers. `prune_edges`: without inputs of sums that are weaker than this part (0 to 1) of the
         strongest beside them. `fully_convolutional`: dense layers as convolutions. `atrous`: without the strides of these
         layers (or with the strides given), dilated behind them. `fold_bn`: batch normalisations in the layers before them.
-        The new net has the weights of a checkpoint or mapping, else this net's, converted; `remarks` says what was done. Its
-        `train` starts from them. Raises NetError.
+        The new net has the weights of a checkpoint or mapping, else this net's, converted; `remarks` says what was done. To
+        train on from them: `converted.train(data, weights=converted.parameters())`. Raises NetError.
         """
         from netdsl import passes
 

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from netdsl.diagnostics import CheckpointError, Diagnostic, did_you_mean
-from netdsl.ir import Graph, Parameter
+from netdsl.ir import Graph, Parameter, parameters_of
 from netdsl.lower.builder import dense_mask
 from netdsl.lower.lowering import lower_graph
 from netdsl.version import __version__
@@ -62,8 +62,8 @@ def _metadata(graph: Graph) -> dict[str, str]:
 def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """The net's parameters out of a checkpoint's tensors, by name.
 
-    Raises CheckpointError, with a diagnostic for every parameter that is missing or has another shape. Tensors that
-    the net has no parameter for are left out: they belong to the train block, or to the optimizer.
+    Raises CheckpointError, with a diagnostic for every parameter that is missing or has another shape. Those of the train
+    block alone come along where they are there and fit; other tensors are left out: they belong to the optimizer.
     """
     problems = []
     found = {}
@@ -80,4 +80,8 @@ def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> d
             found[parameter.name] = np.asarray(tensor, np.float32)
     if problems:
         raise CheckpointError(*problems)
+    for parameter in parameters_of(graph.training.nodes) if graph.training is not None else ():
+        tensor = tensors.get(parameter.name)
+        if tensor is not None and tensor.shape == parameter.shape:
+            found.setdefault(parameter.name, np.asarray(tensor, np.float32))
     return found
