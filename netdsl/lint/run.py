@@ -16,6 +16,7 @@ from netdsl.lint import (  # noqa: F401 (each registers its rules)
     overwritten,
     precedence,
     receptive,
+    unpooling,
     unused,
 )
 from netdsl.lint.net import Net

@@ -54,7 +54,10 @@ class _FeaturePool(Operator):
         parts = [
             b.op("Slice", [x, b.ints([i]), b.ints([i + reach]), b.ints([1]), b.ints([a.stride])]) for i in range(a.kernel)
         ]
-        return b.op({"max": "Max", "avg": "Mean", "l2": "Sum"}[a.mode], parts)
+        if a.mode == "max":
+            return b.op("Max", parts)
+        total = b.op("Sum", parts)  # ONNX Runtime's CUDA provider has no Mean
+        return total if a.mode == "l2" else b.op("Mul", [total, b.floats(1 / a.kernel)])
 
 
 @operator
