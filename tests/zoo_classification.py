@@ -89,6 +89,8 @@ SMALL: list[Small] = [
     Small("perceptron", {"features": 8}, batch=4, feeds={"side": signs}),
     Small("logistic_regression", batch=8, feeds={"positive": bits}),
     Small("mlp", {"hidden": [32, 16]}),
+    Small("maxout:maxout_dense", {"units": 16}),
+    Small("maxout:maxout_conv", {"width": 4}),
     Small("lenet5"),
     Small("alexnet", {"thin": 8, "hidden": 64, "classes": 10, "H": 99, "W": 99}, rate=0.05),
     Small("googlenet", {"thin": 8, "classes": 10}),
