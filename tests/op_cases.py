@@ -208,6 +208,8 @@ ARITHMETIC = [
     Case("mean", (MAPS, (3,), (3, 1, 10)), lambda _, a, b, c: (a + vector(b, a) + c) / 3, flops=3 * 270),
     Case("max", (MAPS, (3, 9, 1), MAPS), lambda _, a, b, c: torch.maximum(torch.maximum(a, b), c), flops=2 * 270),
     Case("min", (MAPS, MAPS), lambda _, a, b: torch.minimum(a, b)),
+    Case("max", (MAPS,), lambda _, a: a.clamp_min(0.25), {"number": 0.25}),
+    Case("sum", (MAPS, (3,)), lambda _, a, b: a + vector(b, a) + 2, {"number": 2}, flops=2 * 270),
     Case("add", (MAPS, MAPS), lambda _, a, b: a + b),
     Case("add", (MAPS,), lambda _, a: a + 0.5, {"right": 0.5}),
     Case("sub", (MAPS, (1, 9, 10)), lambda _, a, b: a - b),

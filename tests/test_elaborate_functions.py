@@ -37,10 +37,25 @@ X = np.random.default_rng(0).standard_normal((2, 3, 16, 16)).astype(np.float32)
     ('min(x, axis = "height")', X.min(2, keepdims=True)),
     ("sum([x, x], axis = none)", 2 * X),
     ("sum([x], axis = height)", X.sum(2, keepdims=True)),
+    ("max(0, x, -1)", np.maximum(X, 0)),
+    ("min([x, 1, 2]) + sum(1, x, 2)", np.minimum(X, 1) + X + 3),
     ("x * sqrt(4) + abs(-1) + log(1) + exp(0)", 2 * X + 2),
 ])  # fmt: skip
 def test_values(expression: str, truth: np.ndarray) -> None:
     np.testing.assert_allclose(result(f"y = {expression}", X), truth, rtol=1e-5, atol=1e-5)
+
+
+def test_sizes_as_numbers_stay_symbolic() -> None:
+    """The rows of a map as fractions of its height, at any height."""
+    text = body("y = coordinates(x) / x.height + where(x > 0, x.width, 0) - max(0, x)", ": x[2, H = 8, W = 6] -> y")
+    graph = elaborated(text).graph
+    assert set(graph.symbols) == {"H", "W"}
+    for height, width in [(8, 6), (5, 9)]:
+        x = np.random.default_rng(0).standard_normal((3, 2, height, width)).astype(np.float32)
+        found = session(compile_model(graph, {})).run(["y"], {"x": x})[0]
+        rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+        truth = np.stack([rows, columns]) / height + np.where(x > 0, width, 0) - np.maximum(x, 0)
+        np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-6)
 
 
 def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
@@ -63,6 +78,9 @@ def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
     ("y = where(1, x, 0)", "E0212", "`where` takes tensors or numbers, and `1` is the number 1"),
     ("y = sum(x, x, axis = channel)", "E0309", "`sum` over an axis takes one tensor, and receives 2"),
     ("y = sum(x, axis = depth)", "E0317", "`x` is [3, 16, 16] and has no axis `depth`"),
+    ("y = sum(x, 1, axis = 0)", "E0309", "`sum` over an axis takes one tensor, and receives 2"),
+    ("y = mean(x, 1)", "E0212", "`mean` takes tensors, and `1` is the number 1"),
+    ("y = max(x, relu)", "E0212", "`max` takes tensors or numbers, and `relu` is the layer `relu`"),
     ("y = exp(relu)", "E0212", "`exp` takes tensors, and `relu` is the layer `relu`"),
     ("y = x ~ 3", "E0212", "`~` compares numbers"),
     ("y = x[0]", "E0212", "a tensor [3, 16, 16] cannot be indexed"),

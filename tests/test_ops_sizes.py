@@ -35,6 +35,7 @@ from netdsl.ops.arguments import (
     ODD,
     PADDING,
     POSITIVE,
+    SCALAR,
     SHAPE,
     TABLE,
     UNIT,
@@ -58,6 +59,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     NATURAL: lists(st.integers(0, 9) | st.integers(0, 2**31 - 1)),
     WHOLE: st.integers(-9, 2**31 - 1),
     NUMBER: _NUMBERS,
+    SCALAR: _NUMBERS | st.integers(1, 9).map(lambda n: Size.symbol("H", n)),
     POSITIVE: st.floats(1e-30, 3.4e38),
     FRACTION: st.floats(0, 1, exclude_max=True),
     UNIT: st.floats(0, 1),
@@ -76,7 +78,10 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 }
 
 #: for kinds that one operator alone has
-OTHERS = [None, Init("he"), 0, 2, -1, 7, 2**31 - 1, [0], [1, 2], [3, -1, 0], [[1, 2], [0.5, 4]], [Size.symbol("H", 5)], [0.5, 2, 1]]
+OTHERS = [
+    None, True, Init("he"), Init("ones"), 0, 2, -1, 7, 2**31 - 1, [0], [1, 2], [3, -1, 0], [[1, 2], [0.5, 4]],
+    [Size.symbol("H", 5)], [0.5, 2, 1],
+]  # fmt: skip
 
 
 def values(kind: Kind) -> st.SearchStrategy[Any]:

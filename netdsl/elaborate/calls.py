@@ -134,6 +134,9 @@ class Calls:
             if not given:
                 raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
                                          notes=("every argument is none, or there is none",))  # fmt: skip
+            if op.numbers and any(isinstance(g.value, Value) for g in given):
+                given, number = self._folded(op, given, node, scope)
+                named = {**named, **number}
         else:
             given = [_Given(value, self.expressions.label(argument, scope), argument.span)
                      for value, argument in zip(positional, node.arguments, strict=True)]  # fmt: skip
@@ -158,6 +161,17 @@ class Calls:
                 given.append(_Given(value, label, argument.span))
         return [g for g in given if g.value is not None]
 
+    def _folded(
+        self, op: Operator, given: list[_Given], node: t.Call, scope: Scope
+    ) -> tuple[list[_Given], dict[str, Placed]]:
+        """The tensors among the operands, and what the numbers among them come to, as the argument that holds it."""
+        numbers = [g for g in given if _is_scalar(g.value)]
+        (name,) = op.numbers
+        if not numbers or name is None:
+            return given, {}
+        value = self._of_numbers(op.name, [g.value for g in numbers], node, scope)
+        return [g for g in given if not _is_scalar(g.value)], {name: (value, numbers[0].span)}
+
     def _operator(
         self, op: Operator, operands: Sequence[_Given], rest: Sequence[Placed], named: Mapping[str, Placed], span: Span,
         scope: Scope,
@@ -166,14 +180,11 @@ class Calls:
         tensors_: list[_Given] = []
         numbers: dict[str, Placed] = {}
         for index, given in enumerate(operands):
-            place = op.numbers[index] if index < len(op.numbers) else None
+            place = op.numbers[index] if op.arity[1] is not None and index < len(op.numbers) else None
             if isinstance(given.value, Value):
                 tensors_.append(given)
             elif place is not None and (_is_scalar(given.value) or (op.symbol is None and isinstance(given.value, list))):
-                value = given.value
-                if isinstance(value, Size):
-                    value = self.context.fix(value, "a number among tensors", given.span)
-                numbers[place] = (value, given.span)
+                numbers[place] = (given.value, given.span)
             else:
                 raise self._no_operand(op, given, operands, span, scope)
         bound = bind(self.context, op.symbol or op.name, op.arguments, rest, {**named, **numbers}, span, scope.place)

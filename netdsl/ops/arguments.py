@@ -101,6 +101,7 @@ COUNTS = Kind("a whole number of at least 1, or a list of one per axis", _ints(1
 NATURAL = Kind("a whole number of at least 0, or a list of one per axis", _ints(0))
 WHOLE = Kind("a whole number", is_int)
 NUMBER = Kind("a number", is_number)
+SCALAR = Kind("a number, or a size", lambda v: is_number(v) or isinstance(v, Size))
 POSITIVE = Kind("a positive number", lambda v: is_number(v) and v > 0)
 FRACTION = Kind("a number from 0 up to, but without, 1", lambda v: is_number(v) and 0 <= v < 1)
 UNIT = Kind("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import DType
-from netdsl.ops.arguments import NUMBER, Argument, optional
+from netdsl.ops.arguments import SCALAR, Argument, optional
 from netdsl.ops.elementwise import COMBINE, Binary, Elementwise, number_like
 from netdsl.ops.operator import Rule, Site
 from netdsl.ops.registry import operator
@@ -154,8 +154,8 @@ class Where(Elementwise):
     dtypes = frozenset({"float32", "int64", "bool"})
     numbers = (None, "chosen", "otherwise")
     arguments = (
-        Argument("chosen", optional(NUMBER), None, "the number in place of the second operand"),
-        Argument("otherwise", optional(NUMBER), None, "the number in place of the third operand"),
+        Argument("chosen", optional(SCALAR), None, "the number in place of the second operand"),
+        Argument("otherwise", optional(SCALAR), None, "the number in place of the third operand"),
     )
 
     def resolve(self, site: Site) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
-from netdsl.ir.size import Dim
-from netdsl.ops.arguments import NUMBER, Argument, optional
+from netdsl.ir.size import Dim, Size
+from netdsl.ops.arguments import SCALAR, Argument, optional
 from netdsl.ops.axes import difference, reconcile
 from netdsl.ops.operator import Operator, Rule, Site, show
 from netdsl.ops.reach import Reach, Unseen
@@ -97,8 +97,8 @@ class Binary(Elementwise):
     onnx: str
     numbers = ("left", "right")
     arguments = (
-        Argument("left", optional(NUMBER), None, "the number that stands left of the sign"),
-        Argument("right", optional(NUMBER), None, "the number that stands right of the sign"),
+        Argument("left", optional(SCALAR), None, "the number that stands left of the sign"),
+        Argument("right", optional(SCALAR), None, "the number that stands right of the sign"),
     )
 
     def resolve(self, site: Site) -> None:
@@ -115,6 +115,10 @@ class Binary(Elementwise):
         return b.op(self.onnx, operands)
 
 
-def number_like(node: Node, number: float, b: Builder) -> str:
-    """A number of the element type of the node's last input."""
-    return b.ints(int(number)) if node.inputs[-1].type.dtype == "int64" else b.floats(float(number))
+def number_like(node: Node, number: float | Size, b: Builder) -> str:
+    """A number of the element type of the node's last input; a symbolic size as it is at run time."""
+    whole = node.inputs[-1].type.dtype == "int64"
+    if isinstance(number, Size):
+        size = b.op("Squeeze", [b.dims((number,), batch=False)])
+        return size if whole else b.op("Cast", [size], to=1)
+    return b.ints(int(number)) if whole else b.floats(float(number))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netdsl.ir.graph import Shape
-from netdsl.ops.arguments import AXES, Argument, optional
+from netdsl.ops.arguments import AXES, NUMBER, Argument, optional
 from netdsl.ops.axes import axis_indices
 from netdsl.ops.elementwise import COMBINE, Elementwise
 from netdsl.ops.operator import Locality, Rule, Site, elements
@@ -29,14 +29,19 @@ class _Reduction(Elementwise):
         Rule("[C, H, W] -> [C, 1, 1]", "axis == [1, 2]"),
     )
     cost = "one FLOP per output element and input after the first; over axes, one per input element"
-    arguments = (Argument("axis", optional(AXES), None, "the axis of one tensor that is reduced, or a list of them"),)
+    numbers: ClassVar[tuple[str | None, ...]] = ("number",)
+    arguments: ClassVar[tuple[Argument, ...]] = (
+        Argument("axis", optional(AXES), None, "the axis of one tensor that is reduced, or a list of them"),
+        Argument("number", optional(NUMBER), None, "what the numbers among the tensors come to"),
+    )
     onnx: str
 
     def resolve(self, site: Site) -> None:
         if site.args.axis is None:
             return
-        if len(site.inputs) > 1:
-            site.fail("E0309", f"`{self.name}` over an axis takes one tensor, and receives {len(site.inputs)}",
+        count = len(site.inputs) + (site.args.get("number") is not None)
+        if count > 1:
+            site.fail("E0309", f"`{self.name}` over an axis takes one tensor, and receives {count}",
                       helps=(f"`{self.name}` of several tensors goes without `axis`",), at="axis")  # fmt: skip
         site.args["axis"] = axis_indices(site, site.args.axis, len(site.inputs[0].shape))
 
@@ -49,7 +54,7 @@ class _Reduction(Elementwise):
     def flops(self, node: Node) -> int:
         if node.args.axis is not None:
             return elements(node.inputs[0].shape)
-        return elements(node.output.shape) * (len(node.inputs) - 1)
+        return elements(node.output.shape) * (len(node.inputs) - (node.args.get("number") is None))
 
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
         axes = node.args.axis
@@ -68,7 +73,8 @@ class _Reduction(Elementwise):
     def lower(self, node: Node, b: Builder) -> str:
         axes = node.args.axis
         if axes is None:
-            return b.op(self.onnx, self.operands(node, b))
+            number = [] if node.args.get("number") is None else [b.floats(float(node.args.number))]
+            return b.op(self.onnx, [*self.operands(node, b), *number])
         (value,) = node.inputs
         at = b.ints([value.type.batched + axis for axis in axes])
         return b.op(f"Reduce{self.onnx}", [b.value(value), at], keepdims=1)
@@ -91,6 +97,8 @@ class Mean(_Reduction):
     summary = "mean of several tensors, or over an axis of one"
     example = "mean(left[8, 16, 16], middle[8, 16, 16], right[8, 16, 16])"
     cost = "one FLOP per output element and input; over axes, one per input element"
+    numbers = ()
+    arguments = _Reduction.arguments[:1]
 
     def flops(self, node: Node) -> int:
         return super().flops(node) if node.args.axis is not None else elements(node.output.shape) * len(node.inputs)
