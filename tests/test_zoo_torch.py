@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from onnx_running import randomised, run_net
 from torch import Tensor
-from torch_weights import Weights
+from torch_multi_scale import TWINS as MULTI_SCALE
+from torch_weights import Outputs, Twin, Weights
 from zoo import feeds, load
 
 from netdsl.ir import Graph, Optimizer, Schedule, Training
@@ -23,20 +24,6 @@ from netdsl.runtime.stepper import Stepper
 from netdsl.training.step import build_step
 
 torch.set_num_threads(1)
-
-Outputs = dict[str, Tensor]
-
-
-class Twin(NamedTuple):
-    """`forward` makes the outputs from the weights and inputs, `loss` one number from outputs and targets.
-
-    A net with dropout has no `loss` here: its training draws at random.
-    """
-
-    net: str
-    set: Mapping[str, Any]
-    forward: Callable[..., Outputs]
-    loss: Callable[[Outputs, dict[str, Tensor]], Tensor] | None = None
 
 
 def colorization(w: Weights, lightness: Tensor) -> Outputs:
@@ -260,6 +247,7 @@ TWINS = [
     Twin("siamese_drlim", {"width": 4}, drlim, contrastive),
     Twin("unet3d", {"width": 3, "depth": 2, "D": 44, "H": 48, "W": 44}, unet3d, scored("label", ignore_index=3)),
     Twin("vnet", {"width": 2, "D": 16, "H": 16, "W": 32}, vnet, dice),
+    *MULTI_SCALE,
     Twin("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, wavenet, scored("next")),
 ]  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""A net's weights, given out to the same net drawn in PyTorch."""
+"""A net's weights, given out to the same net drawn in PyTorch; and what such a twin is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from netdsl.ir import Parameter
+
+Outputs = dict[str, Tensor]
+
+
+class Twin(NamedTuple):
+    """`forward` makes the outputs from the weights and inputs, `loss` one number from outputs and targets.
+
+    A net with dropout has no `loss` here: its training draws at random.
+    """
+
+    net: str
+    set: Mapping[str, Any]
+    forward: Callable[..., Outputs]
+    loss: Callable[[Outputs, dict[str, Tensor]], Tensor] | None = None
+
 
 CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
