@@ -26,6 +26,7 @@ ZOO = HERE / "zoo"
 #: the files of each group, in the order of a course
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed", "deepskeleton", "crf_as_rnn"),
+    "Multi-scale": ("frrn", "fc_densenet", "fabric", "gridnet", "msdnet", "budgeted_supernet"),
     "Other": (
         "siamese_drlim", "denoising_autoencoder", "multitask", "multi_digit", "mcdnn", "farabet_pyramid",
         "recurrent_scene_parser", "multimodal_fusion", "hypercolumns", "colorization", "two_stream", "flownet", "unet3d", "vnet",
@@ -37,6 +38,18 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "fcn": ({"stride": 16}, {"stride": 32}),
     "deeplab": tuple({"kernel": kernel, "hole": hole, "units": 4096} for kernel, hole in ((7, 4), (4, 4), (4, 8))),
     "context_module": ({"large": True},),
+    "frrn": ({"deep": True, "H": 512, "W": 1024},),
+    "fc_densenet": ({"growth": 16, "down": [5] * 5, "middle": 5}, {"growth": 12, "down": [4] * 5, "middle": 4}),
+    "fabric": (
+        {"L": 16, "C": 32, "sparse": True}, {"C": 128, "colors": 3},
+        {"S": 9, "up": True, "colors": 3, "K": 3, "N": 256},
+    ),
+    "msdnet": (
+        {"steps": [1, 2, 3, 4, 5]},
+        {"steps": [4] * 5, "width": 32, "growth": 16, "factors": [1, 2, 4, 4], "imagenet": True, "classes": 1000,
+         "H": 224, "W": 224},
+    ),
+    "bsn": ({"C": 64, "S": 9, "up": True, "K": 3, "N": 256},),
 }
 
 INTRODUCTION = """\

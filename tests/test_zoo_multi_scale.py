@@ -47,7 +47,7 @@ def test_the_expected_cost_is_what_the_edges_are_expected_to_compute() -> None:
     """At first each edge is there with probability sigmoid(3) (the authors' code), whatever it costs."""
     free, priced = (losses(Small("budgeted_supernet", supernet(budget=0, penalty=p)), 0)[0] for p in (0, 1e-4))
     facts = Facts(load("budgeted_supernet", supernet()).graph)
-    outside = sum(facts.macs_of(name) or 0 for name in ("node[0,0]", "scores"))
+    outside = sum(facts.macs_of(name) or 0 for name in ("node[0,0]", "logits"))
     assert priced - free == pytest.approx(1e-4 * (facts.macs - outside) / (1 + exp(-3)), rel=1e-4)
 
 

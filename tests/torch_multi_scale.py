@@ -171,8 +171,8 @@ TWINS = [
     Twin("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "rate": 0, "H": 22, "W": 18},
          fc_densenet, scored("mask")),
     Twin("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "rate": 0, "H": 16, "W": 12}, gridnet, scored("mask")),
-    Twin("fabric", {"L": 3, "S": 3, "C": 5, "N": 4}, fabric, scored("label")),
+    Twin("fabric", {"L": 3, "S": 3, "C": 5, "N": 8}, fabric, scored("label")),
     Twin("msdnet", {"steps": [1, 3, 2], "width": 4, "growth": 2, "classes": 3, "H": 32, "W": 32}, msdnet, all_exits),
-    Twin("budgeted_supernet", {"L": 3, "S": 3, "C": 5, "N": 4, "budget": 5000, "penalty": 1e-4},
-         *supernet(3, 3, 5000, 1e-4)),
+    Twin("budgeted_supernet", {"L": 3, "S": 3, "C": 5, "N": 8, "budget": 20000, "penalty": 1e-4},
+         *supernet(3, 3, 20000, 1e-4)),
 ]  # fmt: skip

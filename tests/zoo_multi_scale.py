@@ -37,7 +37,7 @@ def _gridnet(record: str, widths: list[int], size: int) -> Figures:
 
 def _fabric(record: str, L: int, C: int, colors: int = 1, field: str = "") -> Figures:
     fields = {field: f"node[{L - 1}, 5]"} if field else {}
-    return Figures("fabric", record, {"L": L, "C": C, "colors": colors}, {"cls": "scores"}, fields)
+    return Figures("fabric", record, {"L": L, "C": C, "colors": colors}, {"cls": "logits.conv"}, fields)
 
 
 def _msdnet(record: str) -> Figures:
