@@ -18,7 +18,8 @@ def node_of(case: Case) -> Node:
     return applied(case.op, case.shapes, case.args, case.dtypes)[1]
 
 
-SAME_RANK = [c for c in CASES if len({len(s) for s in c.shapes}) == 1 and OPERATORS[c.op].style != "loss"]
+TENSORS = [c for c in CASES if c.shapes and OPERATORS[c.op].style != "loss" and "unbatched" not in c.dtypes]
+SAME_RANK = [case for case in TENSORS if len({len(shape) for shape in case.shapes}) == 1]
 MAPS = [case for case in SAME_RANK if len(case.shapes[0]) > 1]
 AT_ITS_PLACE = [case for case in MAPS if node_of(case).op.locality_of(node_of(case)) in ("element", "position")]
 ELEMENTS = [c for c in AT_ITS_PLACE if node_of(c).op.locality_of(node_of(c)) == "element" and len(set(c.shapes)) == 1]

@@ -53,6 +53,8 @@ CASES = {
     "means that count": ("y = x -> conv(3, 3, stride = 4) -> avg_pool(3, stride = 1, pad = 1, count_pad = true)",
                          {"y.conv": 1}, 4),
     "overhanging mean": ("y = x -> avg_pool(3, stride = 2, ceil = true, count_pad = true) -> conv(2, 3)", {"y.avg_pool": 1}, 2),
+    "other pools": ("y = x -> lp_pool(3, stride = 2, pad = 1) -> gaussian_pool(3, stride = 1, pad = 1) -> conv(2, 3) -> lp_pool(2)",
+                    {"y.lp_pool": 1}, 2),
     "padding of its own": ("y = x -> max_pool(2) -> pad([[1, 2], -1]) -> conv(3, 3, pad = 0)", {"y.max_pool": 1}, 2),
     "residual": ("""h = x -> conv(4, 3)
         main = h -> conv(6, 3, stride = 2) -> bn -> relu -> conv(6, 3) -> bn

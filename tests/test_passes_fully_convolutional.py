@@ -36,6 +36,10 @@ EXACT = {
     "bn of a vector": ("2, 9, 9", "conv(4, 3, pad = 0) -> max_pool(2) -> flatten -> dense(5) -> bn -> scale_shift -> relu", 2),
     "global mean": ("2, 12, 10", "conv(4, 3, pad = 0) -> relu -> max_pool(2) -> global_avg_pool -> dense(3)", 2),
     "global maximum": ("2, 12, 10", "conv(4, 3, pad = 0) -> tanh -> global_max_pool", 1),
+    "bins": ("2, 14, 14", "conv(4, 3, pad = 0) -> adaptive_avg_pool([3, 4]) -> flatten -> dense(3)", [4, 3]),
+    "bins as they are": ("2, 10, 10", "max_pool(2) -> adaptive_max_pool(5) -> flatten -> dense(3) -> dense(2)", 2),
+    "one bin": ("2, 9, 9", "conv(4, 2, pad = 0) -> adaptive_avg_pool(1) -> flatten -> dense(3)", 1),
+    "other pools": ("2, 16, 16", "lp_pool(2) -> gaussian_pool(3, stride = 2) -> lrn -> flatten -> dense(3) -> l2_norm", 4),
     "ceil": ("2, 12, 12", "max_pool(3, stride = 3, ceil = true) -> flatten -> dense(3)", 3),
     "dilated": ("2, 13, 13", "conv(4, 3, pad = 0, dilation = 3) -> relu -> max_pool(2) -> flatten -> dense(3)", 2),
     "one axis": ("2, 21", "conv(4, 3, stride = 2, pad = 0) -> relu -> flatten -> dense(3)", 2),
@@ -59,16 +63,18 @@ def converted(graph: Graph) -> tuple[dict[str, np.ndarray], Conversion]:
     return values, made
 
 
-def slides(graph: Graph, stride: int, more: int = 2, every: int = 1) -> Conversion:
+def slides(graph: Graph, stride: int | list[int], more: int = 2, every: int = 1) -> Conversion:
     """Hold the converted net on a larger image against the net on each window of it that lies `stride` pixels further."""
     values, made = converted(graph)
     (source,), steps = made.graph.inputs, range(more + 1)
-    sizes = {str(dim): int(dim) + stride * more for dim in source.shape[1:]}
+    strides = stride if isinstance(stride, list) else [stride] * (len(source.shape) - 1)
+    sizes = {str(dim): int(dim) + step * more for dim, step in zip(source.shape[1:], strides, strict=True)}
     (image,) = inputs_of(made.graph, **sizes).values()
     found = outputs_of(made, {source.name: image})
     size = [int(dim) for dim in source.shape[1:]]
     for place in product(steps, repeat=len(size)):
-        window = image[(..., *(slice(stride * p, stride * p + n) for p, n in zip(place, size, strict=True)))]
+        starts = [step * p for step, p in zip(strides, place, strict=True)]
+        window = image[(..., *(slice(start, start + n) for start, n in zip(starts, size, strict=True)))]
         for name, alone in run_net(graph, values, **{source.name: window}).items():
             close(found[name][(..., *(every * p for p in place))], alone)
     return made
@@ -78,7 +84,8 @@ def slides(graph: Graph, stride: int, more: int = 2, every: int = 1) -> Conversi
 def test_each_position_is_the_net_on_a_window(case: str) -> None:
     shape, body, stride = EXACT[case]
     made = slides(net(shape, body), stride)
-    pixels = f"{stride} {'pixel' if stride == 1 else 'pixels'} from one to the next"
+    step = " x ".join(map(str, stride)) if isinstance(stride, list) else stride
+    pixels = f"{step} {'pixel' if stride == 1 else 'pixels'} from one to the next"
     assert any("is what the net gives" in remark and remark.endswith(pixels) for remark in made.remarks)
     assert not any("pad" in remark for remark in made.remarks)
     assert not {"flatten", "dense", "global_avg_pool", "global_max_pool"} & {node.op.name for node in made.graph.nodes}
@@ -164,6 +171,7 @@ def test_random_chains(data: st.DataObject) -> None:
     ("y = x -> conv(3, 3) -> flatten -> bn -> dense(3)", "E1101", "as if they were channels"),
     ("y = x -> conv(3, 3) -> flatten", "E1101", "the output `y`"),
     ("y = reshape(x, [4, 2, 4]) -> conv(3, 3) -> flatten -> dense(3)", "E1101", "`reshape`"),
+    ("y = x -> adaptive_max_pool(3) -> flatten -> dense(2)", "E1101", "bins are not of one size"),
     ("y = x -> flatten -> rbf(4)", "E1101", "`rbf`"),
     ("y = x * (x -> global_avg_pool) -> flatten -> dense(3)", "E1101", "`mul`"),
     ("y = matmul(x, x) -> flatten -> dense(3)", "E1101", "`matmul`"),

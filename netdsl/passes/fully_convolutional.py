@@ -20,6 +20,10 @@ from netdsl.passes.windows import described
 OPTION = "--fully-convolutional"
 #: pools over a whole map, and those over as large a window
 _POOLS = {"global_avg_pool": "avg_pool", "global_max_pool": "max_pool"}
+#: pools to a fixed number of bins, and those over windows as large as a bin
+_BINS = {"adaptive_avg_pool": "avg_pool", "adaptive_max_pool": "max_pool"}
+#: what is converted by name
+_NAMED = {"flatten", "dense", *_POOLS, *_BINS}
 _ANOTHER = "it depends on more than a window around each position, so that on a larger image it would be another function"
 
 
@@ -42,7 +46,7 @@ def fully_convolutional(graph: Graph, parameters: Mapping[str, np.ndarray]) -> C
 
     Behind a `flatten` of maps [C, h, w] a dense layer becomes a convolution with a kernel of h x w, else one of 1 x 1; its
     weights [units, C * h * w] are reshaped to [units, C, h, w]. A global pool becomes a pool of stride 1 over a window as
-    large as its maps. `flatten` is gone; what acts element by element, or on the channels at a position, acts on maps; a
+    large as its maps, an adaptive one with equal bins a pool over such bins. `flatten` is gone; what acts element by element, or on the channels at a position, acts on maps; a
     vector [K] is a map [K, h', w'] from now on, 1 x 1 at the input's size.
 
     Before: `parameters` has every parameter of `graph.parameters()` by name. Afterwards: height and width of every input
@@ -119,7 +123,7 @@ class _Converter:
         lies = {self.lies[value] for value in node.inputs if value in self.lies}
         if not lies or node.op.style == "loss":
             return self.again.apply(node)
-        if lies <= {_MAPS, _OTHER} and not self.opened and node.op.name not in {"flatten", "dense", *_POOLS}:
+        if lies <= {_MAPS, _OTHER} and not self.opened and node.op.name not in _NAMED:
             made = self.again.apply(node)
             same = lies == {_MAPS} and made.op.locality_of(made) is not None
             self.lies.update(dict.fromkeys(node.outputs, _MAPS if same else _OTHER))
@@ -141,7 +145,7 @@ class _Converter:
         elif node.op.name in _POOLS:
             made = self._pool(node)
         else:
-            made = self._local(node, here)
+            made = self._bins(node) if node.op.name in _BINS else self._local(node, here)
             self.lies.update(dict.fromkeys(node.outputs, here))
             return made
         self.lies[node.output] = _VECTOR
@@ -175,6 +179,17 @@ class _Converter:
         kernel = tuple(map(int, node.inputs[0].shape[1:]))
         op = OPERATORS[_POOLS[node.op.name]]
         made = self.again.apply(node, op=op, args=_defaults(op) | {"kernel": kernel, "stride": 1})
+        self.pools.append(made)
+        return made
+
+    def _bins(self, node: Node) -> Node:
+        """A pool to a number of bins as one over windows of a bin's size; a single bin slides, as a global pool does."""
+        sizes = [(int(n), k) for n, k in zip(node.inputs[0].shape[1:], node.args.size, strict=True)]
+        if any(n % k for n, k in sizes):
+            raise self.again.refused(node, "its bins are not of one size")
+        op, kernel = OPERATORS[_BINS[node.op.name]], tuple(n // k for n, k in sizes)
+        strides = tuple(1 if k == 1 else n // k for n, k in sizes)
+        made = self.again.apply(node, op=op, args=_defaults(op) | {"kernel": kernel, "stride": strides})
         self.pools.append(made)
         return made
 
@@ -221,7 +236,7 @@ class _Converter:
             remarks.append(f"fully convolutional: dense layers are convolutions now: {listed(kernels)}")
         if self.pools:
             kernels = [f"{node.name} {_by(node.args.kernel)}" for node in self.pools]
-            remarks.append(f"fully convolutional: global pools are windows of stride 1 now: {listed(kernels)}")
+            remarks.append(f"fully convolutional: global and adaptive pools are windows now: {listed(kernels)}")
         return tuple(remarks) or ("fully convolutional: there was nothing to convert but the input's size",)
 
 
