@@ -44,21 +44,23 @@ def fully_convolutional(graph: Graph, parameters: Mapping[str, np.ndarray]) -> C
     """Every dense layer becomes a convolution, so that the net runs on inputs of its size and larger (LeCun et al. 1998,
     section VII; Sermanet et al., "OverFeat", ICLR 2014, section 3.5; Long et al., CVPR 2015, section 3.1).
 
-    Behind a `flatten` of maps [C, h, w] a dense layer becomes a convolution with a kernel of h x w, else one of 1 x 1; its
-    weights [units, C * h * w] are reshaped to [units, C, h, w]. A global pool becomes a pool of stride 1 over a window as
-    large as its maps, an adaptive one with equal bins a pool over such bins. `flatten` is gone; what acts element by element, or on the channels at a position, acts on maps; a
-    vector [K] is a map [K, h', w'] from now on, 1 x 1 at the input's size.
+    Behind a `flatten` of maps [C, h, w] a dense layer becomes a convolution with a kernel of h x w, else one of 1 x 1;
+    its weights [units, C * h * w] are reshaped to [units, C, h, w]. A global pool becomes a pool of stride 1 over a
+    window as large as its maps, an adaptive one with equal bins a pool over such bins. `flatten` is gone; what acts
+    element by element, or on the channels at a position, acts on maps; a vector [K] is a map [K, h', w'] from now on, 1
+    x 1 at the input's size.
 
-    Before: `parameters` has every parameter of `graph.parameters()` by name. Afterwards: height and width of every input
-    with maps are symbols (`H`, `W`, `D`), whose defaults are the sizes they had, and parameters have their names. At the
-    defaults the net is the same. On a larger image, where no layer pads: the outputs at each position equal the net on the
-    window of the old size that begins at the position times the output's stride. A layer that pads sees in a larger image
-    what surrounds the window, where the net on the window alone would see padding: what then holds is that outputs whose
-    receptive field lies inside the image are those of the net without padding on that field. The train block's targets get
-    the positions of what they are compared with; where that does not fit, there is none, and a remark says why.
+    Before: `parameters` has every parameter of `graph.parameters()` by name. Afterwards: height and width of every
+    input with maps are symbols (`H`, `W`, `D`), whose defaults are the sizes they had, and parameters have their names.
+    At the defaults the net is the same. On a larger image, where no layer pads: the outputs at each position equal the
+    net on the window of the old size that begins at the position times the output's stride. A layer that pads sees in a
+    larger image what surrounds the window, where the net on the window alone would see padding: what then holds is that
+    outputs whose receptive field lies inside the image are those of the net without padding on that field. The train
+    block's targets get the positions of what they are compared with; where that does not fit, there is none, and a
+    remark says why.
 
-    Raises NetError: E1101 for an operator that is another function on larger maps, or one without a declared `locality`;
-    E1105 where something asks for the old size.
+    Raises NetError: E1101 for an operator that is another function on larger maps, or one without a declared
+    `locality`; E1105 where something asks for the old size.
     """
     return _Converter(graph, parameters).run()
 
