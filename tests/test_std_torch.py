@@ -156,7 +156,8 @@ def test_pyramid_pooling() -> None:
         levels = [w.conv_bn(F.adaptive_avg_pool2d(x, size)).relu() for size in (1, 2, 3, 6)]
         return torch.cat([x, *(F.interpolate(level, x.shape[2:], mode="bilinear") for level in levels)], 1)
 
-    compare("pyramid.pyramid_pooling", {"x": (8, 12, 6)}, "y = x -> pyramid_pooling", truth)
+    for size in ((12, 6), (11, 7)):
+        compare("pyramid.pyramid_pooling", {"x": (8, *size)}, "y = x -> pyramid_pooling", truth)
 
 
 def test_feature_pyramid() -> None:
