@@ -14,7 +14,7 @@ from onnx_running import randomised, run_net
 from torch import Tensor
 from torch_multi_scale import TWINS as MULTI_SCALE
 from torch_weights import Outputs, Twin, Weights
-from zoo import feeds, load
+from zoo import feeds, load, shown
 
 from netdsl.ir import Graph, Optimizer, Schedule, Training
 from netdsl.ir.graph import parameters_of
@@ -59,12 +59,16 @@ def unet3d(w: Weights, volume: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def wavenet(w: Weights, wave: Tensor) -> Outputs:
-    x, skips = w.conv(wave, bias=False, pad=0), []
+def wavenet(w: Weights, wave: Tensor, *, causal: bool) -> Outputs:
+    def seen_by(x: Tensor, dilation: int) -> Tensor:
+        return F.pad(x, (dilation, 0)) if causal else x
+
+    x, skips = w.conv(seen_by(wave, 1), bias=False, pad=0), []
     for dilation in (1, 2, 4, 1, 2, 4):
-        unit = w.conv(x, pad=0, dilation=dilation).tanh() * w.conv(x, pad=0, dilation=dilation).sigmoid()
+        y = seen_by(x, dilation)
+        unit = w.conv(y, pad=0, dilation=dilation).tanh() * w.conv(y, pad=0, dilation=dilation).sigmoid()
         skips.append(w.conv(unit))
-        x = w.conv(unit) + x[..., dilation:]
+        x = w.conv(unit) + x[..., -unit.shape[-1] :]
     seen = sum(skip[..., -x.shape[-1] :] for skip in skips)
     return {"scores": w.conv(w.conv(seen.relu()).relu())}  # type: ignore[union-attr]
 
@@ -234,6 +238,7 @@ def every_step(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
 
 
 FLOW = {"width": 4, "H": 64, "W": 128}
+WAVE = {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}
 TWINS = [
     Twin("colorization", {"width": 8, "bins": 5, "H": 32, "W": 40}, colorization, scored("bin")),
     Twin("denoising_autoencoder", {"units": 9, "corruption": 0}, autoencoder,
@@ -248,11 +253,12 @@ TWINS = [
     Twin("unet3d", {"width": 3, "depth": 2, "D": 44, "H": 48, "W": 44}, unet3d, scored("label", ignore_index=3)),
     Twin("vnet", {"width": 2, "D": 16, "H": 16, "W": 32}, vnet, dice),
     *MULTI_SCALE,
-    Twin("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, wavenet, scored("next")),
+    Twin("wavenet", WAVE, partial(wavenet, causal=True), scored("next")),
+    Twin("wavenet", WAVE | {"padding": 0}, partial(wavenet, causal=False), scored("next")),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: str(twin.net))
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: shown(twin.net, twin.set))
 def test_like_pytorch(twin: Twin) -> None:
     graph = plainly_trained(load(twin.net, twin.set).graph)
     training = graph.training

@@ -24,7 +24,7 @@ FIGURES: list[Figures] = [
         {"conv1_1": "coarse.vgg_scores/x[0,0].conv", "pool5": "coarse.vgg_scores/x[4].max_pool", "score_fr": "coarse",
          "upscore": "scores.enlarge/up.deconv", "score": "scores"},
     ),
-    Figures("wavenet", "wavenet_ibab_5x10", {}, {"causal": "x.conv", "p1": "scores.conv", "p2": "scores"}),
+    Figures("wavenet", "wavenet_ibab_5x10", {"padding": 0}, {"causal": "x.conv", "p1": "scores.conv", "p2": "scores"}),
     Figures(
         "feature_extraction", "torchvision/vgg16", {}, {"features": "features"},
         {"features.4": "features[2].max_pool", "features.16": "features[9].max_pool", "features.28": "features[16].conv",
@@ -54,5 +54,6 @@ SMALL: list[Small] = [
     Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.003),
     Small("vnet", {"width": 4, "D": 16, "H": 16, "W": 16}, rate=1.0, feeds={"mask": bits}),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, rate=0.01),
+    Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40, "padding": 0}, rate=0.01),
     Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1),
 ]  # fmt: skip
