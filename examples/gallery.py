@@ -50,6 +50,8 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
          "H": 224, "W": 224},
     ),
     "bsn": ({"C": 64, "S": 9, "up": True, "K": 3, "N": 256},),
+    "two_stream": ({"fusion": "conv5"},),
+    "wavenet": ({"padding": 0},),
 }
 
 INTRODUCTION = """\
