@@ -32,6 +32,15 @@ def test_function_of_a_positive_variable(op: str) -> None:
     check(f"y = {op}(x)", {"x": positive(3, 4)})
 
 
+def test_the_length_of_a_zero_vector_has_no_slope() -> None:
+    """A subgradient, as of ReduceL2; an infinite slope times 0 would be NaN."""
+    model = build("s = Mul(x, x) t = ReduceSum(s, axis) y = Sqrt(t) of = ReduceSum<keepdims = 0>(y)",
+                  {"x": np.zeros((2, 3))}, {"axis": ints(1)}, dtype=np.float32)  # fmt: skip
+    x = np.array([[0, 0, 0], [3, 0, 4]], np.float32)
+    (found,) = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})
+    np.testing.assert_allclose(found, [[0, 0, 0], [0.6, 0, 0.8]], rtol=1e-6)
+
+
 @pytest.mark.parametrize(("body", "function"), [
     ("y = Erf(x)", torch.erf),
     ("y = Gelu(x)", torch.nn.functional.gelu),

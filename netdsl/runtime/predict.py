@@ -146,7 +146,9 @@ class Predictor:
                 for value in self.graph.inputs
             }
             with memory_errors_told(self.batch):
-                parts.append(self._session.run(list(self.graph.outputs), arrays))
+                found = self._session.run(list(self.graph.outputs), arrays)
+            values = zip(self.graph.outputs.values(), found, strict=True)
+            parts.append([_per_sample(value, array, len(rows)) for value, array in values])
         if not parts:
             parts.append([_no_rows(value, sizes) for value in self.graph.outputs.values()])
         outputs = {
@@ -185,6 +187,11 @@ def _check_arrays(arrays: Mapping[str, Any], values: Sequence[Value]) -> None:
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{number} of `{name}`" for name, number in counts.items())
         raise DataError(Diagnostic("E0806", f"the inputs differ in their numbers of samples: {told}"))
+
+
+def _per_sample(value: Value, array: np.ndarray, count: int) -> np.ndarray:
+    """An output `[count, ...]`; what has no batch axis is the same for every sample."""
+    return array if value.type.batched else np.broadcast_to(array, (count, *array.shape))
 
 
 def _no_rows(value: Value, sizes: Mapping[str, int]) -> np.ndarray:
