@@ -67,7 +67,7 @@ def drlim(w: Weights, left: Tensor, right: Tensor) -> Outputs:
 
     def tower(x: Tensor) -> Tensor:
         first, first_bias, scale, shift, second, second_bias, last, last_bias = taken
-        x = F.avg_pool2d(unit(F.conv2d(x, first, first_bias)), 2)
+        x = F.avg_pool2d(unit(F.conv2d(x, first, first_bias)), 3)
         x = unit(scale[:, None, None] * x + shift[:, None, None])
         return F.linear(unit(F.conv2d(x, second, second_bias)).flatten(1), last, last_bias)
 
