@@ -11,6 +11,7 @@ from onnx_running import randomised, run_net
 from torch import Tensor
 from torch_multi_scale import TWINS as MULTI_SCALE
 from torch_others import TWINS as OTHERS
+from torch_segmentation import TWINS as SEGMENTATION
 from torch_weights import Twin, Weights
 from zoo import feeds, load, shown
 
@@ -24,7 +25,7 @@ from netdsl.training.step import build_step
 torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("twin", [*MULTI_SCALE, *OTHERS], ids=lambda twin: shown(twin.net, twin.set))
+@pytest.mark.parametrize("twin", [*SEGMENTATION, *MULTI_SCALE, *OTHERS], ids=lambda twin: shown(twin.net, twin.set))
 def test_like_pytorch(twin: Twin) -> None:
     graph = plainly_trained(load(twin.net, twin.set).graph)
     training = graph.training
