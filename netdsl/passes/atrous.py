@@ -88,7 +88,8 @@ class _Converter:
 
     def _joined(self, node: Node) -> Rate:
         """The rate of all inputs that are maps; one that is stretched over all positions has any."""
-        maps = [v for v in node.inputs if v in self.rates or any(int(size) > 1 for size in v.shape[1:])]
+        single = all(int(size) == 1 for size in node.output.shape[1:])
+        maps = [v for v in node.inputs if v in self.rates or any(single or int(size) > 1 for size in v.shape[1:])]
         rates = {value: self.rates.get(value, (1,) * (len(value.shape) - 1)) for value in maps or node.inputs[:1]}
         first = next(iter(rates))
         for value, rate in rates.items():
@@ -99,7 +100,8 @@ class _Converter:
     def _unequal(self, node: Node, a: Value, b: Value) -> Diagnostic:
         """E1104, with the strides on the sparser way."""
         sparse = a if sum(self.rates.get(a, ())) < sum(self.rates.get(b, ())) else b
-        strided = [n for n in _behind(self.graph, sparse) if n not in self.strides and max(n.args.get("stride") or (1,)) > 1]
+        behind = (node for node in _behind(self.graph, sparse) if node not in self.strides and is_window(node))
+        strided = [node for node in behind if max(node.args.stride) > 1]
         helps = (f"take out the stride of `{strided[-1].name}` too",) if strided else ()
         notes = tuple(f"`{v.name}` has {_times(self.rates.get(v))} as many positions along each axis" for v in (a, b))
         return Diagnostic("E1104", f"`{node.op.name}` joins maps that `{OPTION}` makes differently dense", (Label(node.span),),
