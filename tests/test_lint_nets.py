@@ -61,12 +61,12 @@ def test_dropped_cells(size: int, kernel: int, stride: int, dilation: int, pad: 
 
 
 @settings(deadline=None, max_examples=100)
-@given(SIZES, st.integers(1, 5), st.integers(1, 5), st.booleans())
-def test_dropped_cells_of_pools(size: int, kernel: int, stride: int, ceil: bool) -> None:
+@given(SIZES, st.integers(1, 5), st.integers(1, 5), st.booleans(), st.sampled_from(["avg_pool", "lp_pool", "gaussian_pool"]))
+def test_dropped_cells_of_pools(size: int, kernel: int, stride: int, ceil: bool, pool: str) -> None:
     if size < kernel or stride > kernel:
         return
     flag = str(ceil).lower()
-    messages = found(net(f"avg_pool({kernel}, {stride}, ceil = {flag})", size), "W0202")
+    messages = found(net(f"{pool}({kernel}, {stride}, ceil = {flag})", size), "W0202")
     seen = reached(nn.AvgPool1d(kernel, stride, ceil_mode=ceil), size).any(0)
     assert _count(messages, size) == int((~seen).sum())
 

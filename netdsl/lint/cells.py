@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Dim, Node, Size
-from netdsl.lint.net import Net
+from netdsl.lint.net import POOLS, Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import AXES, listed, so_often
 from netdsl.ops.spatial import half_pads
@@ -43,7 +43,7 @@ class _Axis(NamedTuple):
 
 @of_net("W0202", "dropped-cells", "a stride or pool whose windows leave out the last rows or columns")
 def dropped_cells(net: Net) -> Iterator[Finding]:
-    strided = (node for node in net.of("conv", "locally_connected", "max_pool", "avg_pool") if max(node.args.stride) > 1)
+    strided = (node for node in net.of("conv", "locally_connected", *POOLS) if max(node.args.stride) > 1)
     for (place, layer), nodes in net.by_origin(strided).items():
         found = [(node, axes) for node in nodes if (axes := _leaving_out(node))]
         if found:

@@ -11,6 +11,9 @@ from netdsl.ir import Node, Value
 from netdsl.lint.silence import Silences
 from netdsl.lint.survey import Survey
 
+#: the pools over windows
+POOLS = ("max_pool", "avg_pool", "lp_pool", "gaussian_pool")
+
 #: where a layer comes from: the place in the checked file, and the layer's own, which may be in another file
 Origin = tuple[Span, Span]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
 from netdsl.lint.kernels import NOTICEABLE, idle_share
-from netdsl.lint.net import Net
+from netdsl.lint.net import POOLS, Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import extent
 from netdsl.ops import UNSEEN, Operator
@@ -26,7 +26,7 @@ class _Line(NamedTuple):
     last: int
 
 
-_WINDOWS = ("conv", "locally_connected", "max_pool", "avg_pool")
+_WINDOWS = ("conv", "locally_connected", *POOLS)
 #: between tensors of one size an element sees the elements at its place
 _JOINS = ("add", "sub", "mul", "sum", "concat")
 
