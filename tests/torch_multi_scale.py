@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_weights import Outputs, Twin, Weights
+from torch_weights import Outputs, Twin, Weights, scored
 
 
 def frrn(w: Weights, image: Tensor) -> Outputs:
@@ -126,10 +126,6 @@ def msdnet(w: Weights, image: Tensor) -> Outputs:
 
 def all_exits(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
     return torch.stack([F.cross_entropy(logits, targets["label"]) for logits in outputs.values()]).sum()
-
-
-def scored(target: str) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
-    return lambda outputs, targets: F.cross_entropy(outputs["logits"], targets[target])
 
 
 def supernet(layers: int, scales: int, budget: float, penalty: float) -> tuple[Callable[..., Outputs],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_weights import Outputs, Twin, Weights
+from torch_weights import Outputs, Twin, Weights, scored
 
 
 def colorization(w: Weights, lightness: Tensor) -> Outputs:
@@ -209,10 +207,6 @@ def endpoint_errors(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
         gap = outputs[f"flow{scale}"] - F.avg_pool2d(targets["truth"], 2**scale)
         total = total + weight * (gap.square().sum(1) + 1e-6).sqrt().mean()
     return total
-
-
-def scored(target: str, **options: Any) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
-    return lambda outputs, targets: F.cross_entropy(outputs["scores"], targets[target], **options)
 
 
 def every_column(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:

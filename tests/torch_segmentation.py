@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_weights import Outputs, Twin, Weights
+from torch_weights import Outputs, Twin, Weights, scored
 
 #: convolutions in the stages of VGG-16
 VGG = (2, 2, 3, 3, 3)
@@ -183,10 +182,6 @@ def crf_as_rnn(w: Weights, image: Tensor) -> Outputs:
         messages = F.conv1d(q @ smooth, taken[0]) + F.conv1d(q @ bilateral, taken[1])
         y = unary + F.conv1d(messages, taken[2])
     return {"scores": w.deconv(y.unflatten(2, size), bias=False, stride=8, padding=4)}
-
-
-def scored(target: str) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
-    return lambda outputs, targets: F.cross_entropy(outputs["scores"], targets[target])
 
 
 SMALL = {"width": 4, "classes": 3}

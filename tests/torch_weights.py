@@ -27,6 +27,11 @@ class Twin(NamedTuple):
     loss: Callable[[Outputs, dict[str, Tensor]], Tensor] | None = None
 
 
+def scored(target: str, **options: Any) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
+    """The cross-entropy of the first output with a target."""
+    return lambda outputs, targets: F.cross_entropy(next(iter(outputs.values())), targets[target], **options)
+
+
 CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3d}
 
