@@ -158,6 +158,8 @@ def test_a_train_block_gets_larger_label_maps() -> None:
 
 @pytest.mark.parametrize(("body", "layers", "code", "words", "help"), [
     ("y = x -> conv(3, 3, stride = 2)", {"y.cnv": 1}, "E1102", "no layer `y.cnv`", "did you mean `y.conv`?"),
+    ("y = x -> conv(3, 3, stride = 2)", {"x": 1}, "E1102", "`x` is an input of `a`, and no layer", "prints the names"),
+    ("y = x -> conv(3, 3, stride = 2) -> relu", {"y": 1}, "E1103", "no convolution or pool", ""),
     ("y = x -> conv(3, 3)", {"y.conv": 1}, "E1103", "its stride is 1 already", ""),
     ("y = x -> conv(3, 3, stride = 4)", {"y.conv": 3}, "E1103", "3 does not divide 4", ""),
     ("y = x -> relu", {"y.relu": 1}, "E1103", "no convolution or pool", ""),
@@ -181,8 +183,8 @@ def test_what_cannot_be_converted(body: str, layers: dict[str, int], code: str, 
 
 
 def test_from_python() -> None:
-    loaded = netdsl.loads("net a : x[1, 8, 8] -> y { y = x -> max_pool(2) @p -> conv(2, 3) -> max_pool(2) @q }")
-    for layers in ("p", ["p"], {"p": 1}):
+    loaded = netdsl.loads("net a : x[1, 8, 8] -> y { pooled = x -> max_pool(2) @p\n y = pooled -> conv(2, 3) -> max_pool(2) @q }")
+    for layers in ("p", ["p"], {"p": 1}, "pooled"):
         made = loaded.convert(atrous=layers)
         assert made.analyze().totals.macs == loaded.analyze().totals.macs // 16 * 49
     assert np.shape(made.predict(np.zeros((2, 1, 8, 8), np.float32)).outputs["y"]) == (2, 2, 3, 3)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_cases import CASES, Case
+from op_running import applied, compiled, random_inputs, random_parameters, run
 
 import netdsl
 from netdsl.elaborate import load_text
 from netdsl.ir import Graph
 from netdsl.passes import Conversion, prune_edges
+from netdsl.passes.prune_edges import KEEPS_ZEROS
 from tests.onnx_running import run_net
 from tests.passes_support import Arrays, close, inputs_of, numbers_of, outputs_of
 
@@ -117,6 +121,13 @@ def test_only_what_keeps_zeros_zero_is_looked_through() -> None:
     graph = load_text("net a : x[2, 6, 6] -> y { y = (x -> conv(2, 3) @weak -> sigmoid) + (x -> conv(2, 3) @strong) }")
     made = prune_edges(graph, scaled(numbers_of(graph), "weak", 0), 0.5)
     assert made.graph is graph, "sigmoid makes 0.5 of nothing"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.op in KEEPS_ZEROS], ids=str)
+def test_what_is_looked_through_keeps_zeros(case: Case) -> None:
+    b, node = applied(case.op, case.shapes, case.args, case.dtypes)
+    first, *others = random_inputs(case.shapes, case.dtypes)
+    assert not run(compiled(b, node, random_parameters(node)), [np.zeros_like(first), *others]).any()
 
 
 def test_a_sum_keeps_its_shape() -> None:

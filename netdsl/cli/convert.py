@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def convert(
     if as_json:
         print_json(changes(before, after, converted.remarks))
     else:
-        click.echo(compared(before, after, converted.remarks))
+        click.echo(compared(before, after, converted.remarks, shutil.get_terminal_size((100, 24)).columns))
     origin = weights or f"initial weights of seed {seed}"
     click.echo(f"wrote {target}: {len(model.graph.node)} nodes, {Path(target).stat().st_size:,} bytes, {origin}", err=True)
     if out_weights is not None:

@@ -8,11 +8,13 @@ from netdsl.passes.conversion import all_nodes
 
 
 def layer_named(graph: Graph, name: str) -> Node:
-    """The layer of that name, as `netdsl analyze` prints it. Raises NetError (E1102) where there is none."""
+    """The layer that makes `value_named`. Raises NetError (E1102) where there is none."""
+    value = value_named(graph, name)
     for node in all_nodes(graph):
-        if node.name == name:
+        if value in node.outputs:
             return node
-    raise NetError(_unknown(graph, name, [node.name for node in all_nodes(graph)]))
+    raise NetError(Diagnostic("E1102", f"`{name}` is an input of `{graph.name}`, and no layer", path=graph.path,
+                              helps=(_where(graph),)))  # fmt: skip
 
 
 def value_named(graph: Graph, name: str) -> Value:
@@ -20,26 +22,26 @@ def value_named(graph: Graph, name: str) -> Value:
     family); else what the last layer of a block of that name makes. Raises NetError (E1102) where there is none.
     """
     nodes = all_nodes(graph)
-    for node in nodes:
-        for value in node.outputs:
-            if value.name == name:
-                return value
-    known = {*graph.inputs, *(value for node in nodes for value in node.outputs)}
-    named = {_plain(key): value for key, value in graph.named.items() if value in known}
-    if _plain(name) in named:
-        return named[_plain(name)]
+    made = {value.name: value for node in nodes for value in node.outputs}
+    if name in made:
+        return made[name]
+    known = {*graph.inputs, *made.values()}
+    named = {_plain(key): value for key, value in graph.named.items()}
+    found = named.get(_plain(name))
+    if found in known:
+        return found
     inside = [node for node in nodes if node.name.startswith(f"{name}/")]
     if inside:
         return inside[-1].output
-    raise NetError(_unknown(graph, name, [*(node.name for node in nodes), *named]))
+    helps = (*did_you_mean(name, [*made, *(key for key, value in graph.named.items() if value in known)]), _where(graph))
+    if found is not None:
+        helps = (f"neither an output nor the loss needs `{name}`, so that it is no part of the net: make it an output",)
+    raise NetError(Diagnostic("E1102", f"`{graph.name}` has no layer `{name}`", helps=helps, path=graph.path))
 
 
 def _plain(name: str) -> str:
     return name.replace(" ", "")
 
 
-def _unknown(graph: Graph, name: str, known: list[str]) -> Diagnostic:
-    helps = (*did_you_mean(name, known), f"`netdsl analyze {graph.path}:{graph.name}` prints the names of the layers")
-    if _plain(name) in map(_plain, graph.named):
-        helps = (f"neither an output nor the loss needs `{name}`, so that it is no part of the net: make it an output",)
-    return Diagnostic("E1102", f"`{graph.name}` has no layer `{name}`", helps=helps, path=graph.path)
+def _where(graph: Graph) -> str:
+    return f"`netdsl analyze {graph.path}:{graph.name}` prints the names of the layers"

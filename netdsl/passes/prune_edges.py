@@ -15,10 +15,10 @@ from netdsl.passes.fold_bn import affine, per_output
 
 _SUMS = ("sum", "add")
 _LAYERS = ("conv", "deconv", "dense")
-#: what makes zeros of zeros, so that an edge without weight adds nothing behind it either
-_THROUGH = frozenset({
-    "identity", "dropout", "relu", "relu6", "leaky_relu", "gelu", "tanh", "scaled_tanh", "upsample", "max_pool", "avg_pool",
-    "crop_like", "neg",
+#: what makes zeros of zeros in its first input, so that an edge without weight adds nothing behind it either
+KEEPS_ZEROS = frozenset({
+    "abs", "avg_pool", "crop_like", "dropout", "gaussian_pool", "gelu", "identity", "leaky_relu", "lp_pool", "lrn", "max_pool",
+    "neg", "relu", "relu6", "resize", "resize_like", "scaled_tanh", "tanh", "upsample",
 })  # fmt: skip
 
 
@@ -81,7 +81,7 @@ class _Edges:
     def _mean_square(self, value: Value) -> float | None:
         """Of the numbers of the layer that makes a value; None where it comes from elsewhere."""
         node, bn = self.producers.get(value), None
-        while node is not None and (node.op.name in _THROUGH or (node.op.name == "bn" and bn is None)):
+        while node is not None and (node.op.name in KEEPS_ZEROS or (node.op.name == "bn" and bn is None)):
             bn = node if node.op.name == "bn" else bn
             node = self.producers.get(node.inputs[0])
             if bn is not None:

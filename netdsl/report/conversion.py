@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from netdsl.report.record import Report, Tensor
 from netdsl.report.table import human
 
 
-def compared(before: Report, after: Report, remarks: Sequence[str]) -> str:
+def compared(before: Report, after: Report, remarks: Sequence[str], width: int = 100) -> str:
     """What was done, and a table of the totals of both nets."""
     rows = [("", "before", "after"), ("layers", str(len(before.layers)), str(len(after.layers)))]
     rows += [
@@ -22,7 +23,8 @@ def compared(before: Report, after: Report, remarks: Sequence[str]) -> str:
         rows.append((tensor.name, "" if known is None else _shape(known), _shape(tensor)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join((name.ljust(widths[0]), old.rjust(widths[1]), new.rjust(widths[2]))).rstrip() for name, old, new in rows]
-    return "\n".join([*remarks, "", *lines, "", *after.constraints]).rstrip()
+    texts = [line for remark in remarks for line in wrap(remark, width, subsequent_indent="  ")]
+    return "\n".join([*texts, "", *lines, "", *after.constraints]).rstrip()
 
 
 def changes(before: Report, after: Report, remarks: Sequence[str]) -> dict[str, Any]:
