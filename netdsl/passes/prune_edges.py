@@ -17,7 +17,7 @@ _SUMS = ("sum", "add")
 _LAYERS = ("conv", "deconv", "dense")
 #: what makes zeros of zeros in its first input, so that an edge without weight adds nothing behind it either
 KEEPS_ZEROS = frozenset({
-    "abs", "avg_pool", "crop_like", "dropout", "gaussian_pool", "gelu", "identity", "leaky_relu", "lp_pool", "lrn", "max_pool",
+    "abs", "avg_pool", "crop_like", "dropout", "gaussian_pool", "gelu", "identity", "leaky_relu", "lrn", "max_pool",
     "neg", "relu", "relu6", "resize", "resize_like", "scaled_tanh", "tanh", "upsample",
 })  # fmt: skip
 
