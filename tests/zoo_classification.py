@@ -99,7 +99,7 @@ SMALL: list[Small] = [
     Small("resnet", {"depth": 50, "stride_in": 1, "width": 8, "classes": 10, "H": 64, "W": 64}),
     Small("cifar_resnet", {"width": 4}),
     Small("preact_resnet", {"depth": 20, "width": 4}),
-    Small("densenet", {"thin": 8, "classes": 10, "H": 64, "W": 64}),
+    Small("densenet", {"thin": 8, "short": 3, "classes": 10, "H": 64, "W": 64}),
     Small("densenet_cifar", {"depth": 16, "growth": 4}),
     Small("densenet_cifar", {"depth": 13, "growth": 4, "bottleneck": False}),
     Small("deepface", {"thin": 4, "features": 64, "people": 10, "H": 100, "W": 100}),
