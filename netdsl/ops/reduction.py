@@ -103,6 +103,12 @@ class Mean(_Reduction):
     def flops(self, node: Node) -> int:
         return super().flops(node) if node.args.axis is not None else elements(node.output.shape) * len(node.inputs)
 
+    def lower(self, node: Node, b: Builder) -> str:
+        if node.args.axis is not None or b.provider != "cuda":
+            return super().lower(node, b)
+        total = b.op("Sum", self.operands(node, b))  # ONNX Runtime's CUDA provider has no Mean
+        return b.op("Mul", [total, b.floats(1 / len(node.inputs))])
+
 
 @operator
 class Max(_Reduction):
