@@ -39,6 +39,11 @@ X = np.random.default_rng(0).standard_normal((2, 3, 16, 16)).astype(np.float32)
     ("sum([x], axis = height)", X.sum(2, keepdims=True)),
     ("max(0, x, -1)", np.maximum(X, 0)),
     ("min([x, 1, 2]) + sum(1, x, 2)", np.minimum(X, 1) + X + 3),
+    ("gather(x, [2, 0], 1)", X[:, :, [2, 0]]),
+    ('gather(x, [2, 0], "width") -> conv(1, 1, init = constant(value = 0))', np.zeros((2, 1, 16, 2))),
+    ("slice(x, -2, none, 2)", X[..., -2:]),
+    ("concat(split(x, [5, 11], 1), axis = height)", X),
+    ("where(x > 0, x, otherwise = 0)", np.maximum(X, 0)),
     ("x * sqrt(4) + abs(-1) + log(1) + exp(0)", 2 * X + 2),
 ])  # fmt: skip
 def test_values(expression: str, truth: np.ndarray) -> None:
@@ -78,6 +83,8 @@ def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
     ("y = where(1, x, 0)", "E0212", "`where` takes tensors or numbers, and `1` is the number 1"),
     ("y = sum(x, x, axis = channel)", "E0309", "`sum` over an axis takes one tensor, and receives 2"),
     ("y = sum(x, axis = depth)", "E0317", "`x` is [3, 16, 16] and has no axis `depth`"),
+    ("y = where(x > 0, 1, 2, chosen = 3)", "E0203", "`chosen` is given twice"),
+    ("y = slice(x, 0, 2, height)", "E0201", "`height` is not defined"),
     ("y = sum(x, 1, axis = 0)", "E0309", "`sum` over an axis takes one tensor, and receives 2"),
     ("y = mean(x, 1)", "E0212", "`mean` takes tensors, and `1` is the number 1"),
     ("y = max(x, relu)", "E0212", "`max` takes tensors or numbers, and `relu` is the layer `relu`"),
@@ -96,6 +103,14 @@ def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
 def test_what_does_not_fit(statement: str, code: str, words: str) -> None:
     found = error(body(statement))
     assert found.code == code and words in found.message
+
+
+@pytest.mark.parametrize(("function", "call"), [
+    ("exp", "exp(a)"), ("concat", "concat(a, b)"), ("where", "where(a, b, c)"), ("slice", "slice(a, ...)"),
+])  # fmt: skip
+def test_a_function_behind_an_arrow(function: str, call: str) -> None:
+    found = error(body(f"y = x -> {function}"))
+    assert found.code == "E0207" and found.helps == (f"write `{call}`, with the tensors in parentheses",)
 
 
 def test_where_may_be_bound_and_then_hides_the_function() -> None:

@@ -40,6 +40,8 @@ def test_what_a_train_block_says() -> None:
     ]
     assert ([n.op.name for n in found.nodes], found.batch, found.epochs) == (["cross_entropy", "accuracy"], 4, 2)
     assert list(found.metrics) == ["accuracy"]
+    named = training(metrics="accuracy(y, label), batch_mean(y) @bias, batch_mean(abs(y)) @size")
+    assert list(named.metrics) == ["accuracy", "bias", "size"]
     assert (found.optimizer.kind, found.optimizer.rate.kind) == ("sgd", "constant")
 
 
@@ -161,7 +163,8 @@ def test_what_a_train_block_must_say(key: str) -> None:
         ({"loss": "cross_entropy(y)"}, "E0208", "cross_entropy(y)"),
         ({"loss": "cross_entropy()"}, "E0208", "cross_entropy()"),
         ({"metrics": "y"}, "E0504", "y"),
-        ({"metrics": "[accuracy(y, label), 3]"}, "E0504", "[accuracy(y, label), 3]"),
+        ({"metrics": "[accuracy(y, label), 3]"}, "E0504", "3"),
+        ({"metrics": "accuracy(y, label) @a, cross_entropy(y, label) @a"}, "E0504", "cross_entropy(y, label) @a"),
         ({"optimizer": "sdg(lr = 0.1)"}, "E0201", "sdg"),
         ({"optimizer": "sgd"}, "E0204", "sgd"),
         ({"optimizer": "sgd(lr = -1)"}, "E0205", "lr = -1"),

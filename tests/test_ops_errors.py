@@ -43,6 +43,12 @@ def test_concat_names_the_axis(shapes: Any, words: str) -> None:
     assert misfit("concat", *shapes).message.endswith(words)
 
 
+def test_a_map_without_channels_and_one_with() -> None:
+    found = misfit("less", (5, 8, H), TensorType((8, H), "float32"))
+    assert found.helps == ("`reshape(b, [1, 8, H])` gives it a channel axis",)
+    assert not misfit("add", (3, 8, 8), TensorType((1, 8, 9), "float32", False)).helps
+
+
 def test_concat_of_different_kinds() -> None:
     assert "float32 and int64" in misfit("concat", (3, 4), TensorType((3, 4), "int64")).message
 

@@ -219,7 +219,7 @@ class Applier:
         op = layer.op
         if op.style != "layer":
             raise self.context.error("E0207", f"`{op.name}` is a function of tensors, not a layer", layer.span, place,
-                                     helps=(f"write `{op.name}(a, b)`, with the tensors in parentheses",))  # fmt: skip
+                                     helps=(f"write `{op.called}`, with the tensors in parentheses",))  # fmt: skip
         bound = layer.bound or bind(self.context, op.name, op.arguments, (), {}, layer.span, place)
         return self.operator(op, bound, inputs, labels, layer.span, place, name)
 

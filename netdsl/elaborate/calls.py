@@ -140,8 +140,10 @@ class Calls:
         else:
             given = [_Given(value, self.expressions.label(argument, scope), argument.span)
                      for value, argument in zip(positional, node.arguments, strict=True)]  # fmt: skip
-        if op.name in INITIALIZERS and len(positional) == 1 and _is_scalar(positional[0]):
-            return self._init(InitFunction(op.name, INITIALIZERS[op.name].arguments), _placed(given), named, node, scope)
+        if op.name in INITIALIZERS:
+            init = InitFunction(op.name, INITIALIZERS[op.name].arguments)
+            if any(_is_scalar(value) for value in positional) or any(a.name in named for a in init.arguments):
+                return self._init(init, _placed(given), named, node, scope)
         if op.name in _NUMERIC and not named and all(isinstance(g.value, (int, float, Size)) for g in given):
             return self._of_numbers(op.name, [g.value for g in given], node, scope)
         # what follows the tensors are the operator's own arguments
@@ -187,7 +189,11 @@ class Calls:
                 numbers[place] = (given.value, given.span)
             else:
                 raise self._no_operand(op, given, operands, span, scope)
-        bound = bind(self.context, op.symbol or op.name, op.arguments, rest, {**named, **numbers}, span, scope.place)
+        for name in named.keys() & numbers.keys():
+            raise self.context.error("E0203", f"`{name}` is given twice", named[name][1], scope.place, helps=("remove one",))
+        # an operand's argument is never meant by its position
+        arguments = sorted(op.arguments, key=lambda a: a.name in op.numbers) if rest and op.numbers else op.arguments
+        bound = bind(self.context, op.symbol or op.name, arguments, rest, {**named, **numbers}, span, scope.place)
         inputs, labels = tuple(g.value for g in tensors_), tuple(g.label for g in tensors_)
         return self.applier.operator(op, bound, inputs, labels, span, scope.place)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 from netdsl.diagnostics import Label, SourceError, Span, closest
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.habits import PACKAGES, meant_attribute, meant_name
-from netdsl.elaborate.names import globals_, signs
+from netdsl.elaborate.names import AXES, globals_, signs
 from netdsl.elaborate.sources import std_names
 from netdsl.elaborate.values import Family, Scope, describe, is_layer
 from netdsl.ir import Value
@@ -44,6 +44,8 @@ def undefined(context: Context, node: t.Name, scope: Scope) -> SourceError:
 
 def meant(name: str, scope: Scope, context: Context) -> tuple[str, ...]:
     """What a name that is not defined may stand for."""
+    if name in AXES:
+        return (f"an axis goes by its name: `axis = {name}`",)
     if name in signs():
         return (f"write `{signs()[name]}`",)
     if name in std_names():

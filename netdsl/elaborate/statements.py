@@ -45,7 +45,7 @@ class Statements:
         if not isinstance(value, Value):
             helps: tuple[str, ...] = ()
             if isinstance(value, OpLayer) and value.op.style == "function":
-                helps = (f"call it: `{value.op.name}(a, b)`",)
+                helps = (f"call it: `{value.op.called}`",)
             elif is_layer(value):
                 helps = ("a layer becomes a tensor when it is applied: `x -> layer`",)
             bound = binding(port.name, scope)

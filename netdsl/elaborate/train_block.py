@@ -170,13 +170,20 @@ class TrainBlock:
         return value
 
     def _metrics(self, expression: t.Expr) -> dict[str, Value]:
-        value = self._evaluate(expression, {})
+        """The metrics by name: the loss' own, or the one given with `@`."""
         found: dict[str, Value] = {}
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            if not isinstance(item, Value) or item.type.batched or item.shape != ():
-                raise self.context.error("E0504", f"a metric is one number, such as `accuracy(logits, label)`, and this "
-                                         f"is {describe(item)}", expression.span)  # fmt: skip
-            found[item.name.rpartition("/")[2]] = item
+        for part in expression.items if isinstance(expression, (t.TupleExpr, t.ListExpr)) else [expression]:
+            named = part if isinstance(part, t.Pin) else None
+            value = self._evaluate(named.base if named else part, {})
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                if not isinstance(item, Value) or item.type.batched or item.shape != ():
+                    raise self.context.error("E0504", f"a metric is one number, such as `accuracy(logits, label)`, and this "
+                                             f"is {describe(item)}", part.span)  # fmt: skip
+                name = named.name if named else item.name.rpartition("/")[2]
+                if name in found:
+                    raise self.context.error("E0504", f"two metrics are named `{name}`", part.span,
+                                             helps=("give each its own name",))  # fmt: skip
+                found[name] = item
         return found
 
     # numbers

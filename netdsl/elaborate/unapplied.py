@@ -14,6 +14,7 @@ from netdsl.elaborate.context import Context
 from netdsl.elaborate.lookup import is_packaged
 from netdsl.elaborate.names import axis_parts
 from netdsl.elaborate.values import BlockLayer, InitFunction, Module, OpLayer, Place, Poisoned, Scope
+from netdsl.ops import INITIALIZERS
 from netdsl.ops.facts import FACTS
 from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES
 from netdsl.ops.transforms import TRANSFORMS
@@ -132,7 +133,7 @@ def _misfits(call: t.Call, scope: Scope, context: Context) -> Iterator[SourceErr
     named: dict[str, Placed] = {keyword.name: (None, keyword.span) for keyword in call.keywords}
     literals = all(isinstance(argument, (t.Literal, t.ListExpr)) for argument in call.arguments)
     if isinstance(function, OpLayer):
-        if fit(function.op.arguments, positional, named):
+        if fit(function.op.arguments, positional, named) or function.op.name in INITIALIZERS:
             return
         signature = signature_of(function.op.name, function.op.arguments)
         if function.op.style != "layer":  # tensors come first, and may be any number

@@ -42,8 +42,11 @@ class Elementwise(Operator):
         for i, shape in enumerate(shapes):
             if len(shape) not in (1, rank) and (shape or site.inputs[i].type.batched):
                 a, b = sorted((widest, i))
-                self._reject(site, a, b, f"they have {len(shapes[a])} and {len(shapes[b])} axes",
-                             ("only a vector [C] and maps combine, per channel",))  # fmt: skip
+                way_out = "only a vector [C] and maps combine, per channel"
+                if shape == shapes[widest][1:]:
+                    written = ", ".join(map(str, (1, *shape)))
+                    way_out = f"`reshape({site.labels[i].strip('`')}, [{written}])` gives it a channel axis"
+                self._reject(site, a, b, f"they have {len(shapes[a])} and {len(shapes[b])} axes", (way_out,))
         return tuple(self._size(site, axis, [i for i, s in enumerate(shapes) if axis < len(s)]) for axis in range(rank))
 
     def _size(self, site: Site, axis: int, members: list[int]) -> Dim:
@@ -55,8 +58,10 @@ class Elementwise(Operator):
         first = wide[0]
         for i in wide[1:]:
             if not site.same(sizes[first], sizes[i], f"{self.name} of {site.labels[first]} and {site.labels[i]}"):
-                ranks = [len(site.inputs[j].shape) for j in (first, i)]
-                helps = reconcile(site, first, i, axis) if min(ranks) > 1 else ()
+                types = [site.inputs[j].type for j in (first, i)]
+                ranks = [len(type_.shape) for type_ in types]
+                maps = min(ranks) > 1 and all(type_.batched for type_ in types)
+                helps = reconcile(site, first, i, axis) if maps else ()
                 self._reject(site, first, i, difference(max(ranks), axis, sizes[first], sizes[i]), helps)
         return next((sizes[i] for i in wide if isinstance(sizes[i], int)), sizes[first])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from netdsl.ir.graph import DType, Init, Shape, TensorType, Value
 from netdsl.ir.size import Dim, Size
-from netdsl.ops.arguments import Argument
+from netdsl.ops.arguments import REQUIRED, Argument
 from netdsl.ops.reach import Reach, Unseen
 from netdsl.record import Record, field
 
@@ -171,6 +171,14 @@ class Operator:
         if self.arity == (1, 1):
             return f"{self.symbol} a" if self.symbol and self.symbol.isalpha() else f"{self.symbol}a"
         return f"a {self.symbol} b"
+
+    @property
+    def called(self) -> str:
+        """How a function is called: `exp(a)`, `concat(a, b)`, `slice(a, ...)`."""
+        _, most = self.arity
+        operands = "abc"[: 2 if most is None else max(most, len(self.numbers))]
+        needed = any(argument.default is REQUIRED for argument in self.arguments)
+        return f"{self.name}({', '.join([*operands, *['...'] * needed])})"
 
     def resolve(self, site: Site) -> None:
         """Put defaults that depend on the input (per-axis lists, paddings) into `site.args`.
