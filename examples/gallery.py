@@ -25,6 +25,11 @@ ZOO = HERE / "zoo"
 
 #: the files of each group, in the order of a course
 GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Neurons": ("perceptron", "logistic_regression", "mlp", "maxout"),
+    "Classification": (
+        "lenet5", "alexnet", "overfeat", "vgg", "googlenet", "resnet", "cifar_resnet", "preact_resnet", "densenet",
+        "densenet_cifar", "mobilenet", "mobilenet_v2", "deepface",
+    ),
     "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed", "deepskeleton", "crf_as_rnn"),
     "Multi-scale": ("frrn", "fc_densenet", "fabric", "gridnet", "msdnet", "budgeted_supernet"),
     "Other": (
@@ -35,6 +40,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 #: hyperparameters with which a net is shown besides its defaults
 VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "vgg": ({"depth": 19},),
+    "resnet": tuple({"depth": depth} for depth in (18, 34, 101, 152)),
+    "cifar_resnet": tuple({"depth": depth} for depth in (32, 44, 56, 110)),
+    "preact_resnet": ({"depth": 1001},),
+    "densenet": tuple({"depth": depth} for depth in (169, 201)),
+    "densenet_cifar": ({"depth": 190, "growth": 40}, {"depth": 250, "growth": 24}, {"bottleneck": False}),
     "fcn": ({"stride": 16}, {"stride": 32}),
     "deeplab": tuple({"kernel": kernel, "hole": hole, "units": 4096} for kernel, hole in ((7, 4), (4, 4), (4, 8))),
     "context_module": ({"large": True},),
