@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 from zoo import Figures, Small, bits
 from zoo_segmentation import corner
+
+
+def one_box(_: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """1 in the four places of class 1, 0 elsewhere."""
+    inside = np.zeros(shape, np.float32)
+    inside[:, 4:8] = 1
+    return inside
+
 
 CHOPPED = "the layers behind the last pool are cut off"
 
@@ -35,7 +44,7 @@ FIGURES: list[Figures] = [
 
 SMALL: list[Small] = [
     Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-2),
-    Small("denoising_autoencoder", {"units": 20}, rate=10.0, feeds={"image": bits}),
+    Small("denoising_autoencoder", {"units": 20}, feeds={"image": bits}),
     Small("farabet_pyramid:farabet", {"width": 4, "hidden": 16, "classes": 3, "H": 32, "W": 48}, rate=0.1,
           feeds={"label": corner}),
     Small("feature_extraction", {"width": 4, "H": 32, "W": 32, "classes": 3}, batch=4),
@@ -47,11 +56,11 @@ SMALL: list[Small] = [
     Small("mcdnn", {"columns": 1, "width": 4}, batch=4, rate=0.01),
     Small("multi_digit", {"width": 4, "units": 32}, rate=0.01),
     Small("multimodal_fusion:rgb_hha", {"width": 4, "classes": 4, "H": 40, "W": 33}, rate=0.03, feeds={"label": corner}),
-    Small("multitask", {"width": 4, "units": 32, "classes": 2}, feeds={"inside": bits}),
+    Small("multitask", {"width": 4, "units": 32, "classes": 2}, rate=0.05, feeds={"inside": one_box}),
     Small("recurrent_scene_parser", {"widths": [4, 6], "classes": 3}, batch=4),
     Small("siamese_drlim", {"width": 4}, batch=8),
-    Small("two_stream", {"width": 12, "units": 64, "classes": 4}, rate=0.003),
-    Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.003),
+    Small("two_stream", {"width": 12, "units": 64, "classes": 4}, rate=0.1),
+    Small("two_stream", {"fusion": "conv5", "width": 12, "units": 64, "classes": 4}, rate=0.1),
     Small("vnet", {"width": 4, "D": 16, "H": 16, "W": 16}, rate=1.0, feeds={"mask": bits}),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, rate=0.01),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40, "padding": 0}, rate=0.01),
