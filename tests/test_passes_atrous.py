@@ -188,3 +188,22 @@ def test_from_python() -> None:
         made = loaded.convert(atrous=layers)
         assert made.analyze().totals.macs == loaded.analyze().totals.macs // 16 * 49
     assert np.shape(made.predict(np.zeros((2, 1, 8, 8), np.float32)).outputs["y"]) == (2, 2, 3, 3)
+
+
+def test_one_conversion_after_the_other() -> None:
+    """Converted nets are nets: passes one by one give what they give together."""
+    loaded = netdsl.loads("""net a : x[1, 20, 20] -> y {
+        h = x -> conv(2, 4, stride = 2, bias = false) @first -> bn -> max_pool(3, stride = 2, ceil = true) @p
+        y = h -> conv(2, 3) -> max_pool(2) @q -> conv(3, 2) -> flatten -> dense(3)
+    }""")
+    together = loaded.convert(fully_convolutional=True, atrous=["first", "p", "q"], fold_bn=True)
+    apart = loaded.convert(fold_bn=True).convert(atrous={"first": 1}, chop="h").remarks
+    assert apart[0].startswith("chopped") and apart[1].startswith("atrous")
+    one_by_one = loaded.convert(fully_convolutional=True).convert(fold_bn=True)
+    for layer in ("q", "first", "p"):
+        one_by_one = one_by_one.convert(atrous=layer)
+    images = np.random.default_rng(0).standard_normal((2, 1, 30, 33)).astype(np.float32)
+    close(one_by_one.predict(images).outputs["y"], together.predict(images).outputs["y"])
+    assert [node.args.dilation for node in one_by_one.graph.nodes if "dilation" in node.args] == [
+        node.args.dilation for node in together.graph.nodes if "dilation" in node.args
+    ]
