@@ -22,7 +22,8 @@ def value_named(graph: Graph, name: str) -> Value:
     family); else what the last layer of a block of that name makes. Raises NetError (E1102) where there is none.
     """
     nodes = all_nodes(graph)
-    made = {value.name: value for node in nodes for value in node.outputs}
+    # a layer with a folded normalisation makes what is called as that
+    made = {value.name: value for node in nodes for value in node.outputs} | {node.name: node.output for node in nodes}
     if name in made:
         return made[name]
     known = {*graph.inputs, *made.values()}
