@@ -71,6 +71,10 @@ def open_session(
     # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
     # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
     disabled = [] if constant_weights else ["NchwcTransformer"]
+    if device.provider == "cpu" and not constant_weights:
+        # planning which tensors share memory takes time with the square of the nodes (FC-DenseNet-56's step: 3 of 4 s),
+        # and the allocator reuses memory by itself: steps take as long without, and as much memory within 1 %
+        options.enable_mem_reuse = False
     with memory_errors_told(None):
         return ort.InferenceSession(
             model.SerializeToString(), options, providers=_providers(device), disabled_optimizers=disabled
