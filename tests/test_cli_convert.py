@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from safetensors.numpy import load_file
 
 from netdsl.cli import main
 
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "convert.md").read_text(encoding="utf-8")
 TEXT = """net small : image[1, 16, 16] -> logits {
     x = image -> conv(4, 3, pad = 0, bias = false) -> bn -> relu -> max_pool(2)
     logits = (x -> conv(4, 3) @a) + (x -> conv(4, 3) @b) -> flatten -> dense(5)
@@ -81,3 +84,17 @@ def test_errors_have_a_place() -> None:
     error = convert("--atrous", "x.max_pool", code=1).stderr
     assert "error[E1101]: `--atrous` cannot convert `flatten`" in error and "small.net:3:61" in error
     assert not Path("small.onnx").exists()
+
+
+def test_the_page_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    command, shown = re.search(r"`netdsl (convert [^`]*)` prints\n\n```\n(.*?)```", PAGE, re.DOTALL).groups()  # type: ignore[union-attr]
+    words = command.replace("examples", str(ROOT / "examples")).split()
+    assert CliRunner().invoke(main, [*words, "-o", "digit.onnx"]).stdout == shown
+
+
+def test_the_page_names_the_options_in_order() -> None:
+    passes = re.findall(r"^## `(--[a-z-]+)", PAGE, re.MULTILINE)
+    text = " ".join(CliRunner().invoke(main, ["convert", "--help"]).stdout.split())
+    assert f"in this order: {', '.join(passes)}." in text
+    assert set(re.findall(r"--[a-z-]+", PAGE)) - {"--fold-bn"} <= set(re.findall(r"--[a-z-]+", text))

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
-from netdsl.report.record import Report, Tensor
-from netdsl.report.table import human
+from netdsl.report.record import Report, Tensor, Totals
+from netdsl.report.table import human, size
 
 
 def compared(before: Report, after: Report, remarks: Sequence[str], width: int = 100) -> str:
     """What was done, and a table of the totals of both nets."""
     rows = [("", "before", "after"), ("layers", str(len(before.layers)), str(len(after.layers)))]
+    both = (before.totals, after.totals)
+    left_out = set() if any(t.trainable_params != t.params for t in both) else {"trainable"}
+    left_out |= set() if any(t.buffers for t in both) else {"buffers"}
     rows += [
-        (name.replace("_", " "), _figure(name, old), _figure(name, new))
-        for name, old, new in zip(before.totals._fields, before.totals, after.totals, strict=True)
+        (name, old, new)
+        for (name, old), new in zip(_figures(before.totals).items(), _figures(after.totals).values(), strict=True)
+        if name not in left_out
     ]
     old_tensors = {tensor.name: tensor for tensor in (*before.inputs, *before.outputs)}
     for tensor in (*after.inputs, *after.outputs):
@@ -32,8 +36,13 @@ def changes(before: Report, after: Report, remarks: Sequence[str]) -> dict[str, 
     return {"net": after.net, "remarks": list(remarks), "before": before.to_dict()["totals"], "after": after.to_dict()}
 
 
-def _figure(name: str, count: int) -> str:
-    return str(count) if name == "depth" else f"{human(count)}{'' if count < 1000 or 'bytes' not in name else 'B'}"
+def _figures(t: Totals) -> dict[str, str]:
+    """The totals as `netdsl analyze` calls them."""
+    return {
+        "params": human(t.params), "trainable": human(t.trainable_params), "buffers": human(t.buffers),
+        "MACs": human(t.macs), "FLOPs": human(t.flops), "activations": size(t.activation_bytes),
+        "peak memory": size(t.peak_memory_bytes), "depth": str(t.depth),
+    }  # fmt: skip
 
 
 def _shape(tensor: Tensor) -> str:

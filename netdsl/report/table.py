@@ -129,8 +129,8 @@ def _totals(report: Report) -> list[str]:
         ("params", _count(t.params) + frozen),
         ("MACs", _count(t.macs)),
         ("FLOPs", _count(t.flops)),
-        ("activations", _bytes(t.activation_bytes)),
-        ("peak memory", _bytes(t.peak_memory_bytes)),
+        ("activations", size(t.activation_bytes)),
+        ("peak memory", size(t.peak_memory_bytes)),
         ("depth", str(t.depth)),
     ]
     if t.buffers:
@@ -145,7 +145,8 @@ def _count(count: int) -> str:
     return f"{count:,}" if count < 10**4 else f"{count:,} ({human(count)})"
 
 
-def _bytes(count: int) -> str:
+def size(count: int) -> str:
+    """Bytes to three or four digits: 25.6 MB."""
     text = human(count)
     return f"{text}B" if count >= 1000 else f"{text} B"
 
