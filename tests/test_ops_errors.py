@@ -183,4 +183,5 @@ def test_matrices_that_do_not_fit() -> None:
     assert found.helps == ("`transpose` exchanges the rows and columns of `b`",)
     assert not misfit("matmul", (16, 8), (10, 6)).helps
     assert "before the last two differ" in misfit("matmul", (2, 16, 8), (8, 10)).message
-    assert misfit("matmul", (16,), (16, 2)).code == misfit("transpose", (16,)).code == "E0301"
+    assert misfit("matmul", (), (16, 2)).code == misfit("transpose", (16,)).code == "E0301"
+    assert "rows of 16 meet columns of 8" in misfit("matmul", (16,), (8, 16)).message

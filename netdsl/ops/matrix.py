@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netdsl.ir.graph import Shape
 from netdsl.ops.operator import Operator, Rule, Site, elements, show, show_size
@@ -18,10 +18,11 @@ class _Matrices(Operator):
 
     style = "function"
     batched = False
+    least: ClassVar[int]
 
     def resolve(self, site: Site) -> None:
         for label, value in zip(site.labels, site.inputs, strict=True):
-            if len(value.shape) < 2:
+            if len(value.shape) < self.least:
                 site.fail("E0301", f"`{self.name}` needs [rows, columns], and {label} is {show(value.shape)}",
                           helps=("`reshape` gives it another shape",))  # fmt: skip
 
@@ -33,29 +34,33 @@ class _Matrices(Operator):
 class MatMul(_Matrices):
     """The matrix product of each sample, [..., N, K] times [..., K, M]; axes before the last two agree.
 
-    A factor without a batch axis, such as `param([N, K])`, is the same for every sample.
+    A vector [K] is a column behind a matrix and a row before one. A factor without a batch axis, such as
+    `param([N, K])`, is the same for every sample.
     """
 
     name = "matmul"
     summary = "matrix product of two tensors, sample by sample"
     example = "matmul(rows[16, 8], columns[8, 10])"
     arity = (2, 2)
-    rules = (Rule("[..., N, K], [..., K, M] -> [..., N, M]"),)
+    least = 1
+    rules = (Rule("[..., N, K], [..., K, M] -> [..., N, M]"), Rule("[N, K], [K] -> [N]"), Rule("[K], [K, M] -> [M]"))
     multiplies = "K per output element"
     cost = "none"
 
     def shape(self, site: Site) -> Shape:
-        (*stack, n, k), (*stack_b, k_b, m) = (value.shape for value in site.inputs)
+        first, second = (value.shape for value in site.inputs)
+        *stack, n, k = first if len(first) > 1 else (1, *first)
+        *stack_b, k_b, m = second if len(second) > 1 else (*second, 1)
         a, b = site.labels
         why = f"matrix product of {a} and {b}"
         shapes = f"{a} is {show(site.inputs[0].shape)}, {b} is {show(site.inputs[1].shape)}"
         if len(stack) != len(stack_b) or not all(site.same(i, j, why) for i, j in zip(stack, stack_b, strict=True)):
             site.fail("E0311", f"cannot multiply {a} and {b}: the axes before the last two differ", notes=(shapes,))
         if not site.same(k, k_b, why):
-            helps = (f"`transpose` exchanges the rows and columns of {b}",) if int(k) == int(m) else ()
+            helps = (f"`transpose` exchanges the rows and columns of {b}",) if len(second) > 1 and int(k) == int(m) else ()
             site.fail("E0311", f"cannot multiply {a} and {b}: rows of {show_size(k)} meet columns of {show_size(k_b)}",
                       notes=(shapes,), helps=helps)  # fmt: skip
-        return (*stack, n, m)
+        return (*stack, *([n] if len(first) > 1 else []), *([m] if len(second) > 1 else []))
 
     def macs(self, node: Node) -> int:
         return elements(node.output.shape) * int(node.inputs[0].shape[-1])
@@ -64,7 +69,18 @@ class MatMul(_Matrices):
         return 0
 
     def lower(self, node: Node, b: Builder) -> str:
-        return b.op("MatMul", [b.value(value) for value in node.inputs])
+        x, y = (b.value(value) for value in node.inputs)
+        row, column = (len(value.shape) == 1 for value in node.inputs)
+        batched = [value.type.batched for value in node.inputs]
+        if row and column:
+            return b.op("ReduceSum", [b.op("Mul", [x, y]), b.ints([-1])], keepdims=0)
+        if column and batched == [False, True]:  # one product of two matrices for the whole batch
+            return b.op("MatMul", [y, b.op("Transpose", [x], perm=[1, 0])])
+        if (row or column) and all(batched):  # ONNX takes a batch of vectors for a matrix
+            axis = b.ints([2 if column else 1])
+            x, y = (x, b.op("Unsqueeze", [y, axis])) if column else (b.op("Unsqueeze", [x, axis]), y)
+            return b.op("Squeeze", [b.op("MatMul", [x, y]), axis])
+        return b.op("MatMul", [x, y])
 
 
 @operator
@@ -72,6 +88,7 @@ class Transpose(_Matrices):
     """Rows and columns of each matrix exchanged: the last two axes."""
 
     name = "transpose"
+    least = 2
     summary = "the last two axes exchanged"
     example = "transpose(rows[16, 8])"
     rules = (Rule("[..., N, M] -> [..., M, N]"),)
