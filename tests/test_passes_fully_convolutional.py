@@ -190,8 +190,11 @@ def test_what_cannot_be_converted(body: str, code: str, words: str) -> None:
 def test_sizes_that_were_open_stay_so() -> None:
     graph = load_text("net a : x[2, H = 16, W = 16] -> y { y = x -> conv(4, 3) -> max_pool(2) -> conv(3, 1) }")
     made = fully_convolutional(graph, numbers_of(graph))
-    assert made.graph.symbols == graph.symbols and made.graph.constraints == graph.constraints
-    assert [node.op.name for node in made.graph.nodes] == [node.op.name for node in graph.nodes]
+    assert made.graph is graph and made.remarks == ("fully convolutional: the net was so before",)
+    fixed = load_text("net a : x[2, 16, 16] -> y { y = x -> conv(4, 3) -> max_pool(2) -> conv(3, 1) }")
+    made = fully_convolutional(fixed, numbers_of(fixed))
+    assert made.graph.symbols == {"H": 16, "W": 16} and made.remarks[0].endswith("size had to be opened")
+    assert [node.op.name for node in made.graph.nodes] == [node.op.name for node in fixed.nodes]
 
 
 def test_a_net_for_any_size_keeps_what_depends_on_it() -> None:

@@ -81,12 +81,15 @@ class _Converter:
         for value in self.graph.inputs:
             self._open(value)
         nodes = converted(self.graph.nodes, self._node)
+        if not self.opened and nodes == self.graph.nodes:
+            return Conversion(self.graph, self.numbers, ("fully convolutional: the net was so before",))
         self._require_no_flat_output()
         self._require_open(nodes)
+        what = self._remarks()
         training, remarks = self.again.trained(self._node, self._require_open)
         graph = self.again.rebuilt(nodes, training, symbols=self.symbols)
         vectors = {name for name, value in self.graph.outputs.items() if self.lies.get(value) == _VECTOR}
-        return Conversion(graph, kept(graph, self.numbers), (*self._remarks(), *described(graph, vectors), *remarks))
+        return Conversion(graph, kept(graph, self.numbers), (*what, *described(graph, vectors), *remarks))
 
     def _require_no_flat_output(self) -> None:
         for name, value in self.graph.outputs.items():
@@ -104,8 +107,9 @@ class _Converter:
         shape = [value.shape[0]]
         for axis, size in enumerate(value.shape[1:], start=1):
             shape.append(size if isinstance(size, Size) else self._symbol((axis_word(axis, rank) or "size")[0].upper(), size))
-        self.again.values[value] = Value(value.name, TensorType(tuple(shape)))
         self.lies[value] = _MAPS
+        if tuple(shape) != value.shape:
+            self.again.values[value] = Value(value.name, TensorType(tuple(shape)))
 
     def _symbol(self, letter: str, size: int) -> Size:
         """A symbol of that size: `H`, or `H2` where another has that name."""
@@ -239,7 +243,7 @@ class _Converter:
         if self.pools:
             kernels = [f"{node.name} {_by(node.args.kernel)}" for node in self.pools]
             remarks.append(f"fully convolutional: global and adaptive pools are windows now: {listed(kernels)}")
-        return tuple(remarks) or ("fully convolutional: there was nothing to convert but the input's size",)
+        return tuple(remarks) or ("fully convolutional: only the input's size had to be opened",)
 
 
 def _defaults(op: Operator) -> dict[str, object]:
