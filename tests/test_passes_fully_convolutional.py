@@ -172,6 +172,7 @@ def test_random_chains(data: st.DataObject) -> None:
     ("y = x -> conv(3, 3) -> flatten", "E1101", "the output `y`"),
     ("y = reshape(x, [4, 2, 4]) -> conv(3, 3) -> flatten -> dense(3)", "E1101", "`reshape`"),
     ("y = x -> adaptive_max_pool(3) -> flatten -> dense(2)", "E1101", "bins are not of one size"),
+    ("y = x -> locally_connected(2, 3) -> flatten -> dense(2)", "E1101", "weights of its own for each position"),
     ("y = x -> flatten -> rbf(4)", "E1101", "`rbf`"),
     ("y = x * (x -> global_avg_pool) -> flatten -> dense(3)", "E1101", "`mul`"),
     ("y = matmul(x, x) -> flatten -> dense(3)", "E1101", "`matmul`"),

@@ -24,7 +24,6 @@ _POOLS = {"global_avg_pool": "avg_pool", "global_max_pool": "max_pool"}
 _BINS = {"adaptive_avg_pool": "avg_pool", "adaptive_max_pool": "max_pool"}
 #: what is converted by name
 _NAMED = {"flatten", "dense", *_POOLS, *_BINS}
-_ANOTHER = "it depends on more than a window around each position, so that on a larger image it would be another function"
 
 
 class _Lies(NamedTuple):
@@ -172,7 +171,7 @@ class _Converter:
         if node.op.locality_of(node) not in wanted[here.kind]:
             mixed = here.kind == "flat" and node.op.locality_of(node) is not None
             raise self.again.refused(node, "it acts on the elements of a flattened map as if they were channels" if mixed
-                                     else _ANOTHER)  # fmt: skip
+                                     else _reason(node))  # fmt: skip
         if here.kind == "flat" and not all(value in self.lies for value in node.inputs):
             raise self.again.refused(node, "it has a number for each element of a flattened map")
         made = self.again.apply(node)
@@ -244,6 +243,13 @@ class _Converter:
             kernels = [f"{node.name} {_by(node.args.kernel)}" for node in self.pools]
             remarks.append(f"fully convolutional: global and adaptive pools are windows now: {listed(kernels)}")
         return tuple(remarks) or ("fully convolutional: only the input's size had to be opened",)
+
+
+def _reason(node: Node) -> str:
+    """Why an operator is not the same at every position."""
+    if node.parameters and isinstance(node.op.reaches(node)[0], tuple):
+        return "it has weights of its own for each position"
+    return "it depends on more than a window around each position, so that on a larger image it would be another function"
 
 
 def _defaults(op: Operator) -> dict[str, object]:
