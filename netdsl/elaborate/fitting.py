@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from netdsl.ir.solve import Solution
 
 #: errors that other sizes may mend
-OF_SIZES = frozenset({"E0303", "E0308", "E0311", "E0312", "E0313", "E0314", "E0315", "E0316"})
+OF_SIZES = frozenset({"E0303", "E0308", "E0311", "E0312", "E0313", "E0314", "E0315", "E0316", "E0323"})
 #: steps that each try may take, and all tries of a net together: but one is made of any net
 MOST_STEPS, _STEPS_TOGETHER = 300_000, 100_000
 

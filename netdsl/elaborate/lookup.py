@@ -44,14 +44,14 @@ def undefined(context: Context, node: t.Name, scope: Scope) -> SourceError:
 
 def meant(name: str, scope: Scope, context: Context) -> tuple[str, ...]:
     """What a name that is not defined may stand for."""
-    if name in AXES:
-        return (f"an axis goes by its name: `axis = {name}`",)
     if name in signs():
         return (f"write `{signs()[name]}`",)
     if name in std_names():
         return (f"the library has one: `from std.{std_names()[name]} import {name}`",)
     own = (*scope.names, *scope.module.constants, *scope.module.functions, *context.facts)
     helps = meant_name(name, (*own, *globals_()))
+    if name in AXES and not helps:
+        return (f"an axis goes by its name: `axis = {name}`",)
     library = closest(name, std_names(), 0.8) if not helps else None
     return (f"the library has `{library}`: `from std.{std_names()[library]} import {library}`",) if library else helps
 

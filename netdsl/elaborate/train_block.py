@@ -172,14 +172,14 @@ class TrainBlock:
     def _metrics(self, expression: t.Expr) -> dict[str, Value]:
         """The metrics by name: the loss' own, or the one given with `@`."""
         found: dict[str, Value] = {}
-        for part in expression.items if isinstance(expression, (t.TupleExpr, t.ListExpr)) else [expression]:
-            named = part if isinstance(part, t.Pin) else None
-            value = self._evaluate(named.base if named else part, {})
+        parts = expression.items if isinstance(expression, (t.TupleExpr, t.ListExpr)) else [expression]
+        values = self.context.expressions.several([p.base if isinstance(p, t.Pin) else p for p in parts], self._names({}))
+        for part, value in zip(parts, values, strict=True):
             for item in value if isinstance(value, (list, tuple)) else [value]:
                 if not isinstance(item, Value) or item.type.batched or item.shape != ():
                     raise self.context.error("E0504", f"a metric is one number, such as `accuracy(logits, label)`, and this "
                                              f"is {describe(item)}", part.span)  # fmt: skip
-                name = named.name if named else item.name.rpartition("/")[2]
+                name = part.name if isinstance(part, t.Pin) else item.name.rpartition("/")[2]
                 if name in found:
                     raise self.context.error("E0504", f"two metrics are named `{name}`", part.span,
                                              helps=("give each its own name",))  # fmt: skip
@@ -228,10 +228,12 @@ class TrainBlock:
         return self._pipeline("augment", expression)
 
     def _evaluate(self, expression: t.Expr, names: Mapping[str, Recipe]) -> Any:
-        scope = Scope(self.scope.function, self.scope.place, self.scope.module, {**self.scope.names, **names})
-        calls = self.context.expressions.calls
-        calls.recipe = self.build
-        return self.context.expressions.evaluate(expression, scope)
+        return self.context.expressions.evaluate(expression, self._names(names))
+
+    def _names(self, names: Mapping[str, Recipe]) -> Scope:
+        """The names of the net, and those that one key knows besides."""
+        self.context.expressions.calls.recipe = self.build
+        return Scope(self.scope.function, self.scope.place, self.scope.module, {**self.scope.names, **names})
 
     def build(self, recipe: Recipe, positional: Any, named: Mapping[str, tuple[Any, Span]], span: Span) -> Any:
         """What a recipe called with these arguments stands for."""

@@ -77,7 +77,7 @@ class Param(_Source):
         return {"value": ParamSpec(shape, a.init, max(1, prod(shape) // first), first, a.trainable)}
 
     def lower(self, node: Node, b: Builder) -> str:
-        return b.op("Identity", [b.parameter(node.parameters["value"])])
+        return b.parameter(node.parameters["value"])
 
 
 @operator
@@ -97,7 +97,7 @@ class Constant(_Source):
         return shape_of(site.args.numbers) or ()
 
     def lower(self, node: Node, b: Builder) -> str:
-        return b.op("Identity", [b.floats(node.args.numbers)])
+        return b.floats(node.args.numbers)
 
 
 @operator
