@@ -43,7 +43,7 @@ FIGURES: list[Figures] = [
 ]  # fmt: skip
 
 SMALL: list[Small] = [
-    Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-2),
+    Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-3, feeds={"bin": corner}),
     Small("denoising_autoencoder", {"units": 20}, feeds={"image": bits}),
     Small("farabet_pyramid:farabet", {"width": 4, "hidden": 16, "classes": 3, "H": 32, "W": 48}, rate=0.1,
           feeds={"label": corner}),
@@ -64,5 +64,5 @@ SMALL: list[Small] = [
     Small("vnet", {"width": 4, "D": 16, "H": 16, "W": 16}, rate=1.0, feeds={"mask": bits}),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}, rate=0.01),
     Small("wavenet", {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40, "padding": 0}, rate=0.01),
-    Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1),
+    Small("unet3d", {"width": 4, "depth": 1, "D": 20, "H": 22, "W": 22}, rate=0.1, feeds={"label": corner}),
 ]  # fmt: skip
