@@ -90,7 +90,7 @@ class Constant(_Source):
     name = "constant"
     summary = "a fixed tensor of listed numbers"
     example = "image[3, 32, 32] - constant([0.5, 0.4, 0.4])"
-    rules = (Rule(" -> [len(numbers)]", "isinstance(numbers[0], (int, float))"),)
+    rules = (Rule(" -> [len(numbers)]", "not isinstance(numbers[0], list)"),)
     arguments = (Argument("numbers", _NUMBERS, doc="the numbers, a list for each axis"),)
 
     def shape(self, site: Site) -> Shape:

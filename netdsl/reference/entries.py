@@ -69,6 +69,8 @@ def _signature(op: Operator) -> str:
         tensors = op.example.partition("(")[2].removesuffix(")").split(", ")
     elif op.arity[1] is None:
         tensors = [*tensors[:2], "..."]
+    else:
+        tensors = tensors[: op.arity[1]]
     tensors += filter(None, op.numbers[len(tensors) :])
     written = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in _own(op)]
     return f"{op.name}({', '.join([*tensors, *written])})"

@@ -75,7 +75,7 @@ def shape_lines(rule: Rule) -> Iterator[str]:
     inputs, _, output = in_two_dimensions(rule.formula).partition(" -> ")
     output = output if output != "[]" else "one number"
     where = f"where {rule.when}" if rule.when else ""
-    line = f"  {inputs} -> {output}" + f"    {where}" * bool(where)
+    line = f"  {f'{inputs} -> {output}'.lstrip()}" + f"    {where}" * bool(where)
     if len(line) <= _WIDEST:
         yield line
         return
