@@ -185,6 +185,11 @@ def test_wrong_train_blocks(entries: dict[str, str], code: str, underlined: str)
     assert len(found) == (2 if entries.get("target") in ("class(y)", "class()") else 1), [d.message for d in found]
 
 
+def test_what_reads_a_target_without_a_name_says_nothing_more() -> None:
+    found = errors(text(target="class()", loss="cross_entropy(y, label) + cross_entropy(y, label)", metrics="accuracy(y, label)"))
+    assert [d.code for d in found] == ["E0503", "E0201"]  # each name that is not defined is told once
+
+
 @pytest.mark.parametrize("statement", ["for i in [1] { }", "expect true", "a, b = 1, 2", "target[0] = class(label)"])
 def test_statements_that_a_train_block_has_not(statement: str) -> None:
     found = error(text().replace("train {", "train {\n  " + statement))

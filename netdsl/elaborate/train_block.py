@@ -55,6 +55,7 @@ class TrainBlock:
         self.scope = Scope(scope.function, Place("train"), scope.module, dict(scope.names))
         self.targets: list[Target] = []
         self.meant: set[str | None] = set()  # keys that were misspelt
+        self.nameless = False  # whether a target is written so that its name cannot be told
         self.recipes = _recipes()
 
     def elaborate(self) -> Training | None:
@@ -65,7 +66,7 @@ class TrainBlock:
         missing = [key for key in _NEEDED if key not in entries]
         # targets first: the loss may stand above them. Without targets it could only say again that they are missing
         for key in sorted(entries, key=lambda k: k != "target"):
-            if key in ("loss", "metrics") and "target" in missing:
+            if key in ("loss", "metrics") and ("target" in missing or self.nameless):
                 continue
             try:
                 results[key] = getattr(self, "_" + key)(entries[key].value)
@@ -120,6 +121,8 @@ class TrainBlock:
                 name = item.arguments[0] if isinstance(item, t.Call) and item.arguments else item
                 if isinstance(name, t.Name):
                     self.scope.names.setdefault(name.name, POISON)
+                else:
+                    self.nameless = True
             raise
 
     def _one_target(self, node: t.Expr) -> None:
