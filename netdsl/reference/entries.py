@@ -71,7 +71,7 @@ def _signature(op: Operator) -> str:
         tensors = [*tensors[:2], "..."]
     else:
         tensors = tensors[: op.arity[1]]
-    tensors += filter(None, op.numbers[len(tensors) :])
+    tensors = [*tensors, *filter(None, op.numbers[len(tensors) :])]
     written = [a.name if a.default is REQUIRED else f"{a.name} = {literal(a.default)}" for a in _own(op)]
     return f"{op.name}({', '.join([*tensors, *written])})"
 
