@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netdsl.runtime.predict import Predictions, Predictor
     from netdsl.runtime.progress import Progress
     from netdsl.runtime.trainer import Trainer
+    from netdsl.training.step import Provider
 
 
 def load(path: str | PathLike[str], **hyperparameters: Any) -> Net:
@@ -102,6 +103,33 @@ class Net:
         if path is not None:
             lower.write_model(model, path)
         return model
+
+    def compile_training(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        split: bool = False,
+        provider: Provider = "cpu",
+        weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        seed: int = 0,
+    ) -> list[onnx.ModelProto]:
+        """The training step as an ONNX model in standard operators, with the state to start from; see docs/training-step.md.
+
+        `split`: two models, gradients and update, written to `PATH.gradients.onnx` and `PATH.update.onnx` for a `path` of
+        `PATH.onnx`. `provider`: `cuda` avoids operators that have no CUDA kernel in ONNX Runtime. `weights` as in
+        `compile`, `seed` also of the random numbers. Raises NetError: no train block, an operator without a gradient,
+        weights that do not fit, a file that cannot be written.
+        """
+        from netdsl.lower import initial_parameters, write_model
+        from netdsl.training.portable import paths_of, portable
+        from netdsl.training.step import build_step, training_of
+
+        step = build_step(self.graph, batch=training_of(self.graph).batch, provider=provider, split=split)
+        tensors = initial_parameters(self.graph, seed) | self._weights(weights, seed)
+        models = portable(self.graph, step, tensors, seed=seed, provider=provider)
+        for model, target in zip(models, paths_of(path, split=split) if path is not None else (), strict=False):
+            write_model(model, target)
+        return models
 
     def convert(
         self,

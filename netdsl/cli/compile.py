@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -12,21 +12,44 @@ from netdsl.cli.common import elaborated, net_argument, reports_errors
 
 @click.command("compile")
 @net_argument
-@click.option("-o", "--output", "path", type=click.Path(), help="Where to write; NET.onnx if not given.")
+@click.option("-o", "--output", "path", type=click.Path(),
+              help="Where to write; NET.onnx if not given, or NET.step.onnx with --training.")  # fmt: skip
 @click.option("--weights", type=click.Path(), help="A checkpoint (safetensors) to take the weights from.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
-              help="Seed of the initial weights.")  # fmt: skip
+              help="Seed of the initial weights; with --training, also of dropout.")  # fmt: skip
 @click.option("--fold-bn", is_flag=True, help="Fold batch normalisations into the layers before them.")
+@click.option("--training", is_flag=True, help="The training step instead: forward, loss, backward and update.")
+@click.option(
+    "--split", is_flag=True, help="With --training: two models, OUTPUT.gradients.onnx and OUTPUT.update.onnx."
+)
+@click.option("--provider", type=click.Choice(["cpu", "cuda"]),
+              help="With --training: what it is to be run on; the CPU if not given.")  # fmt: skip
 @reports_errors
 def compile_(
-    net: str, settings: dict[str, Any], path: str | None, weights: str | None, seed: int, fold_bn: bool
-) -> None:
-    """Compile a net to an ONNX model for inference: dynamic batch, weights inside, names from the block paths."""
+    net: str, settings: dict[str, Any], path: str | None, weights: str | None, seed: int, fold_bn: bool, training: bool,
+    split: bool, provider: Literal["cpu", "cuda"] | None,
+) -> None:  # fmt: skip
+    """Compile a net to an ONNX model for inference: dynamic batch, weights inside, names from the block paths.
+
+    With --training it is a model for training with plain ONNX Runtime, of the train block's batch size.
+    """
     from netdsl.api import Net
 
+    if training and fold_bn:
+        raise click.UsageError("--fold-bn is for inference: leave out --training")
+    if not training and (split or provider):
+        raise click.UsageError("--split and --provider go with --training")
     loaded = Net(elaborated(net, settings))
-    target = f"{loaded.graph.name}.onnx" if path is None else path
-    model = loaded.compile(target, weights=weights, seed=seed, fold_bn=fold_bn)
-    size = Path(target).stat().st_size
+    if training:
+        from netdsl.training.portable import paths_of
+
+        target = f"{loaded.graph.name}.step.onnx" if path is None else path
+        models = loaded.compile_training(target, split=split, provider=provider or "cpu", weights=weights, seed=seed)
+        targets = paths_of(target, split=split)
+    else:
+        target = f"{loaded.graph.name}.onnx" if path is None else path
+        models, targets = [loaded.compile(target, weights=weights, seed=seed, fold_bn=fold_bn)], [Path(target)]
     origin = weights or f"initial weights of seed {seed}"
-    click.echo(f"wrote {target}: {len(model.graph.node)} nodes, {size:,} bytes, {origin}", err=True)
+    for model, written in zip(models, targets, strict=True):
+        size = written.stat().st_size
+        click.echo(f"wrote {written}: {len(model.graph.node)} nodes, {size:,} bytes, {origin}", err=True)

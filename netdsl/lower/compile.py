@@ -35,7 +35,7 @@ def compile_model(graph: Graph, parameters: Mapping[str, np.ndarray]) -> ModelPr
         value = parameters[parameter.name]
         assert value.shape == parameter.shape, f"{parameter.name}: {value.shape}, not {parameter.shape}"
         _add_weight(model.graph.initializer.add(), parameter, value)
-    for key, text in _metadata(graph).items():
+    for key, text in metadata(graph).items():
         model.metadata_props.add(key=f"netdsl.{key}", value=text)
     return model
 
@@ -48,7 +48,7 @@ def _add_weight(tensor: TensorProto, parameter: Parameter, value: np.ndarray) ->
     tensor.raw_data = np.ascontiguousarray(value, "<f4").tobytes()
 
 
-def _metadata(graph: Graph) -> dict[str, str]:
+def metadata(graph: Graph) -> dict[str, str]:
     entries = {
         "net": graph.name,
         "hyperparameters": json.dumps(dict(graph.hyperparameters), default=str),

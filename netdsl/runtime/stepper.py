@@ -1,9 +1,9 @@
-"""Runs a training step again and again: state on the device, two sets of buffers that swap each step."""
+"""Runs a training step again and again: state on the device, two buffers for each vector that swap when it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -16,6 +16,7 @@ from netdsl.training.step import StepModel
 
 #: multiply-accumulates of a step below which waking a second thread costs more than it does (LeNet-5: 16 samples)
 _ONE_THREAD = 30_000_000
+_ZEROS = 2  # the gradient's buffer that stays zero
 
 
 def _suited(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, Device]:
@@ -28,44 +29,77 @@ def _suited(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, De
     return (model if block is None else block_convolutions(model, shapes, block)), device
 
 
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A session, which vectors it reads and writes, and its bindings, by which buffers of them are in turn."""
+
+    session: ort.InferenceSession
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    bindings: dict[tuple[int, ...], ort.IOBinding] = field(default_factory=dict)
+
+    @staticmethod
+    def of(session: ort.InferenceSession) -> _Program:
+        inputs, outputs = ([value.name for value in values] for values in (session.get_inputs(), session.get_outputs()))
+        return _Program(session, _vectors(inputs, "state/"), _vectors(outputs, "next/"))
+
+
+def _vectors(names: list[str], prefix: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
 class Stepper:
-    """A session of a training step, its state, and the arrays through which a batch is fed.
+    """The sessions of a training step, its state, and the arrays through which a batch is fed.
 
     `feeds` maps the names of the net's inputs and targets to host arrays of the batch's shape: fill them, then call
     `step`. Nothing is allocated or bound between steps, and nothing is read back until it is asked for.
     """
 
-    def __init__(self, model: StepModel, device: Device, *, seed: int, profile: str | None = None):
-        """Raises DeviceError where memory does not suffice."""
-        self.model, self.device = model, device
-        self.session = open_session(*_suited(model.model, device), profile=profile)
+    def __init__(
+        self, model: StepModel, device: Device, *, seed: int, parts: int = 1, profile: str | None = None
+    ) -> None:
+        """`parts`: by the mean gradient of how many batches parameters are updated; above 1, of a split step only.
+
+        Raises DeviceError where memory does not suffice.
+        """
+        assert parts == 1 or model.update is not None, "only a step that is split can be taken in parts"
+        self.model, self.device, self.parts = model, device, parts
+        suited, narrowed = _suited(model.model, device)
+        self.session = open_session(suited, narrowed, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
+        self._programs = [_Program.of(self.session)]
+        if model.update is not None:
+            self._programs.append(_Program.of(open_session(model.update, narrowed)))
         self._scalars: dict[str, np.ndarray] = {}
         self._fed: dict[str, ort.OrtValue] = {}
         self._on_device: list[tuple[ort.OrtValue, np.ndarray]] = []
         self._sizes = {name: layout.size for name, layout in model.state.items()} | {"totals": model.totals_size}
-        self._turn = 0
+        if model.update is not None:
+            self._sizes["gradient"] = model.state["parameters"].size
         with memory_errors_told(model.batch):
             self._make_feeds(seed)
-            written = (*model.written, "totals")
-            zeros = {name: np.zeros(size, np.float32) for name, size in self._sizes.items()}
-            self._state = [
-                {name: self._place(zeros[name].copy()) for name in written},
-                {name: self._place(zeros[name].copy()) for name in written},
-            ]
-            self._read_only = {name: self._place(zeros[name]) for name in zeros if name not in written}
+            self._buffers = {name: self._make_buffers(name) for name in self._sizes}
             scalars = {name: np.zeros((), np.float32) for name in (model.loss, *model.metrics.values())}
             self._results = {name: self._place(array) for name, array in scalars.items()}
-            self._bindings = [self._binding(0), self._binding(1)]
+        self._turn = dict.fromkeys(self._sizes, 0)
+        self._before: dict[str, ort.OrtValue] = {}
+        self._draws = 0  # what the last batch's random numbers depended on
 
-    def step(self, step: int, lr: float) -> None:
-        """One step on what lies in `feeds`. `step` counts the steps before this one."""
-        self._scalars[self.model.step][...], self._scalars[self.model.rate][...] = step, lr
+    def step(self, step: int, lr: float, part: int = 0) -> None:
+        """One step, or one of its parts, on what lies in `feeds`. `step` counts the steps before this one."""
+        if self.model.update is not None and part == 0:
+            self._turn["gradient"] = _ZEROS
+        self._before = {name: self._buffers[name][self._turn[name]] for name in self._programs[0].reads}
+        self._scalars[self.model.rate][...] = lr
+        self._draws = step * self.parts + part  # random numbers are other ones in every part
+        self._scalars[self.model.step][...] = self._draws
         with memory_errors_told(self.model.batch):
             for value, array in self._on_device:
                 value.update_inplace(array)
-            self.session.run_with_iobinding(self._bindings[self._turn])
-        self._turn = 1 - self._turn
+            self._run(self._programs[0])
+            if self.model.update is not None and part == self.parts - 1:
+                self._scalars[self.model.step][...] = step
+                self._run(self._programs[1])
 
     @property
     def seed(self) -> int:
@@ -78,23 +112,33 @@ class Stepper:
 
     def current(self) -> dict[str, ort.OrtValue]:
         """The state's vectors where they are; the next two steps overwrite them."""
-        return self._read_only | self._state[self._turn]
+        return {name: buffers[self._turn[name]] for name, buffers in self._buffers.items() if name != "gradient"}
 
     def totals(self) -> np.ndarray:
-        """The sums over steps of the loss and of each metric, and the count of steps whose loss was finite."""
-        totals: np.ndarray = self._state[self._turn]["totals"].numpy().copy()
+        """The sums over batches of the loss and of each metric, and the count of those with finite gradients."""
+        totals: np.ndarray = self.current()["totals"].numpy().copy()
         return totals
 
     def loss(self) -> float:
         """The loss of the last batch."""
         return float(self._results[self.model.loss].numpy())
 
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the last batch."""
+        return {name: float(self._results[tensor].numpy()) for name, tensor in self.model.metrics.items()}
+
     def clear_totals(self) -> None:
-        self._state[self._turn]["totals"].update_inplace(np.zeros(self.model.totals_size, np.float32))
+        self.current()["totals"].update_inplace(np.zeros(self.model.totals_size, np.float32))
 
     def vectors(self) -> dict[str, np.ndarray]:
         """A copy of the whole state on the host, by vector name."""
         return {name: value.numpy().copy() for name, value in self.current().items()}
+
+    def last_feeds(self) -> dict[str, np.ndarray]:
+        """All that `model.model` read at the last call of `step`, by the names of its inputs."""
+        fed = {name: value.numpy().copy() for name, value in self._fed.items()}
+        fed[self.model.step] = np.array(self._draws)
+        return fed | {f"state/{name}": value.numpy().copy() for name, value in self._before.items()}
 
     def load(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Replace the given vectors of the state. Raises KeyError, ValueError for one that is not of this model."""
@@ -105,16 +149,13 @@ class Stepper:
             current[name].update_inplace(np.ascontiguousarray(vector, np.float32))
 
     def _make_feeds(self, seed: int) -> None:
-        for value in self.session.get_inputs():
-            if value.name.startswith("state/"):
+        scalars = {self.model.rate: 0.0, self.model.step: 0, self.model.seed: 0, self.model.share: 1 / self.parts}
+        for value in (value for program in self._programs for value in program.session.get_inputs()):
+            if value.name.startswith("state/") or value.name in self._fed:
                 continue
-            dtype = np.int64 if value.type == "tensor(int64)" else np.float32
-            array = np.zeros(value.shape, dtype)
-            if value.name in (
-                self.model.rate,
-                self.model.step,
-                self.model.seed,
-            ):  # scalars stay with the host, which plans by them
+            array = np.zeros(value.shape, np.int64 if value.type == "tensor(int64)" else np.float32)
+            if value.name in scalars:  # they stay with the host, which plans by them
+                array[...] = scalars[value.name]
                 self._scalars[value.name] = array
                 self._fed[value.name] = ort.OrtValue.ortvalue_from_numpy(array)
                 continue
@@ -124,17 +165,39 @@ class Stepper:
                 self._on_device.append((self._fed[value.name], array))
         self.seed = seed
 
+    def _make_buffers(self, name: str) -> list[ort.OrtValue]:
+        """One for what is only read, else two; the gradient has a third that stays zero, from which a sum begins."""
+        written = any(name in program.writes for program in self._programs)
+        count = 3 if name == "gradient" else 2 if written else 1
+        return [self._place(np.zeros(self._sizes[name], np.float32)) for _ in range(count)]
+
     def _place(self, array: np.ndarray) -> ort.OrtValue:
         """The array on the device; on the CPU its own memory, not a copy."""
         return ort.OrtValue.ortvalue_from_numpy(array, self.device.provider, 0)
 
-    def _binding(self, turn: int) -> ort.IOBinding:
-        """Reads the one set of state buffers, writes the other."""
-        binding = self.session.io_binding()
-        read = self._read_only | self._state[turn]
-        for name, value in (self._fed | {f"state/{name}": value for name, value in read.items()}).items():
-            binding.bind_ortvalue_input(name, value)
-        written = {f"next/{name}": value for name, value in self._state[1 - turn].items()}
-        for name, value in (written | self._results).items():
-            binding.bind_ortvalue_output(name, value)
+    def _run(self, program: _Program) -> None:
+        turns = tuple(self._turn[name] for name in (*program.reads, *program.writes))
+        if turns not in program.bindings:
+            program.bindings[turns] = self._binding(program)
+        program.session.run_with_iobinding(program.bindings[turns])
+        self._turn |= {name: _other(self._turn[name]) for name in program.writes}
+
+    def _binding(self, program: _Program) -> ort.IOBinding:
+        """Reads the buffers in turn, writes the others."""
+        binding = program.session.io_binding()
+        for name in program.reads:
+            binding.bind_ortvalue_input(f"state/{name}", self._buffers[name][self._turn[name]])
+        for value in program.session.get_inputs():
+            if value.name in self._fed:
+                binding.bind_ortvalue_input(value.name, self._fed[value.name])
+        for name in program.writes:
+            binding.bind_ortvalue_output(f"next/{name}", self._buffers[name][_other(self._turn[name])])
+        if program is self._programs[0]:
+            for name, value in self._results.items():
+                binding.bind_ortvalue_output(name, value)
         return binding
+
+
+def _other(turn: int) -> int:
+    """The buffer to write while this one is read."""
+    return 1 if turn == 0 else 0

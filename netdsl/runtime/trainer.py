@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import onnxruntime as ort
 
 from netdsl.diagnostics import CheckpointError, Diagnostic, Label, TrainingError
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
-from netdsl.runtime.checkpoint import Checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
@@ -26,15 +24,14 @@ from netdsl.runtime.history import EpochRecord, History
 from netdsl.runtime.loop import Interrupt, interruptible, order
 from netdsl.runtime.progress import Progress, Silence
 from netdsl.runtime.session import Device, choose_device
+from netdsl.runtime.state import checkpoint_of, environment, load_tensors, named_tensors, plain, refuse, restore
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.transforms import Pipeline
 from netdsl.training.schedules import rate_at
 from netdsl.training.step import build_evaluation, build_step, training_of
-from netdsl.version import __version__
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
-_TENSORS = ("parameters", "statistics", "fixed")
 _MOST_SEED = 2**32 - 1
 _LOOKED_AT = 16  # samples of each part that tell a data set from another
 _CHECK_EVERY = 64  # steps between two looks at the loss where reading it means waiting for the device
@@ -103,9 +100,10 @@ class Trainer:
         evaluation = build_evaluation(graph, model, provider=self.device.provider)
         self._stepper = Stepper(model, self.device, seed=seed)
         self._evaluator = Evaluator(evaluation, self.device)
-        self._load_tensors(initial_parameters(graph, seed) | dict(weights or {}))
+        load_tensors(self._stepper, initial_parameters(graph, seed) | dict(weights or {}))
         self._epoch = 0  # finished epochs
         self._done = 0  # steps of the running epoch
+        self._untold = 0  # those of them that the totals do not know of
 
     def run(self) -> History:
         """Train to the last epoch, or until Ctrl-C: then `history.stopped` is set, and `resume` goes on from there.
@@ -131,38 +129,29 @@ class Trainer:
             assert self.directory is not None, "without a directory, a resume needs a path"
             path = self.directory / LAST
         found = checkpoints.load(path)
-        state = self._stepper.model.state
-        expected = {s.name: s.shape for name in _TENSORS if name in state for s in state[name].slots}
-        checkpoints.match(found.tensors, expected).require(path)
-        slots = [name for name in state if name not in _TENSORS]
-        if sorted(found.optimizer) != sorted(slots):
-            self._refuse(
-                path, "it was trained with another optimizer", "train with the optimizer that it was trained with"
-            )
-        for slot in slots:
-            checkpoints.match(found.optimizer[slot], {s.name: s.shape for s in state[slot].slots}).require(path)
         at = found.progress
         totals = np.array(at.running.get("totals", []), np.float32)
         if totals.shape != (self._stepper.model.totals_size,) or at.running.get("batch") != self.batch:
-            self._refuse(
+            refuse(
                 path, "it was trained with other metrics or another batch size", "use the file that it was trained with"
             )
-        if at.position % self.batch or at.position // self.batch > self.steps_per_epoch or at.dataset != self.data.name:
-            self._refuse(
-                path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on"
-            )
+        epoch, done = at.epoch, at.position // self.batch
+        if not at.dataset:  # of a `TrainingStep`, which knows of no data set
+            epoch, done = divmod(at.step, self.steps_per_epoch)
+        elif at.position % self.batch or done > self.steps_per_epoch or at.dataset != self.data.name:
+            refuse(path, f"it was trained on other data: {at.dataset}", "give the data set that it was trained on")
         if at.running.get("data", self._data_mark) != self._data_mark:
-            self._refuse(
+            refuse(
                 path,
                 f"it was trained on other samples, though the data set is called {at.dataset} too",
                 "give the data set that it was trained on, or start anew with --weights",
             )
+        restore(self._stepper, found, path)
         self._warn_of_changes(at)
-        self._load_tensors(found.tensors)
-        self._stepper.load({slot: state[slot].pack(found.optimizer[slot]) for slot in slots} | {"totals": totals})
+        self._stepper.load({"totals": totals})
         self.seed = at.seed
         self._stepper.seed = at.seed
-        self._epoch, self._done = at.epoch, at.position // self.batch
+        self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1])
         try:
             self.history.epochs = History.from_dict(at.history).epochs
         except TypeError as error:
@@ -170,20 +159,14 @@ class Trainer:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Parameters, frozen ones included, and buffers by name, as they are now."""
-        vectors, state = self._stepper.vectors(), self._stepper.model.state
-        return {k: v for name in _TENSORS if name in state for k, v in state[name].unpack(vectors[name]).items()}
+        return named_tensors(self._stepper)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of this moment. Raises CheckpointError where it cannot be written."""
-        vectors, state = self._stepper.vectors(), self._stepper.model.state
+        vectors = self._stepper.vectors()
         if not np.isfinite(vectors["parameters"]).all():
             self._diverge("a parameter is no longer a finite number")
-        slots = [name for name in state if name not in _TENSORS]
-        checkpoints.save(path, Checkpoint(
-            {k: v for name in _TENSORS if name in state for k, v in state[name].unpack(vectors[name]).items()},
-            {slot: state[slot].unpack(vectors[slot]) for slot in slots},
-            self._progress(vectors["totals"]),
-        ))  # fmt: skip
+        checkpoints.save(path, checkpoint_of(self._stepper, vectors, self._progress(vectors["totals"])))
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
         """Train, validate, record and save one epoch, or what is left of it; or save in its midst if interrupted."""
@@ -205,7 +188,7 @@ class Trainer:
             self._diverge(f"the validation loss is {loss}")
         means = self._means()
         rate = self._rate(self._step - 1)
-        self._epoch, self._done = self._epoch + 1, 0
+        self._epoch, self._done, self._untold = self._epoch + 1, 0, 0
         record = EpochRecord(self._epoch, means[0], means[1], loss, metrics, rate, speed)
         self.history.epochs.append(record)
         self._stepper.clear_totals()
@@ -244,13 +227,13 @@ class Trainer:
 
     def _means(self) -> tuple[float, dict[str, float]]:
         """The means of the loss and of each metric over the steps of this epoch so far."""
-        means = self._stepper.totals()[:-1].astype(np.float64) / max(1, self._done)
+        means = self._stepper.totals()[:-1].astype(np.float64) / max(1, self._done - self._untold)
         return float(means[0]), dict(zip(self.training.metrics, means[1:].tolist(), strict=True))
 
     def _check_loss(self) -> None:
-        totals = self._stepper.totals()
-        if not np.isfinite(totals[0]):
-            self._done = int(totals[-1]) + 1  # the count of finite losses leads to the first that was not
+        finite = self._untold + int(self._stepper.totals()[-1])
+        if finite != self._done:
+            self._done = finite + 1  # the first that was not
             self._diverge(f"the loss is {self._stepper.loss()}")
 
     def _diverge(self, what: str) -> NoReturn:
@@ -280,7 +263,7 @@ class Trainer:
         return checkpoints.Progress(
             net=self.graph.name,
             source_sha256=hashlib.sha256(self.graph.span.source.text.encode()).hexdigest(),
-            hyperparameters=self._hyperparameters(),
+            hyperparameters=plain(self.graph.hyperparameters),
             seed=self.seed,
             step=self._step,
             epoch=self._epoch,
@@ -293,33 +276,17 @@ class Trainer:
             prepare=self.pipeline.to_json(),
             dataset=self.data.name,
             classes=None if self.data.classes is None else list(self.data.classes),
-            environment=self._environment(),
+            environment=environment(self.device),
         )  # fmt: skip
 
-    def _hyperparameters(self) -> dict[str, int | float | str]:
-        return {
-            name: value if isinstance(value, (int, float, str)) else str(value)
-            for name, value in self.graph.hyperparameters.items()
-        }
-
-    def _environment(self) -> dict[str, object]:
-        """What a resume must share with the run it continues, to be the same bit for bit."""
-        return {
-            "netdsl": __version__,
-            "onnxruntime": ort.__version__,
-            "numpy": np.__version__,
-            "provider": self.device.provider,
-            "threads": self.device.threads or os.cpu_count(),
-        }
-
     def _warn_of_changes(self, at: checkpoints.Progress) -> None:
-        now = self._environment()
+        now = environment(self.device)
         changed = [
             f"{key} was {at.environment.get(key)}, is {now[key]}" for key in now if at.environment.get(key) != now[key]
         ]
-        if at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
+        if at.source_sha256 and at.source_sha256 != hashlib.sha256(self.graph.span.source.text.encode()).hexdigest():
             changed.append("the file was edited")
-        given = self._hyperparameters()
+        given = plain(self.graph.hyperparameters)
         changed += [
             f"{name} was {at.hyperparameters.get(name)}, is {given.get(name)}"
             for name in given | at.hyperparameters
@@ -329,10 +296,6 @@ class Trainer:
             changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
             self.progress.message(f"note: this will not continue bit for bit: {'; '.join(changed)}")
-
-    def _load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        state = self._stepper.model.state
-        self._stepper.load({name: state[name].pack(tensors) for name in _TENSORS if name in state})
 
     def _make_directory(self) -> None:
         """Make the folder and see that files can be written in it: better now than after an epoch."""
@@ -349,10 +312,6 @@ class Trainer:
         except OSError as error:
             message = f"the folder of the run cannot be written in: {error.strerror or error}"
             raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
-
-    def _refuse(self, path: str | os.PathLike[str], why: str, help: str) -> NoReturn:
-        message = "this checkpoint cannot be resumed here"
-        raise CheckpointError(Diagnostic("E0706", message, notes=(why,), helps=(help,), path=str(os.fspath(path))))
 
 
 def _whole(name: str, value: object, least: int, most: int | None = None) -> int:

@@ -6,11 +6,16 @@ The state is a few flat float32 vectors, read as `state/<name>` and written as `
     momentum | first_moment, second_moment      what the optimizer keeps, as long as `parameters`
     statistics         running means and variances
     fixed              frozen weights and fixed codes; read only
-    totals             sums over steps of the loss and of each metric, and the count of steps whose loss was finite
+    totals             sums over batches of the loss and of each metric, and the count of those with finite gradients
+    gradient           of a split step: the sum of gradients between its two models, as long as `parameters`
 
 A vector that would be empty is left out. Besides these the model reads the inputs and targets of the net and three
 scalars, `lr` (float32), `step` (int64, the count of steps before this one) and `seed` (int64), and writes the loss and
 the metrics of this batch. `Layout` says where each tensor lies in its vector.
+
+A step that is split is two models. The first computes gradients: it reads no `lr`, but `share` (float32), and adds
+`share` times the gradient of the batch's loss to the vector `gradient`. The second updates the parameters by it. What
+stands between them is up to the caller: sums over several batches, or over several machines.
 """
 
 from __future__ import annotations
@@ -33,16 +38,21 @@ from netdsl.training.writer import Writer
 
 Provider = Literal["cpu", "cuda"]
 
+#: the vectors that hold parameters and buffers; the others are the optimizer's
+TENSORS = ("parameters", "statistics", "fixed")
+
 
 @dataclass(frozen=True, slots=True)
 class StepModel:
-    """A training step. `state` maps each vector's name to its layout, `totals` (`totals_size` floats) excepted.
+    """A training step. `state` maps the name of each vector that outlives a step to its layout.
 
-    `written` are the vectors that a step replaces, `totals` excepted. The other fields name the model's inputs
-    (`inputs` and `targets` by their names in the file) and outputs.
+    `totals` (`totals_size` floats) and `gradient` come on top. `written` are the vectors of `state` that a step replaces.
+    `update` is the second model of a step that is split, else None. The other fields name the inputs of `model`
+    (`inputs` and `targets` by their names in the file) and its outputs; `rate` and `step` are inputs of `update` too.
     """
 
     model: onnx.ModelProto
+    update: onnx.ModelProto | None
     batch: int
     state: Mapping[str, Layout]
     written: tuple[str, ...]
@@ -51,6 +61,7 @@ class StepModel:
     rate: str
     step: str
     seed: str
+    share: str | None
     loss: str
     metrics: Mapping[str, str]
 
@@ -72,9 +83,14 @@ class EvaluationModel:
 
 
 def build_step(
-    graph: Graph, *, batch: int, sizes: Mapping[str, int] | None = None, provider: Provider = "cpu"
+    graph: Graph,
+    *,
+    batch: int,
+    sizes: Mapping[str, int] | None = None,
+    provider: Provider = "cpu",
+    split: bool = False,
 ) -> StepModel:
-    """The training step of a net for batches of `batch` samples.
+    """The training step of a net for batches of `batch` samples, as one model, or split between gradients and update.
 
     All symbolic sizes are fixed, at `sizes` or else at their defaults. Raises TrainingError if the net has no `train`
     block (E0803) or nothing to train (E0805), or naming every operator without a gradient (E0801).
@@ -83,7 +99,7 @@ def build_step(
     lowered = lower_graph(graph, "training", batch=batch, provider=provider)
     assert lowered.loss is not None
     state = _layouts(graph, lowered, training)
-    w = _start(lowered, state)
+    w = _start(lowered, {name: state[name] for name in TENSORS if name in state})
     _fix_inputs(w, graph, batch, sizes or {})
     wanted = [slot.name for slot in state["parameters"].slots]
     try:
@@ -92,34 +108,31 @@ def build_step(
         raise _without_gradient(graph, error) from error
 
     rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
-    _declare(w, rate, TensorProto.FLOAT)
+    share = _unused(w, "share") if split else None
     if lowered.seed is None:
         _declare(w, step, TensorProto.INT64)
         _declare(w, seed, TensorProto.INT64)
-    slots = slots_of(training.optimizer)
-    tensors = Tensors(
-        parameters="state/parameters",
-        gradient=_packed(w, state["parameters"], gradients),
-        lr=rate,
-        step=step,
-        slots={slot: f"state/{slot}" for slot in slots},
-        new={slot: f"next/{slot}" for slot in ("parameters", *slots)},
-        decaying=_decaying(w, state["parameters"], training.optimizer),
-    )
-    append_update(w, training.optimizer, tensors)
-    written = ["parameters", *slots]
+    gradient = _packed(w, state["parameters"], gradients)
     if "statistics" in state:
         new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
         _packed(w, state["statistics"], new, into="next/statistics")
-        written.append("statistics")
-    _append_totals(w, lowered)
-    for name in written:
-        _output(w, f"next/{name}", [state[name].size])
+        _output(w, "next/statistics", [state["statistics"].size])
+    _append_totals(w, lowered, gradient)
     for name in (lowered.loss, *lowered.metrics.values()):
         _output(w, name, [])
+    update = w
+    if share is not None:
+        _append_gradient(w, gradient, share, state["parameters"].size)
+        update = Writer(onnx.GraphProto(name=lowered.graph.name), "step")
+        gradient = "state/gradient"
+        _declare(update, "state/parameters", TensorProto.FLOAT, [state["parameters"].size])
+        _declare(update, gradient, TensorProto.FLOAT, [state["parameters"].size])
+        _declare(update, step, TensorProto.INT64)
+    slots = _append_update(update, training.optimizer, state, gradient, rate, step)
+    written = ("parameters", *slots, *(["statistics"] if "statistics" in state else []))
     return StepModel(
-        _model(w), batch, state, tuple(written), lowered.inputs, lowered.targets, rate, step, seed, lowered.loss,
-        lowered.metrics,
+        _model(w), None if update is w else _model(update), batch, state, written, lowered.inputs, lowered.targets,
+        rate, step, seed, share, lowered.loss, lowered.metrics,
     )  # fmt: skip
 
 
@@ -127,7 +140,7 @@ def build_evaluation(graph: Graph, step: StepModel, *, provider: Provider = "cpu
     """The evaluation of the net that `step` trains."""
     lowered = lower_graph(graph, "evaluation", provider=provider)
     assert lowered.loss is not None
-    state = {name: layout for name, layout in step.state.items() if name in ("parameters", "statistics", "fixed")}
+    state = {name: step.state[name] for name in TENSORS if name in step.state}
     w = _start(lowered, state)
     for name in (lowered.loss, *lowered.metrics.values()):
         _output(w, name, [])
@@ -180,8 +193,7 @@ def _start(lowered: Lowered, state: Mapping[str, Layout]) -> Writer:
     w = Writer(graph, "step")
     for name, layout in state.items():
         _declare(w, f"state/{name}", TensorProto.FLOAT, [layout.size])
-        if name in ("parameters", "statistics", "fixed"):
-            _append_unpacking(w, f"state/{name}", layout)
+        _append_unpacking(w, f"state/{name}", layout)
     graph.node.extend(lowered.graph.node)
     graph.value_info.extend(lowered.graph.value_info)
     return w
@@ -217,15 +229,43 @@ def _decaying(w: Writer, layout: Layout, optimizer: Optimizer) -> str | None:
     return w.op("Concat", [w.op("Expand", [w.constant(v), w.constant([n], np.int64)]) for n, v in parts], axis=0)
 
 
-def _append_totals(w: Writer, lowered: Lowered) -> None:
-    """totals + [loss, metrics..., 1 if the loss is finite]: what the host reads now and then."""
+def _append_update(
+    w: Writer, optimizer: Optimizer, state: Mapping[str, Layout], gradient: str, rate: str, step: str
+) -> tuple[str, ...]:
+    """Replace the parameters and what the optimizer keeps, whose vectors are returned."""
+    slots = slots_of(optimizer)
+    for slot in slots:
+        _declare(w, f"state/{slot}", TensorProto.FLOAT, [state[slot].size])
+    _declare(w, rate, TensorProto.FLOAT)
+    append_update(w, optimizer, Tensors(
+        parameters="state/parameters", gradient=gradient, lr=rate, step=step,
+        slots={slot: f"state/{slot}" for slot in slots},
+        new={name: f"next/{name}" for name in ("parameters", *slots)},
+        decaying=_decaying(w, state["parameters"], optimizer),
+    ))  # fmt: skip
+    for name in ("parameters", *slots):
+        _output(w, f"next/{name}", [state[name].size])
+    return slots
+
+
+def _append_gradient(w: Writer, gradient: str, share: str, size: int) -> None:
+    """gradient + share · the batch's: gradients of several batches sum up."""
+    _declare(w, share, TensorProto.FLOAT)
+    _declare(w, "state/gradient", TensorProto.FLOAT, [size])
+    w.op("Add", ["state/gradient", w.op("Mul", [gradient, share])], into="next/gradient")
+    _output(w, "next/gradient", [size])
+
+
+def _append_totals(w: Writer, lowered: Lowered, gradient: str) -> None:
+    """totals + [loss, metrics..., 1 if loss and gradient are finite]: what the host reads now and then."""
     assert lowered.loss is not None
     size = len(lowered.metrics) + 2
     _declare(w, "state/totals", TensorProto.FLOAT, [size])
     one = w.constant([1], np.int64)
     values = [w.op("Reshape", [name, one]) for name in (lowered.loss, *lowered.metrics.values())]
-    # x - x is 0 for a finite x alone
-    finite = w.op("Cast", [w.op("Equal", [w.op("Sub", [values[0], values[0]]), w.constant([0])])], to=TensorProto.FLOAT)
+    # x - x is 0 for a finite x alone, and a sum is finite only if all its terms are
+    both = w.op("Add", [values[0], w.op("ReduceSum", [gradient], keepdims=1)])
+    finite = w.op("Cast", [w.op("Equal", [w.op("Sub", [both, both]), w.constant([0])])], to=TensorProto.FLOAT)
     w.op("Add", ["state/totals", w.op("Concat", [*values, finite], axis=0)], into="next/totals")
     _output(w, "next/totals", [size])
 
