@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from net_text import errors, graph
 
@@ -231,6 +231,7 @@ def nets(draw: st.DrawFn) -> str:
 
 @settings(max_examples=25, deadline=None)
 @given(nets(), st.integers(2, 80))
+@example("a = x -> conv(1, 2, stride = 1, pad = 0, dilation = 2)\ny = (x -> upsample(1)) + a", 2)
 def test_legal_sizes_of_random_nets(statements: str, size: int) -> None:
     found = hold(Net(chain(statements, size)), name(), range(1, 80))
     good = found.near(size)

@@ -64,6 +64,6 @@ def reconcile(site: Site, first: int, second: int, axis: int) -> tuple[str, ...]
     if axis == 0:
         return (f"`-> conv({max(a, b)}, 1)` brings {site.labels[small]} to {max(a, b)} channels",)
     helps = [f"crop the larger, `({names[0]}, {names[1]}) -> crop_like`, or enlarge the smaller with `pad`"]
-    if max(a, b) % min(a, b) == 0:
+    if min(a, b) > 0 and max(a, b) % min(a, b) == 0:  # a size that is sought may be 0 on the way
         helps.append(f"`upsample({max(a, b) // min(a, b)})` brings {site.labels[small]} to {max(a, b)}")
     return tuple(helps)
