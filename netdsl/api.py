@@ -171,6 +171,7 @@ class Net:
         overwrite: bool = False,
         device: str = "auto",
         threads: int | None = None,
+        accumulate: int = 1,
         progress: Progress | None = None,
     ) -> Trainer:
         """A trainer, ready to `run()`; see `train`."""
@@ -181,7 +182,8 @@ class Net:
         guard_directory(directory, resume=resume, overwrite=overwrite)
         trainer = Trainer(
             self.graph, data_of_net(self.graph, data), directory=directory, device=device, threads=threads, seed=seed,
-            epochs=epochs, weights=None if weights is None else self._weights(weights, seed), progress=progress,
+            epochs=epochs, accumulate=accumulate, progress=progress,
+            weights=None if weights is None else self._weights(weights, seed),
         )  # fmt: skip
         if resume:
             trainer.resume()
@@ -191,7 +193,8 @@ class Net:
         """Train the net as its `train` block says; afterwards it has the trained weights.
 
         `data` is what `netdsl train --data` takes, or a `Data`. Options: `epochs`, `seed`, `out` (the folder for
-        checkpoints, `runs/NET` unless given), `weights`, `resume`, `overwrite`, `device` (auto, cpu or cuda), `threads`.
+        checkpoints, `runs/NET` unless given), `weights`, `resume`, `overwrite`, `device` (auto, cpu or cuda), `threads`,
+        `accumulate` (in how many parts a batch is computed, where memory is short).
         Raises NetError: no train block, an operator without a gradient, data that do not fit, a loss that is not finite.
         """
         trainer = self.trainer(data, **options)

@@ -32,6 +32,8 @@ def device_options(function: Any) -> Any:
 @click.option("--weights", type=click.Path(), help="A checkpoint to take initial weights from, by name.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, bit for bit as if it had not stopped.")
 @click.option("--overwrite", is_flag=True, help="Start anew in a folder that has a run.")
+@click.option("--accumulate", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Compute each batch in N parts, one after the other, to save memory.")  # fmt: skip
 @device_options
 @reports_errors
 def train(net: str, settings: dict[str, Any], **options: Any) -> None:
@@ -46,7 +48,8 @@ def train(net: str, settings: dict[str, Any], **options: Any) -> None:
     data, say = trainer.data, trainer.progress.message
     say(f"{loaded.graph.name} on {data.name}: {len(data.train):,} training and {len(data.validation):,} validation samples, "
         f"{data.split}")  # fmt: skip
-    say(f"batches of {trainer.batch}, {trainer.epochs} epochs, seed {trainer.seed}, on {trainer.device.provider}, "
+    parts = "" if trainer.parts == 1 else f" in {trainer.parts} parts"
+    say(f"batches of {trainer.batch}{parts}, {trainer.epochs} epochs, seed {trainer.seed}, on {trainer.device.provider}, "
         f"checkpoints in {trainer.directory}")  # fmt: skip
     history = trainer.run()
     if history.stopped:

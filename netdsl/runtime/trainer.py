@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,12 +75,14 @@ class Trainer:
         threads: int | None = None,
         seed: int = 0,
         epochs: int | None = None,
+        accumulate: int = 1,
         weights: Mapping[str, np.ndarray] | None = None,
         progress: Progress | None = None,
     ):
         """`directory` keeps `last.safetensors` and `best.safetensors`; None keeps nothing. `epochs`: else the file's.
 
-        `weights` replace initial values by name. Raises TrainingError, DataError, DeviceError, CheckpointError.
+        `accumulate`: in how many parts each batch is computed, one after the other, their gradients averaged. `weights`
+        replace initial values by name. Raises TrainingError, DataError, DeviceError, CheckpointError.
         """
         training = training_of(graph)
         self.graph, self.data, self.training = graph, data, training
@@ -94,11 +97,15 @@ class Trainer:
         self._validation = Feed(graph, data.validation, self.pipeline, where="validation samples")
         self.batch = min(training.batch, len(self._train))
         self.steps_per_epoch = len(self._train) // self.batch
+        self.parts = _parts(accumulate, self.batch)
         self._data_mark = {"training": _mark(data.train), "validation": _mark(data.validation)}
 
-        model = build_step(graph, batch=self.batch, sizes=self._train.sizes, provider=self.device.provider)
+        self._part = self.batch // self.parts  # samples that are computed at a time
+        model = build_step(
+            graph, batch=self._part, sizes=self._train.sizes, provider=self.device.provider, split=self.parts > 1
+        )
         evaluation = build_evaluation(graph, model, provider=self.device.provider)
-        self._stepper = Stepper(model, self.device, seed=seed)
+        self._stepper = Stepper(model, self.device, seed=seed, parts=self.parts)
         self._evaluator = Evaluator(evaluation, self.device)
         load_tensors(self._stepper, initial_parameters(graph, seed) | dict(weights or {}))
         self._epoch = 0  # finished epochs
@@ -131,10 +138,13 @@ class Trainer:
         found = checkpoints.load(path)
         at = found.progress
         totals = np.array(at.running.get("totals", []), np.float32)
-        if totals.shape != (self._stepper.model.totals_size,) or at.running.get("batch") != self.batch:
+        parts = at.running.get("accumulate", 1)
+        fitting = totals.shape == (self._stepper.model.totals_size,) and isinstance(parts, int) and parts > 0
+        if not fitting or at.running.get("batch") != self.batch:
             refuse(
                 path, "it was trained with other metrics or another batch size", "use the file that it was trained with"
             )
+        totals *= self.parts / parts  # they count parts
         epoch, done = at.epoch, at.position // self.batch
         if not at.dataset:  # of a `TrainingStep`, which knows of no data set
             epoch, done = divmod(at.step, self.steps_per_epoch)
@@ -151,7 +161,7 @@ class Trainer:
         self._stepper.load({"totals": totals})
         self.seed = at.seed
         self._stepper.seed = at.seed
-        self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1])
+        self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1]) // self.parts
         try:
             self.history.epochs = History.from_dict(at.history).epochs
         except TypeError as error:
@@ -178,7 +188,7 @@ class Trainer:
         result = None
         if not interrupt.asked:
             result = self._evaluator.run(
-                self._stepper.current(), self._validation, self.batch, stopped=lambda: interrupt.asked
+                self._stepper.current(), self._validation, self._part, stopped=lambda: interrupt.asked
             )
         if result is None:
             self._stop()
@@ -203,12 +213,15 @@ class Trainer:
         samples = order(self.seed, self._epoch, len(self._train))[: self.steps_per_epoch * self.batch]
         names = dict(self._stepper.model.inputs) | dict(self._stepper.model.targets)
         augment = (self.seed, self._epoch) if self.training.augment else None
-        for arrays in self._train.batches(samples[first * self.batch :], self.batch, augment=augment):
-            if interrupt.asked:
+        parts = self._train.batches(samples[first * self.batch :], self._part, augment=augment)
+        for part, arrays in zip(cycle(range(self.parts)), parts, strict=False):
+            if interrupt.asked and part == 0:
                 return
             for name, array in arrays.items():
                 np.copyto(self._stepper.feeds[names[name]], array, casting="same_kind")
-            self._stepper.step(self._step, self._rate(self._step))
+            self._stepper.step(self._step, self._rate(self._step), part)
+            if part < self.parts - 1:
+                continue
             self._done += 1
             if direct or self._done % _CHECK_EVERY == 0:
                 self._check_loss()
@@ -227,11 +240,12 @@ class Trainer:
 
     def _means(self) -> tuple[float, dict[str, float]]:
         """The means of the loss and of each metric over the steps of this epoch so far."""
-        means = self._stepper.totals()[:-1].astype(np.float64) / max(1, self._done - self._untold)
+        counted = self.parts * (self._done - self._untold)
+        means = self._stepper.totals()[:-1].astype(np.float64) / max(1, counted)
         return float(means[0]), dict(zip(self.training.metrics, means[1:].tolist(), strict=True))
 
     def _check_loss(self) -> None:
-        finite = self._untold + int(self._stepper.totals()[-1])
+        finite = self._untold + int(self._stepper.totals()[-1]) // self.parts
         if finite != self._done:
             self._done = finite + 1  # the first that was not
             self._diverge(f"the loss is {self._stepper.loss()}")
@@ -271,7 +285,8 @@ class Trainer:
             learning_rate=self._rate(self._step),
             history=self.history.to_dict(),
             running={
-                "totals": totals.tolist(), "batch": self.batch, "epochs": self.epochs, "data": self._data_mark
+                "totals": totals.tolist(), "batch": self.batch, "accumulate": self.parts, "epochs": self.epochs,
+                "data": self._data_mark,
             },
             prepare=self.pipeline.to_json(),
             dataset=self.data.name,
@@ -292,6 +307,8 @@ class Trainer:
             for name in given | at.hyperparameters
             if at.hyperparameters.get(name) != given.get(name)
         ]
+        if at.running.get("accumulate", 1) != self.parts:
+            changed.append(f"accumulate was {at.running.get('accumulate', 1)}, is {self.parts}")
         if at.running.get("epochs") != self.epochs and self.training.optimizer.rate.kind == "cosine":
             changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
@@ -322,6 +339,19 @@ def _whole(name: str, value: object, least: int, most: int | None = None) -> int
             return whole
     span = f"from {least} on" if most is None else f"from {least} to {most}"
     raise TrainingError(Diagnostic("E0807", f"{name} is a whole number {span}, not {value!r:.100}"))
+
+
+def _parts(accumulate: object, batch: int) -> int:
+    """Into how many parts a batch goes. Raises TrainingError (E0807) where these would not be equal."""
+    parts = _whole("accumulate", accumulate, 1)
+    if batch % parts:
+        fitting = [count for count in range(1, batch + 1) if batch % count == 0]
+        message = f"a batch of {batch} cannot be computed in {parts} equal parts"
+        help = f"accumulate = {max(count for count in fitting if count < parts)}"
+        if parts < batch:
+            help += f" or {min(count for count in fitting if count > parts)}"
+        raise TrainingError(Diagnostic("E0807", message, helps=(f"use {help}",)))
+    return parts
 
 
 def _mark(samples: Samples) -> dict[str, int | str]:
