@@ -7,51 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import helper, numpy_helper, parser
-from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from netdsl.autodiff import Target, gradient
+from netdsl.autodiff.wide import evaluator
 
 OPSET, IR_VERSION = 22, 10
 CPU, CUDA = Target("cpu"), Target("cuda")
-
-
-class ConvTranspose(OpRun):
-    """ONNX ConvTranspose by PyTorch: the reference evaluator's own handles neither groups nor output_shape."""
-
-    def _run(self, x, w, b=None, auto_pad=None, dilations=None, group=None, kernel_shape=None,
-             output_padding=None, output_shape=None, pads=None, strides=None):  # fmt: skip
-        rank = x.ndim - 2
-        strides, dilations, extra = strides or [1] * rank, dilations or [1] * rank, output_padding or [0] * rank
-        function = getattr(torch.nn.functional, f"conv_transpose{rank}d")
-        full = function(torch.tensor(x), torch.tensor(w), stride=strides, dilation=dilations, groups=group or 1)
-        full = torch.nn.functional.pad(full, [p for e in reversed(extra) for p in (0, e)]).numpy()
-        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-            output_shape = [size * s for size, s in zip(x.shape[2:], strides, strict=True)]
-        if output_shape:
-            totals = [have - want for have, want in zip(full.shape[2:], output_shape, strict=True)]
-            small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-            pads = small + large if auto_pad == "SAME_UPPER" else large + small
-        pads = pads or [0] * 2 * rank
-        full = full[(..., *[slice(pads[a], full.shape[a + 2] - pads[a + rank]) for a in range(rank)])]
-        return (full if b is None else full + b.reshape(-1, *[1] * rank),)
-
-
-class LRN(OpRun):
-    """As the specification has it: the reference evaluator's own leaves out the last channel of each window."""
-
-    def _run(self, x, alpha=None, beta=None, bias=None, size=None):
-        mean = np.zeros_like(x)
-        for channel in range(x.shape[1]):
-            window = x[:, max(0, channel - (size - 1) // 2) : channel + size // 2 + 1]
-            mean[:, channel] = np.square(window).sum(1) / size
-        return (x / (bias + alpha * mean) ** beta,)
-
-
-def reference(model: onnx.ModelProto) -> ReferenceEvaluator:
-    return ReferenceEvaluator(model, new_ops=[ConvTranspose, LRN])
 
 
 def build(
@@ -105,7 +67,7 @@ def check(
     inputs = {name: _cast(value, np.float64) for name, value in inputs.items()}
     names = with_respect_to or [name for name, value in inputs.items() if value.dtype.kind == "f"]
     plain = build(body, inputs, constants, outputs=["y"], opset=opset)
-    y = reference(plain).run(["y"], inputs)[0]
+    y = evaluator(plain).run(["y"], inputs)[0]
     body += " weighted = Mul(y, r) of = ReduceSum<keepdims = 0>(weighted)"
     constants = {**(constants or {}), "r": rng.standard_normal(np.shape(y))}
 
@@ -130,7 +92,7 @@ def run_gradient(
     """Gradients by the reference evaluator."""
     extended = gradient(model, "of", names, target=target)
     onnx.checker.check_model(extended)
-    return reference(extended).run([f"grad/{name}" for name in names], dict(inputs))
+    return evaluator(extended).run([f"grad/{name}" for name in names], dict(inputs))
 
 
 def run_float32_gradient(
@@ -153,13 +115,13 @@ def _against_differences(
     model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> None:
     """Along random directions, which no wrong gradient survives: ⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε."""
-    evaluator = reference(model)
+    run = evaluator(model).run
     for name, value in found.items():
         assert value.shape == inputs[name].shape, f"the gradient of {name} has shape {value.shape}"
         for _ in range(2):
             direction = rng.standard_normal(value.shape)
             step = 1e-6 * direction
-            above, below = (evaluator.run(["of"], {**inputs, name: inputs[name] + sign * step})[0] for sign in (1, -1))
+            above, below = (run(["of"], {**inputs, name: inputs[name] + sign * step})[0] for sign in (1, -1))
             difference = (above - below) / 2e-6
             scale = np.linalg.norm(value) + 1e-3
             assert abs(difference - np.vdot(value, direction)) < 1e-6 * scale + 1e-7, (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from autodiff_support import build, check, normal, session
+from autodiff_support import build, check, ints, normal, session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,3 +141,23 @@ def test_convolution_equals_pytorch(g: Geometry) -> None:
     dx, dw = session(model).run(["grad/x", "grad/w"], {"x": x, "w": w})
     np.testing.assert_allclose(dx, tx.grad, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(dw, tw.grad, rtol=1e-4, atol=1e-4 * np.sqrt(y.numel()))
+
+
+@pytest.mark.parametrize("attributes", ["", "strides=[2,1],pads=[1,0,1,2]", "dilations=[2,1]"])
+def test_columns_to_image(attributes: str) -> None:
+    """As many columns as `unfold` makes of the image."""
+    node = f"Conv<{attributes}>(i, w)" if attributes else "Conv(i, w)"
+    taps = session(
+        build(f"y = {node}", {"i": normal(1, 1, 5, 6), "w": normal(1, 1, 2, 3)}, dtype=np.float32, outputs=["y"])
+    )
+    feeds = {"i": normal(1, 1, 5, 6).astype(np.float32), "w": normal(1, 1, 2, 3).astype(np.float32)}
+    positions = taps.run(["y"], feeds)[0].size
+    body = f"y = Col2Im<{attributes}>(x, i, b)" if attributes else "y = Col2Im(x, i, b)"
+    check(body, {"x": normal(2, 3 * 6, positions)}, {"i": ints(5, 6), "b": ints(2, 3)})
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (8, 8), (10, 7)])
+def test_transposed_convolution_to_a_shape(shape: tuple[int, int]) -> None:
+    """Smaller and larger than what the windows reach."""
+    feeds = {"x": normal(2, 3, 3, 4), "w": normal(3, 2, 3, 3, seed=1), "b": normal(2, seed=2)}
+    check(f"y = ConvTranspose<strides=[3,2],output_shape=[{shape[0]},{shape[1]}]>(x, w, b)", feeds)

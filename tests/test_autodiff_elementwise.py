@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from autodiff_support import build, check, ints, normal, positive, session
+from onnx import TensorProto, helper
 
 from netdsl.autodiff import gradient
 
@@ -15,9 +16,9 @@ UNARY = {
     "Neg": "", "Exp": "", "Abs": "", "Tanh": "", "Sigmoid": "", "Identity": "", "Sin": "", "Cos": "",
     "Relu": "", "LeakyRelu": "alpha=0.2", "Elu": "alpha=1.5", "Celu": "alpha=0.7", "Selu": "", "Softplus": "",
     "Softsign": "", "HardSigmoid": "alpha=0.6,beta=0.4", "HardSwish": "", "Mish": "", "Gelu": 'approximate="tanh"',
-    "Softmax": "axis=1", "LogSoftmax": "axis=0",
+    "Softmax": "axis=1", "LogSoftmax": "axis=0", "Tan": "", "Sinh": "", "Cosh": "", "Atan": "", "Asinh": "", "Erf": "",
+    "ThresholdedRelu": "alpha=0.3", "Shrink": "lambd=0.4,bias=0.2",
 }  # fmt: skip
-# Erf, and with it the exact Gelu, is only good to 1e-7 in the reference evaluator: held against PyTorch instead.
 
 
 @pytest.mark.parametrize("op", UNARY)
@@ -25,6 +26,15 @@ def test_function_of_one_variable(op: str) -> None:
     check(
         f"y = {op}<{UNARY[op]}>(x)" if UNARY[op] else f"y = {op}(x)", {"x": 2 * normal(4, 5)}, symbolic={"x": ("N", 5)}
     )
+
+
+@pytest.mark.parametrize("op", ["Asin", "Acos", "Atanh"])
+def test_function_of_a_variable_below_one(op: str) -> None:
+    check(f"y = {op}(x)", {"x": np.tanh(normal(3, 4))})
+
+
+def test_function_of_a_variable_above_one() -> None:
+    check("y = Acosh(x)", {"x": 1 + positive(3, 4)})
 
 
 @pytest.mark.parametrize("op", ["Log", "Sqrt", "Reciprocal"])
@@ -116,6 +126,11 @@ def test_clip() -> None:
     check("y = Clip(x, low)", {"x": normal(30)}, {"low": np.array(-0.5)})
     check("y = Clip(x, , high)", {"x": normal(30)}, {"high": np.array(0.5)})
     check("y = Clip(x)", {"x": normal(5)})
+
+
+def test_clip_with_a_minimum_above_the_maximum() -> None:
+    """All is the maximum then."""
+    check("y = Clip(x, low, high)", {"x": 2 * normal(30), "low": np.array(0.5), "high": np.array(-0.5)})
 
 
 def test_clip_includes_its_bounds() -> None:
@@ -237,3 +252,45 @@ def test_negative_log_likelihood(reduction: str) -> None:
 def test_cross_entropy_from_its_parts() -> None:
     body = "p = LogSoftmax<axis=1>(x) g = GatherElements<axis=1>(p, t) m = ReduceMean(g) y = Neg(m)"
     check(body, {"x": normal(4, 3)}, {"t": np.array([[0], [2], [1], [1]])}, symbolic={"x": ("N", 3)})
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_product_with_zeros_equals_pytorch(zeros: int, keepdims: int) -> None:
+    x = normal(4, 5)
+    x[1, :zeros] = 0
+    found = check(f"y = ReduceProd<keepdims={keepdims}>(x, a)", {"x": x}, {"a": ints(1)}, symbolic={"x": ("N", 5)})
+    t = torch.tensor(x, requires_grad=True)
+    y = t.prod(1, keepdim=bool(keepdims))
+    (y * torch.tensor(np.random.default_rng(7).standard_normal(y.shape))).sum().backward()
+    np.testing.assert_allclose(found["x"], t.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_product_and_logarithm_of_a_sum() -> None:
+    check("y = ReduceProd(x)", {"x": normal(2, 3)})
+    check(
+        "y = ReduceLogSum<keepdims=0>(x, a)", {"x": positive(2, 3, 4)}, {"a": ints(0, -1)}, symbolic={"x": ("N", 3, 4)}
+    )
+
+
+def test_dropout_in_inference_passes_all() -> None:
+    check("y = Dropout(x)", {"x": normal(3, 4)})
+    check("y = Dropout(x, q, t)", {"x": normal(3, 4)}, {"q": np.array(0.3), "t": np.array(False)})
+
+
+@pytest.mark.parametrize("fed", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_dropout_in_training_masks_as_its_forward_pass(training: bool, fed: bool) -> None:
+    x, mode = normal(20, 20).astype(np.float32), np.array(training)
+    body = "y, m = Dropout<seed=3>(x, r, t) of = ReduceSum<keepdims=0>(y)"
+    inputs = {"x": x, "t": mode} if fed else {"x": x}
+    constants = {"r": np.array(0.25)} if fed else {"r": np.array(0.25), "t": mode}
+    model = gradient(build(body, inputs, constants, dtype=np.float32), "of", ["x"])
+    model.graph.output.append(helper.make_tensor_value_info("m", TensorProto.BOOL, x.shape))
+    dx, mask = session(model).run(["grad/x", "m"], inputs)
+    np.testing.assert_allclose(dx, mask / 0.75 if training else np.ones_like(x), rtol=1e-6)
+    assert 0 < mask.mean() < 1 or not training
+
+
+def test_cast_like() -> None:
+    check("y = CastLike(x, t)", {"x": normal(3)}, {"t": np.array(1.0)})

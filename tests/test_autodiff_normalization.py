@@ -1,4 +1,4 @@
-"""Batch normalization."""
+"""Normalization over the batch, and of each sample by itself."""
 
 from __future__ import annotations
 
@@ -64,3 +64,69 @@ def test_layer_normalization(axis: int, scale: tuple[int, ...]) -> None:
     inputs = {"x": normal(2, 3, 4), "s": normal(*scale, seed=1), "b": normal(*scale, seed=2)}
     check(f"y = LayerNormalization<axis={axis}, epsilon=0.01>(x, s, b)", inputs, symbolic={"x": ("N", 3, 4)})
     check(f"y = LayerNormalization<axis={axis}>(x, s)", {name: inputs[name] for name in "xs"})
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("space", [(5,), (3, 4)])
+def test_group_normalization_equals_pytorch(groups: int, space: tuple[int, ...]) -> None:
+    feeds = {"x": normal(2, 6, *space), "s": normal(6, seed=1), "b": normal(6, seed=2)}
+    tensors = [torch.tensor(value, requires_grad=True) for value in feeds.values()]
+    y = torch.nn.functional.group_norm(tensors[0], groups, *tensors[1:], 1e-3)
+    r = normal(*y.shape, seed=4)
+    (y * torch.tensor(r)).sum().backward()
+    body = f"y = GroupNormalization<num_groups={groups},epsilon=0.001>(x, s, b) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)"
+    narrow = {name: value.astype(np.float32) for name, value in feeds.items()}
+    for symbolic in (None, {"x": ("N", 6, *["H", "W"][: len(space)])}):
+        model = gradient(build(body, feeds, {"r": r}, dtype=np.float32, symbolic=symbolic), "of", list(feeds))
+        found = session(model).run([f"grad/{name}" for name in feeds], narrow)
+        for value, tensor in zip(found, tensors, strict=True):
+            np.testing.assert_allclose(value, tensor.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_group_normalization_of_opset_18_scales_groups() -> None:
+    """The same as with each group's scale and bias given to all its channels."""
+    feeds = {"x": normal(2, 6, 4), "s": normal(2, seed=1), "b": normal(2, seed=2)}
+    whole = {"x": feeds["x"], "s": np.repeat(feeds["s"], 3), "b": np.repeat(feeds["b"], 3)}
+    body = "y = GroupNormalization<num_groups=2>(x, s, b) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)"
+    found = []
+    for inputs, opset in ((feeds, 18), (whole, 22)):
+        model = build(body, inputs, {"r": normal(2, 6, 4, seed=3)}, dtype=np.float32, opset=opset)
+        extended = gradient(model, "of", list(inputs))
+        extended.opset_import[0].version = 22
+        if opset == 18:  # no kernel runs the deprecated version, which the gradient does not need
+            kept = [node for node in extended.graph.node if node.name.startswith("grad/") or "grad/" in node.output[0]]
+            del extended.graph.node[:]
+            extended.graph.node.extend(kept)
+            del extended.graph.output[0]
+        narrow = {name: value.astype(np.float32) for name, value in inputs.items()}
+        found.append(session(extended).run([f"grad/{name}" for name in inputs], narrow))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+    for by_group, by_channel in zip(found[0][1:], found[1][1:], strict=True):
+        np.testing.assert_allclose(by_group, by_channel.reshape(2, 3).sum(1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_rms_normalization_equals_pytorch(axis: int) -> None:
+    shape = (2, 3, 4, 5)
+    x, s = normal(*shape), normal(*shape[axis:], seed=1)
+    tx, ts = torch.tensor(x, requires_grad=True), torch.tensor(s, requires_grad=True)
+    y = torch.nn.functional.rms_norm(tx, shape[axis:], ts, 1e-3)
+    r = normal(*shape, seed=4)
+    (y * torch.tensor(r)).sum().backward()
+    body = f"y = RMSNormalization<axis={axis},epsilon=0.001>(x, s) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)"
+    model = gradient(build(body, {"x": x, "s": s}, {"r": r}, dtype=np.float32, opset=23), "of", ["x", "s"])
+    feeds = {"x": x.astype(np.float32), "s": s.astype(np.float32)}
+    for value, tensor in zip(session(model).run(["grad/x", "grad/s"], feeds), (tx, ts), strict=True):
+        np.testing.assert_allclose(value, tensor.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("axis", [1, -1])
+def test_lp_normalization(p: int, axis: int) -> None:
+    check(f"y = LpNormalization<p={p},axis={axis}>(x)", {"x": normal(2, 3, 4)}, symbolic={"x": ("N", 3, 4)})
+
+
+def test_lp_normalization_of_zeros() -> None:
+    model = build("y = LpNormalization(x) of = ReduceSum<keepdims=0>(y)", {"x": normal(2, 3)}, dtype=np.float32)
+    found = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": np.zeros((2, 3), np.float32)})[0]
+    assert np.isfinite(found).all()

@@ -103,3 +103,36 @@ def test_global_max_pool(rank: int) -> None:
         model = build(body, {"x": x}, dtype=np.float32, symbolic=symbolic)
         found = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0]
         np.testing.assert_allclose(found, np.where(x == largest, 2 * x, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize(("rank", "attributes"), POOLS)
+def test_lp_pool(rank: int, attributes: str, p: int) -> None:
+    check(f"y = LpPool<{attributes},p={p}>(x)", {"x": normal(2, 3, *SPACES[rank])}, run_float32=p != 1)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_global_lp_pool(p: int) -> None:
+    check(f"y = GlobalLpPool<p={p}>(x)", {"x": normal(2, 3, 4, 5)}, symbolic={"x": ("N", 3, "H", "W")}, opset=20)
+
+
+def test_lp_pool_of_zeros_has_a_gradient_of_zero() -> None:
+    x = np.zeros((1, 1, 4, 4), np.float32)
+    body = "y = LpPool<kernel_shape=[2,2],strides=[2,2]>(x) of = ReduceSum<keepdims=0>(y)"
+    found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
+    np.testing.assert_array_equal(found, x)
+
+
+def test_max_unpool_equals_pytorch() -> None:
+    """An odd size, which the output shape restores."""
+    image, x = normal(2, 3, 5, 7).astype(np.float32), normal(2, 3, 2, 3).astype(np.float32)
+    where = torch.nn.functional.max_pool2d(torch.tensor(image), 2, return_indices=True)[1]
+    t, r = torch.tensor(x, requires_grad=True), normal(2, 3, 5, 7, seed=3).astype(np.float32)
+    (torch.nn.functional.max_unpool2d(t, where, 2, output_size=[5, 7]) * torch.tensor(r)).sum().backward()
+    # ONNX counts positions over all planes
+    planes = (np.arange(6) * 35).reshape(2, 3, 1, 1)
+    body = "y = MaxUnpool<kernel_shape=[2,2],strides=[2,2]>(x, i, s) v = Reshape(y, s) z = Mul(v, r) of = ReduceSum<keepdims=0>(z)"
+    feeds = {"x": x, "i": where.numpy() + planes}
+    model = build(body, feeds, {"s": np.array([2, 3, 5, 7]), "r": r}, dtype=np.float32)
+    found = session(gradient(model, "of", ["x"])).run(["grad/x"], feeds)[0]
+    np.testing.assert_allclose(found, t.grad, rtol=1e-6)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from autodiff_support import CPU, build, check, ints, normal, session
+from autodiff_support import build, check, ints, normal, session
 
-from netdsl.autodiff import GradientError, gradient
+from netdsl.autodiff import gradient
 
 
 def test_reshapes() -> None:
@@ -168,8 +168,25 @@ def test_resize_to_sizes() -> None:
     check('y = Resize<mode="linear">(x, , , s)', {"x": normal(2, 3, 4, 4)}, {"s": ints(2, 3, 7, 5)})
 
 
-def test_resize_of_symbolic_sizes_is_refused() -> None:
-    scales = "s = Constant<value_floats=[1.0, 1.0, 2.0, 2.0]>()"
-    body = f'{scales} y = Resize<mode="linear">(x, , s) of = ReduceSum<keepdims=0>(y)'
-    with pytest.raises(GradientError, match="static sizes"):
-        gradient(build(body, {"x": normal(1, 1, 2, 2)}, symbolic={"x": (1, 1, "H", "W")}), "of", ["x"], target=CPU)
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize("block", [2, 3])
+def test_depth_to_space(mode: str, block: int) -> None:
+    body = f'y = DepthToSpace<blocksize={block},mode="{mode}">(x)'
+    check(body, {"x": normal(2, 2 * block**2, 3, 2)}, symbolic={"x": ("N", 2 * block**2, "H", "W")})
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_space_to_depth(block: int) -> None:
+    x = {"x": normal(2, 3, 2 * block, block)}
+    check(f"y = SpaceToDepth<blocksize={block}>(x)", x, symbolic={"x": ("N", 3, "H", "W")})
+
+
+def test_pad_by_computed_amounts() -> None:
+    """Negative pads too, which the reference evaluator lacks."""
+    x = normal(3, 4).astype(np.float32)
+    body = "q = Identity(p) y = Pad(x, q) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
+    model = build(body, {"x": x, "p": ints(1, -1, 0, 2)}, dtype=np.float32)
+    found = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x, "p": ints(1, -1, 0, 2)})[0]
+    expected = 2 * x
+    expected[:, 0] = 0
+    np.testing.assert_allclose(found, expected)

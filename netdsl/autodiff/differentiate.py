@@ -12,12 +12,12 @@ from onnx import TensorProto, helper, numpy_helper
 from . import rules as _rules  # noqa: F401  (importing it fills the table)
 from .builder import Builder
 from .errors import GradientError, Problem, Unsupported
-from .rule import STOPS, Backward, rule_for
+from .prepare import expanded, inlined
+from .rule import Backward, Gradients, rule_for, stops
 from .target import Target
 from .tensor_types import TensorType, infer_types, tensor_types
 
 _CPU = Target()
-_SMALLEST_OPSET = 18  # reductions take their axes as an input, Split its num_outputs, from here on
 
 
 def extend_with_gradients(
@@ -58,26 +58,41 @@ def problems(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) ->
 def gradient(
     model: onnx.ModelProto, of: str, with_respect_to: Sequence[str], *, target: Target = _CPU
 ) -> onnx.ModelProto:
-    """A copy of `model` with the gradients of `of` as additional outputs `grad/<name>`.
+    """A copy of `model` that also computes the gradients of one of its tensors.
 
-    Raises GradientError as `extend_with_gradients` does, and for a model below opset 18.
+    `of` names a tensor of one element, `with_respect_to` floating-point inputs, initializers or intermediate tensors;
+    neither needs to be an output. Each gradient is an output `grad/<name>` with the shape and the element type of its
+    tensor, zeros where `of` does not depend on it. The other outputs stay as they are.
+
+    The model's local functions are inlined, operators without a rule that ONNX defines by others (AffineGrid, Attention,
+    Swish ...) are replaced by these, and a model below opset 18 is converted to it. `target` is where it is to run.
+    docs/gradients.md lists what has a gradient.
+
+    Raises GradientError as `extend_with_gradients` does, and for an old model that cannot be converted.
     """
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if version < _SMALLEST_OPSET:
-        raise GradientError(f"the model uses opset {version}; convert it to {_SMALLEST_OPSET} or later first")
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    types = infer_types(graph, model.opset_import)
-    known = {value.name for value in (*graph.value_info, *graph.input, *graph.output, *graph.initializer)}
-    for name, kind in types.items():
-        if name not in known and kind.dims is not None:
-            graph.value_info.append(helper.make_tensor_value_info(name, kind.element, kind.dims))
+    result = inlined(model)
+    while missing := missing_rules(_typed(result), of, with_respect_to):
+        replaced = expanded(result, missing)
+        if replaced is None:
+            break
+        result = replaced
+    graph = _typed(result)
+    types = tensor_types(graph)
     for name, found in extend_with_gradients(graph, of, with_respect_to, target=target).items():
         output = f"grad/{name}"
         graph.node.append(helper.make_node("Identity", [found], [output]))
         graph.output.append(helper.make_tensor_value_info(output, types[name].element, types[name].dims))
     return result
+
+
+def _typed(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The model's graph, with the types that inference finds written down."""
+    graph = model.graph
+    declared = {value.name for value in (*graph.value_info, *graph.input, *graph.output, *graph.initializer)}
+    for name, kind in infer_types(graph, model.opset_import).items():
+        if name not in declared and kind.dims is not None:
+            graph.value_info.append(helper.make_tensor_value_info(name, kind.element, kind.dims))
+    return graph
 
 
 class _Sweep:
@@ -117,20 +132,15 @@ class _Sweep:
     def _backward(
         self, node: onnx.NodeProto, active: set[str], gradients: Mapping[str, str], pending: dict[str, list[str]]
     ) -> None:
-        function = rule_for(node)
-        if function is None:
-            self.problems.append(Problem(node, "the operator has no gradient rule"))
+        needs = [name in active for name in node.input]
+        output_gradients = [gradients.get(output) for output in node.output]
+        context = Backward(node, output_gradients, needs, self.builder, self.types, self._constants, self.target)
+        try:
+            found = _applied(context)
+        except Unsupported as reason:
+            self.problems.append(Problem(node, str(reason)))
             # Stand-ins let the sweep go on, to find every such node at once.
-            found: Sequence[str | None] = [self._zeros(name) if name in active else None for name in node.input]
-        else:
-            needs = [name in active for name in node.input]
-            output_gradients = [gradients.get(output) for output in node.output]
-            context = Backward(node, output_gradients, needs, self.builder, self.types, self._constants, self.target)
-            try:
-                found = function(context)
-            except Unsupported as reason:
-                self.problems.append(Problem(node, str(reason)))
-                found = [self._zeros(name) if name in active else None for name in node.input]
+            found = [self._zeros(name) if need else None for name, need in zip(node.input, needs, strict=True)]
         for name, value in zip(node.input, found, strict=False):
             if value is not None and name in active:
                 pending.setdefault(name, []).append(value)
@@ -144,7 +154,7 @@ class _Sweep:
         """Floating-point tensors that depend differentiably on one of `with_respect_to`."""
         active = set(self.with_respect_to)
         for node in self.graph.node:
-            if node.op_type not in STOPS and any(name in active for name in node.input):
+            if not stops(node) and any(name in active for name in _read(node)):
                 active |= {output for output in node.output if output and self._is_float(output)}
         return active
 
@@ -154,8 +164,8 @@ class _Sweep:
         path: list[onnx.NodeProto] = []
         for node in reversed(self.graph.node):
             if any(output in needed and output in active for output in node.output):
-                inputs = [name for name in node.input if name in active]
-                if inputs and node.op_type not in STOPS:
+                inputs = [name for name in _read(node) if name in active]
+                if inputs and not stops(node):
                     needed.update(inputs)
                     path.append(node)
         path.reverse()
@@ -171,7 +181,7 @@ class _Sweep:
             if name not in self.types:
                 raise GradientError(f"the graph has no tensor '{name}'")
             if not self.types[name].is_float:
-                raise GradientError(f"'{name}' is not a float32 or float64 tensor")
+                raise GradientError(f"'{name}' is not a floating-point tensor")
         static = self.types[self.of].static
         if static is None or prod(static) != 1:
             raise GradientError(f"'{self.of}' is not a scalar, so it has no gradient")
@@ -185,6 +195,31 @@ class _Sweep:
         kind = self.types.get(name, TensorType(TensorProto.FLOAT, None))
         shape = self.builder.op("Shape", name) if kind.static is None else self.builder.ints(kind.static)
         return self.builder.op("ConstantOfShape", shape, value=helper.make_tensor("value", kind.element, [1], [0]))
+
+
+def _applied(context: Backward) -> Gradients:
+    """The gradients of a node's inputs by its rule; raises Unsupported."""
+    declared = rule_for(context.node)
+    if any(attribute.HasField("g") or attribute.graphs for attribute in context.node.attribute):
+        raise Unsupported("there is no gradient through control flow")
+    if declared is None:
+        raise Unsupported("the operator has no gradient rule")
+    if any(context.output_gradients[1:]) and not declared.every_output:
+        raise Unsupported("the gradient flows through a secondary output")
+    return declared.function(context)
+
+
+def _read(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads: its inputs, and those that its subgraphs take from around them."""
+    read = list(node.input)
+    within = [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else a.graphs)]
+    while within:
+        graph = within.pop()
+        read += [value.name for value in graph.output]
+        for inner in graph.node:
+            read += inner.input
+            within += [g for a in inner.attribute for g in ([a.g] if a.HasField("g") else a.graphs)]
+    return read
 
 
 def _small_constants(graph: onnx.GraphProto, largest: int = 4096) -> dict[str, np.ndarray]:

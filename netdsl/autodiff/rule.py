@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -12,45 +13,74 @@ from onnx import helper
 from .builder import Builder
 from .errors import Unsupported
 from .target import Target
-from .tensor_types import Dim, TensorType
+from .tensor_types import Dim, TensorType, is_unknown
 
 #: One gradient per input of the node, None where there is none or none is needed.
 Gradients = Sequence[str | None]
 Rule = Callable[["Backward"], Gradients]
 T = TypeVar("T")
 
-_RULES: dict[str, Rule] = {}
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The gradient of an operator: how it is written, and what is to be known of it.
+
+    `fixed` names float inputs that count as constants. `lacks` says of which attributes and inputs there is no gradient,
+    and why. `kinks` says where the operator has no derivative (or jumps): there the rule takes one of several, and finite
+    differences may find another. `every_output` says that the rule looks at the gradients of all outputs.
+    """
+
+    function: Rule
+    fixed: tuple[str, ...] = ()
+    lacks: str = ""
+    kinks: str = ""
+    every_output: bool = False
+
+
+_RULES: dict[str, Declaration] = {}
 
 #: Operators through which nothing differentiable flows: their outputs count as constants.
 STOPS = frozenset(
-    ("And", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Ceil", "Constant",
-     "ConstantOfShape", "Equal", "EyeLike", "Floor", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less",
-     "LessOrEqual", "NonZero", "Not", "OneHot", "Or", "RandomNormalLike", "RandomUniformLike", "Range", "Round",
-     "Shape", "Sign", "Size", "Xor")
+    ("And", "ArgMax", "ArgMin", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Ceil",
+     "Constant", "ConstantOfShape", "Equal", "EyeLike", "Floor", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less",
+     "LessOrEqual", "Multinomial", "NonMaxSuppression", "NonZero", "Not", "Or", "RandomNormalLike", "RandomUniformLike",
+     "Round", "Shape", "Sign", "Size", "Xor")
 )  # fmt: skip
 
 
-def rule(*op_types: str) -> Callable[[Rule], Rule]:
-    """Registers a function as the gradient of the named operators (default domain, opset 18 or later)."""
+def rule(
+    *op_types: str, fixed: tuple[str, ...] = (), lacks: str = "", kinks: str = "", every_output: bool = False
+) -> Callable[[Rule], Rule]:
+    """Registers a function as the gradient of the named operators (default domain, opset 18 or later); see `Declaration`."""
 
     def register(function: Rule) -> Rule:
         for op_type in op_types:
             if op_type in _RULES:
                 raise ValueError(f"{op_type} has two gradient rules")
-            _RULES[op_type] = function
+            _RULES[op_type] = Declaration(function, fixed, lacks, kinks, every_output)
         return function
 
     return register
 
 
-def rule_for(node: onnx.NodeProto) -> Rule | None:
-    """The rule for `node`, if its operator has one."""
-    return _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+def rule_for(node: onnx.NodeProto) -> Declaration | None:
+    """What is declared for `node`, if its operator has a rule."""
+    return _RULES.get(node.op_type) if is_standard(node) else None
 
 
-def rules() -> list[str]:
-    """The operators that have a gradient rule, sorted."""
-    return sorted(_RULES)
+def stops(node: onnx.NodeProto) -> bool:
+    """Whether nothing differentiable flows through `node`."""
+    return node.op_type in STOPS and is_standard(node)
+
+
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Whether the operator is one of ONNX itself."""
+    return node.domain in ("", "ai.onnx")
+
+
+def rules() -> dict[str, Declaration]:
+    """What is declared for the operators that have a gradient rule, sorted by name."""
+    return dict(sorted(_RULES.items()))
 
 
 class Backward:
@@ -147,6 +177,8 @@ class Backward:
 
     def element(self, name: str) -> int:
         """Element type of a tensor, as in `onnx.TensorProto`."""
+        if name not in self._types:
+            raise Unsupported(f"the type of '{name}' is unknown")
         return self._types[name].element
 
     @property
@@ -178,8 +210,9 @@ class Backward:
 
     def reshape_like(self, value: str, name: str) -> str:
         """`value` in the shape of `name`, which has as many elements; at most one symbolic size costs nothing."""
-        dims = self.dims(name)
-        if sum(not isinstance(dim, int) for dim in dims) <= 1 and 0 not in dims:
+        known = self._types.get(name)
+        dims = known.dims if known else None
+        if dims is not None and sum(not isinstance(dim, int) for dim in dims) <= 1 and 0 not in dims:
             return self.op("Reshape", value, self.ints([dim if isinstance(dim, int) else -1 for dim in dims]))
         return self.op("Reshape", value, self.op("Shape", name))
 
@@ -187,9 +220,14 @@ class Backward:
         return self.op("ReduceSum", value, self.ints(axes), keepdims=int(keepdims)) if axes else value
 
     def sum_to(self, value: str, value_dims: Sequence[Dim], name: str) -> str:
-        """Undoes numpy broadcasting: sums `value` down to the shape of `name`. A symbolic size is never taken for 1."""
+        """Undoes numpy broadcasting: sums `value` down to the shape of `name`. A named size is never taken for 1."""
         dims = self.dims(name)
         lead = len(value_dims) - len(dims)
+        if any(is_unknown(dim) and dim != size for dim, size in zip(dims, value_dims[lead:], strict=True) if size != 1):
+            # A size that inference does not know may be 1, which only the run tells.
+            summed = self.reduce_sum(value, range(lead), keepdims=False)
+            ones = self.op("NonZero", self.op("Equal", self.op("Shape", name), self.ints([1])))
+            return self.op("ReduceSum", summed, self.op("Reshape", ones, self.ints([-1])), noop_with_empty_axes=1)
         axes = [axis for axis in range(lead, len(value_dims)) if dims[axis - lead] == 1 and value_dims[axis] != 1]
         summed = self.reduce_sum(value, [*range(lead), *axes], keepdims=not lead)
         return self.reshape_like(summed, name) if lead and axes else summed

@@ -9,9 +9,9 @@ from math import prod
 import onnx
 from onnx import TensorProto, helper
 
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE})
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
-#: A size known now, a named symbol, or nothing known.
+#: A size known now, a symbol (see `is_unknown`), or nothing known.
 Dim = int | str | None
 
 # Shape inference needs the operator versions, which a bare GraphProto does not carry; the operators that have
@@ -45,7 +45,8 @@ def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
     """The type of every tensor of `graph`; runs ONNX shape inference where `value_info` is incomplete."""
     types = _declared(graph)
     if any(not _complete(types.get(output)) for node in graph.node for output in node.output if output):
-        opset = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
+        others = sorted({node.domain for node in graph.node} - {"", "ai.onnx"})
+        opset = [helper.make_opsetid("", _OPSET), *(helper.make_opsetid(domain, 1) for domain in others)]
         types |= infer_types(graph, opset)
     return types
 
@@ -79,6 +80,17 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     return dim.dim_param or None
 
 
+def is_unknown(dim: Dim) -> bool:
+    """Whether nothing is known of a size: not even a name that the model gives it, but at best one that inference made."""
+    return dim is None or (isinstance(dim, str) and dim.startswith("unk__"))
+
+
+def _inferred(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A node in a form that inference knows: it says nothing of GroupNormalization, which keeps type and shape."""
+    keeps = node.op_type == "GroupNormalization" and node.domain in ("", "ai.onnx")
+    return helper.make_node("Identity", node.input[:1], node.output[:1]) if keeps else node
+
+
 def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
     """`graph` with every large initializer turned into an input: inference copies the model through bytes.
 
@@ -90,6 +102,7 @@ def _without_weights(graph: onnx.GraphProto) -> onnx.GraphProto:
     known = kept | {value.name for value in inputs}
     weights = [tensor for tensor in graph.initializer if tensor.name not in known]
     inputs += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in weights]
+    nodes = [_inferred(node) for node in graph.node]
     return helper.make_graph(
-        list(graph.node), graph.name or "graph", inputs, list(graph.output), small, value_info=list(graph.value_info)
+        nodes, graph.name or "graph", inputs, list(graph.output), small, value_info=list(graph.value_info)
     )

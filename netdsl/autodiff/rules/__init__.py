@@ -5,7 +5,9 @@ from __future__ import annotations
 from . import (  # noqa: F401
     activation,
     convolution,
+    einsum,
     elementwise,
+    grid_sample,
     indexing,
     loss,
     matmul,
@@ -13,6 +15,9 @@ from . import (  # noqa: F401
     pooling,
     reduction,
     resize,
+    scatter,
+    sequence,
     shape,
     softmax,
+    trigonometry,
 )

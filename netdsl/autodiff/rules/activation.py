@@ -22,7 +22,7 @@ def _positive(bw: Backward, value: str) -> str:
     return bw.op("Greater", value, bw.scalar(0))
 
 
-@rule("Relu")
+@rule("Relu", kinks="x = 0")
 def relu(bw: Backward) -> Gradients:
     """dy where y > 0. The 0/1 mask is one HardSigmoid in float32, the cheapest kernel that computes it."""
     if bw.element(bw.y) == TensorProto.FLOAT:
@@ -30,13 +30,13 @@ def relu(bw: Backward) -> Gradients:
     return [bw.masked(_positive(bw, bw.y), bw.dy)]
 
 
-@rule("LeakyRelu")
+@rule("LeakyRelu", kinks="x = 0")
 def leaky_relu(bw: Backward) -> Gradients:
     slope = bw.scalar(bw.attribute("alpha", 0.01))
     return _times(bw, bw.op("Where", _positive(bw, bw.x), bw.scalar(1), slope))
 
 
-@rule("PRelu")
+@rule("PRelu", kinks="x = 0")
 def prelu(bw: Backward) -> Gradients:
     positive = _positive(bw, bw.x)
     dx = bw.op("Where", positive, bw.dy, bw.op("Mul", bw.dy, bw.inputs[1])) if bw.needs[0] else None
@@ -46,7 +46,7 @@ def prelu(bw: Backward) -> Gradients:
     return [dx, slope]
 
 
-@rule("Elu")
+@rule("Elu", kinks="x = 0, unless alpha is 1")
 def elu(bw: Backward) -> Gradients:
     alpha = bw.scalar(bw.attribute("alpha", 1.0))
     return _times(bw, bw.op("Where", _positive(bw, bw.x), bw.scalar(1), bw.op("Add", bw.y, alpha)))
@@ -59,7 +59,7 @@ def celu(bw: Backward) -> Gradients:
     return _times(bw, bw.op("Where", _positive(bw, bw.x), bw.scalar(1), slope))
 
 
-@rule("Selu")
+@rule("Selu", kinks="x = 0")
 def selu(bw: Backward) -> Gradients:
     alpha, gamma = bw.attribute("alpha", _SELU_ALPHA), bw.attribute("gamma", _SELU_GAMMA)
     below = bw.op("Add", bw.y, bw.scalar(alpha * gamma))
@@ -87,19 +87,31 @@ def tanh(bw: Backward) -> Gradients:
     return _times(bw, bw.op("Sub", bw.scalar(1), bw.op("Mul", bw.y, bw.y)))
 
 
-@rule("HardSigmoid")
+@rule("HardSigmoid", kinks="alpha · x + beta = 0 and 1")
 def hard_sigmoid(bw: Backward) -> Gradients:
     """α strictly between the two corners."""
     inside = bw.op("And", _positive(bw, bw.y), bw.op("Less", bw.y, bw.scalar(1)))
     return [bw.masked(inside, bw.op("Mul", bw.dy, bw.scalar(bw.attribute("alpha", 0.2))))]
 
 
-@rule("HardSwish")
+@rule("HardSwish", kinks="x = -3 and 3")
 def hard_swish(bw: Backward) -> Gradients:
     """y = x·clip(x/6 + 1/2, 0, 1): slope x/3 + 1/2 between −3 and 3."""
     slope = bw.op("Add", bw.op("Div", bw.x, bw.scalar(3)), bw.scalar(0.5))
     upper = bw.op("Where", bw.op("Less", bw.x, bw.scalar(3)), slope, bw.scalar(1))
     return _times(bw, bw.masked(bw.op("Greater", bw.x, bw.scalar(-3)), upper))
+
+
+@rule("ThresholdedRelu", kinks="x = alpha")
+def thresholded_relu(bw: Backward) -> Gradients:
+    return [bw.masked(bw.op("Greater", bw.x, bw.scalar(bw.attribute("alpha", 1.0))), bw.dy)]
+
+
+@rule("Shrink", kinks="x = -lambd and lambd")
+def shrink(bw: Backward) -> Gradients:
+    """x ± bias beyond ±λ, 0 between them."""
+    beyond = bw.op("Greater", bw.op("Abs", bw.x), bw.scalar(bw.attribute("lambd", 0.5)))
+    return [bw.masked(beyond, bw.dy)]
 
 
 @rule("Mish")

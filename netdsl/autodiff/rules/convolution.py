@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
+
+import numpy as np
 
 from ..errors import Unsupported
 from ..layer import Layer, flipped
 from ..rule import Backward, Gradients, rule
 from ..tensor_types import Dim
 from ..weight_gradient import weight_gradient
-from ..window import Window, spread, window
+from ..window import Window, space_shape, spread, window
 
 _WIDE = 16
 
 
-@rule("Conv")
+@rule("Conv", lacks="a weight of symbolic shape, auto_pad with a stride where sizes are symbolic")
 def convolution(bw: Backward) -> Gradients:
     """x [N, C, *in], w [K, C/g, *k], y [N, K, *out]."""
     x, w = bw.inputs[:2]
@@ -36,18 +39,42 @@ def _dense(bw: Backward, layer: Layer) -> Gradients:
     return [dx, dw, _bias_gradient(bw)]
 
 
-@rule("ConvTranspose")
+@rule("ConvTranspose", lacks="a weight of symbolic shape, output_shape and auto_pad where sizes are symbolic")
 def transposed_convolution(bw: Backward) -> Gradients:
     """x [N, C, *in], w [C, K/g, *k], y [N, K, *out]: the adjoint of the convolution with the same weight that
     takes y to x, so that convolution is its input gradient, and in its weight gradient x and dy change places."""
     x, w = bw.inputs[:2]
-    dy = bw.dy
-    layer = _transposed_layer(bw)
-    if min(layer.window.after) < 0:
-        raise Unsupported("output_padding beyond the padding and the stride")
+    layer, dy = _reached(bw, _transposed_layer(bw), bw.dy)
     dx = bw.op("Conv", dy, w, **_attributes(layer)) if bw.needs[0] else None
     dw = weight_gradient(bw, layer, dy, x) if bw.needs[1] else None
     return [dx, dw, _bias_gradient(bw)]
+
+
+@rule("Col2Im", lacks="image_shape and block_shape computed at run time")
+def columns_to_image(bw: Backward) -> Gradients:
+    """x [N, C·taps, positions], y [N, C, *image]: every tap of dy by a convolution with a one-hot kernel."""
+    block = bw.constant_ints(2, "block_shape") or []
+    shape = window(bw, block, bw.dims(bw.y)[2:])
+    one_hot = np.eye(prod(block)).reshape(prod(block), 1, *block)
+    planes = bw.op("Reshape", bw.dy, space_shape(bw, bw.dy, [-1, 1], bw.dims(bw.y)[2:]))
+    taps = bw.op(
+        "Conv", planes, bw.constant(one_hot), strides=shape.strides, dilations=shape.dilations, pads=shape.pads
+    )
+    return [bw.reshape_like(taps, bw.x), None, None]
+
+
+def _reached(bw: Backward, layer: Layer, dy: str) -> tuple[Layer, str]:
+    """The convolution from y, and dy, without what the transposed one leaves at zero behind its last window."""
+    beyond = [max(-a, 0) for a in layer.window.after]
+    axes = [axis for axis, n in enumerate(beyond) if n]
+    if not axes:
+        return layer, dy
+    dy = bw.op(
+        "Slice", dy, bw.ints([0] * len(axes)), bw.ints([-beyond[a] for a in axes]), bw.ints([a + 2 for a in axes])
+    )
+    space = [n - cut if isinstance(n, int) else None if cut else n for n, cut in zip(layer.x[2:], beyond, strict=True)]
+    whole = replace(layer.window, after=tuple(max(a, 0) for a in layer.window.after))
+    return replace(layer, window=whole, x=(*layer.x[:2], *space)), dy
 
 
 def _bias_gradient(bw: Backward) -> str | None:
@@ -90,11 +117,12 @@ def _resolved(bw: Backward, kernel: Sequence[int], x_space: Sequence[Dim], y_spa
     for axis, (size, out) in enumerate(zip(x_space, y_space, strict=True)):
         if not isinstance(size, int) or not isinstance(out, int):
             raise Unsupported("output_shape and auto_pad need static sizes")
-        total = strides[axis] * (size - 1) + extra[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - out
+        cut = strides[axis] * (size - 1) + extra[axis] + (kernel[axis] - 1) * dilations[axis] + 1 - out
+        total, lacking = max(cut, 0), max(-cut, 0)  # what an output_shape lacks is added at the end, as zeros
         large, small = total - total // 2, total // 2
         upper = bw.attribute("auto_pad", "NOTSET") == "SAME_UPPER"
         before.append(small if upper else large)
-        after.append(large if upper else small)
+        after.append((large if upper else small) - lacking)
     return Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(before), tuple(after))
 
 

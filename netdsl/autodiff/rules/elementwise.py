@@ -59,7 +59,7 @@ def power(bw: Backward) -> Gradients:
     return _broadcasting(bw, base, exponent)
 
 
-@rule("Max", "Min")
+@rule("Max", "Min", kinks="equal inputs")
 def extremum(bw: Backward) -> Gradients:
     """To the inputs that attain it, in equal shares."""
     if len(bw.inputs) == 1:
@@ -98,9 +98,9 @@ def identity(bw: Backward) -> Gradients:
     return [bw.dy]
 
 
-@rule("Cast")
+@rule("Cast", "CastLike", fixed=("target_type",))
 def cast(bw: Backward) -> Gradients:
-    return [bw.op("Cast", bw.dy, to=bw.element(bw.x))]
+    return [bw.op("Cast", bw.dy, to=bw.element(bw.x)), *[None] * (len(bw.inputs) - 1)]
 
 
 @rule("Exp")
@@ -113,7 +113,7 @@ def logarithm(bw: Backward) -> Gradients:
     return [bw.op("Div", bw.dy, bw.x)]
 
 
-@rule("Sqrt")
+@rule("Sqrt", kinks="x = 0")
 def square_root(bw: Backward) -> Gradients:
     """dy/(2y), and 0 at 0, where it is infinite: the length of a vector that is zero has a subgradient of 0."""
     origin = bw.op("Equal", bw.y, bw.scalar(0))
@@ -121,7 +121,7 @@ def square_root(bw: Backward) -> Gradients:
     return [bw.op("Div", half, bw.op("Where", origin, bw.scalar(1), bw.y))]
 
 
-@rule("Abs")
+@rule("Abs", kinks="x = 0")
 def absolute(bw: Backward) -> Gradients:
     return [bw.op("Mul", bw.dy, bw.op("Sign", bw.x))]
 
@@ -131,25 +131,16 @@ def reciprocal(bw: Backward) -> Gradients:
     return [bw.op("Neg", bw.op("Mul", bw.dy, bw.op("Mul", bw.y, bw.y)))]
 
 
-@rule("Sin")
-def sine(bw: Backward) -> Gradients:
-    return [bw.op("Mul", bw.dy, bw.op("Cos", bw.x))]
-
-
-@rule("Cos")
-def cosine(bw: Backward) -> Gradients:
-    return [bw.op("Neg", bw.op("Mul", bw.dy, bw.op("Sin", bw.x)))]
-
-
 @rule("Erf")
 def error_function(bw: Backward) -> Gradients:
     bell = bw.op("Exp", bw.op("Neg", bw.op("Mul", bw.x, bw.x)))
     return [bw.op("Mul", bw.dy, bw.op("Mul", bell, bw.scalar(2 / sqrt(pi))))]
 
 
-@rule("Clip")
+@rule("Clip", kinks="x = min and x = max")
 def clip(bw: Backward) -> Gradients:
-    """Passes where min ≤ x ≤ max, bounds included as in PyTorch; what is cut off goes to the bound."""
+    """Passes where min ≤ x ≤ max, bounds included as in PyTorch; what is cut off goes to the bound, to max where min is
+    above it."""
     gradients: list[str | None] = [None] * len(bw.inputs)
     cut = []
     for index, outside in ((1, "Less"), (2, "Greater")):
@@ -157,6 +148,9 @@ def clip(bw: Backward) -> Gradients:
             beyond = bw.op(outside, bw.x, bw.inputs[index])
             cut.append(beyond)
             if bw.needs[index]:
+                if bw.has(3 - index):
+                    crossed = bw.op("Greater", *bw.inputs[1:3])
+                    beyond = bw.op("Or", beyond, crossed) if index == 2 else bw.op("And", beyond, bw.op("Not", crossed))
                 gradients[index] = bw.sum_to(bw.masked(beyond, bw.dy), bw.dims(bw.y), bw.inputs[index])
     if bw.needs[0]:
         dx = bw.dy
@@ -166,7 +160,25 @@ def clip(bw: Backward) -> Gradients:
     return gradients
 
 
-@rule("CumSum")
-def cumulative_sum(bw: Backward) -> Gradients:
-    reverse = 1 - bw.attribute("reverse", 0)
-    return [bw.op("CumSum", bw.dy, bw.inputs[1], exclusive=bw.attribute("exclusive", 0), reverse=reverse), None]
+@rule("Mod", kinks="multiples of B")
+def modulo(bw: Backward) -> Gradients:
+    """y = x − n·b, with n the quotient rounded (with fmod, to zero), a whole number."""
+    a, b = bw.inputs
+    multiples = bw.op("Div", bw.op("Sub", bw.y, a), b)  # −n
+    return _broadcasting(bw, lambda: bw.dy, lambda: bw.op("Mul", bw.dy, bw.op("Round", multiples)))
+
+
+@rule("Dropout", fixed=("ratio",))
+def dropout(bw: Backward) -> Gradients:
+    """In training, dy / (1 − ratio) where the mask of the forward pass kept x; else dy."""
+    rest: list[str | None] = [None] * (len(bw.inputs) - 1)
+    mode = bw.constant_value(bw.inputs[2]) if bw.has(2) else False
+    if mode is not None and not mode:
+        return [bw.dy, *rest]
+    ratio = bw.inputs[1] if bw.has(1) else bw.scalar(0.5)
+    if bw.has(1) and bw.element(ratio) != bw.element(bw.x):
+        ratio = bw.op("Cast", ratio, to=bw.element(bw.x))
+    scaled = bw.op("Div", bw.dy, bw.op("Sub", bw.scalar(1), ratio))
+    dx = bw.masked(bw.output(1), scaled)
+    # A mode that is fed: without training the node is the identity.
+    return [dx if mode is not None else bw.op("Where", bw.inputs[2], dx, bw.dy), *rest]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from onnx import helper
 
-from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
 
@@ -75,6 +74,18 @@ def _one_per_line(bw: Backward, axis: int, size: int) -> str:
 
 @rule("GatherND")
 def gather_nd(bw: Backward) -> Gradients:
-    if bw.attribute("batch_dims", 0):
-        raise Unsupported("batch_dims must be 0")
-    return [bw.op("ScatterND", bw.zeros_like(bw.x), bw.inputs[1], bw.dy, reduction="add"), None]
+    places = _with_batch(bw, bw.inputs[1], bw.attribute("batch_dims", 0))
+    return [bw.op("ScatterND", bw.zeros_like(bw.x), places, bw.dy, reduction="add"), None]
+
+
+def _with_batch(bw: Backward, places: str, batch: int) -> str:
+    """Indices into all axes, from those that leave out the first `batch` axes, which they share with the data."""
+    if not batch:
+        return places
+    rank = bw.rank(bw.inputs[1])
+    sizes = bw.op("Shape", places, start=0, end=batch)
+    everywhere = bw.op("NonZero", bw.op("Expand", bw.builder.constant(np.ones([], bool)), sizes))
+    own = bw.op("Concat", sizes, bw.ints([1] * (rank - 1 - batch) + [batch]), axis=0)
+    counted = bw.op("Reshape", bw.op("Transpose", everywhere, perm=[1, 0]), own)
+    whole = bw.op("Concat", bw.op("Shape", places, start=0, end=rank - 1), bw.ints([batch]), axis=0)
+    return bw.op("Concat", bw.op("Expand", counted, whole), places, axis=-1)

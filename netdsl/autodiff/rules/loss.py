@@ -9,7 +9,7 @@ from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
 
-@rule("SoftmaxCrossEntropyLoss")
+@rule("SoftmaxCrossEntropyLoss", fixed=("weights",), every_output=True)
 def softmax_cross_entropy(bw: Backward) -> Gradients:
     """scores [N, C, d...], labels [N, d...]: dscores = (softmax − onehot)·weight of the label·dy.
 
@@ -27,7 +27,7 @@ def softmax_cross_entropy(bw: Backward) -> Gradients:
     return [parts[0] if len(parts) == 1 else bw.op("Add", *parts)]
 
 
-@rule("NegativeLogLikelihoodLoss")
+@rule("NegativeLogLikelihoodLoss", fixed=("weight",))
 def negative_log_likelihood(bw: Backward) -> Gradients:
     """log p [N, C, d...], labels [N, d...]: −onehot·weight of the label·dy."""
     if bw.has(2) and bw.needs[2]:

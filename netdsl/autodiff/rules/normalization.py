@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
 
@@ -141,6 +142,17 @@ def _channel_mean(bw: Backward, value: str, before: int, after: int) -> str:
     return bw.op("Mul", bw.op("Sum", *parts), bw.scalar(1 / len(parts)))
 
 
+@rule("LpNormalization", kinks="a line of zeros, with p = 1 also x = 0")
+def lp_normalization(bw: Backward) -> Gradients:
+    """y = x/n, n the p-norm along an axis: dx = (dy − s·Σ dy·y)/n, s = sign x (p = 1) or y (p = 2)."""
+    axis, p = bw.ints([bw.attribute("axis", -1)]), bw.attribute("p", 2)
+    norm = bw.op(f"ReduceL{p}", bw.x, axis)
+    length = bw.op("Where", bw.op("Equal", norm, bw.scalar(0)), bw.scalar(1), norm)
+    slope = bw.op("Sign", bw.x) if p == 1 else bw.y
+    along = bw.op("Mul", slope, bw.op("ReduceSum", bw.op("Mul", bw.dy, bw.y), axis))
+    return [bw.op("Div", bw.op("Sub", bw.dy, along), length)]
+
+
 @rule("InstanceNormalization")
 def instance_normalization(bw: Backward) -> Gradients:
     """y = scale·x̂ + bias with x̂ = (x − mean)·r, r = 1/√(variance + ε), per sample and channel over the positions."""
@@ -165,9 +177,47 @@ def layer_normalization(bw: Backward) -> Gradients:
     return [*found, bw.unbroadcast(bw.dy, 2) if bw.needs[2] else None] if bw.has(2) else found
 
 
-def _normalized(bw: Backward, axes: list[int]) -> tuple[str, str]:
+@rule("RMSNormalization")
+def rms_normalization(bw: Backward) -> Gradients:
+    """y = scale·x·r with r = 1/√(mean of x² + ε) over the axes from `axis` on: dx = r·(d − x·r·mean(d·x·r)), d = scale·dy
+    (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    axes = bw.ints(range(bw.attribute("axis", -1) % bw.rank(bw.x), bw.rank(bw.x)))
+    r = _inverse_deviation(bw, bw.op("ReduceMean", bw.op("Mul", bw.x, bw.x), axes))
+    normal = bw.op("Mul", bw.x, r)
+    dscale = bw.unbroadcast(bw.op("Mul", bw.dy, normal), 1) if bw.needs[1] else None
+    if not bw.needs[0]:
+        return [None, dscale]
+    scaled = bw.op("Mul", bw.dy, bw.inputs[1])
+    slope = bw.op("ReduceMean", bw.op("Mul", scaled, normal), axes)
+    return [bw.op("Mul", r, bw.op("Sub", scaled, bw.op("Mul", normal, slope))), dscale]
+
+
+@rule("GroupNormalization")
+def group_normalization(bw: Backward) -> Gradients:
+    """y = scale·x̂ + bias over the positions and channels of each group (Wu and He 2018, arXiv:1803.08494, section 3.1);
+    scale and bias per channel, before opset 21 per group."""
+    groups, scales = bw.attribute("num_groups", 1), bw.dims(bw.inputs[1])[0]
+    if not isinstance(scales, int):
+        raise Unsupported("the number of channels is not static")
+    # [N, what has a scale of its own, elements], and the same by groups
+    own, grouped = bw.ints([0, scales, -1]), bw.ints([0, groups, -1])
+    normal, r = _normalized(bw, [2], bw.op("Reshape", bw.x, grouped))
+    dy = bw.op("Reshape", bw.dy, own)
+    dx = None
+    if bw.needs[0]:
+        scaled = bw.op("Mul", dy, bw.op("Unsqueeze", bw.inputs[1], bw.ints([1])))
+        by_group = bw.op("Reshape", scaled, grouped)
+        dx = bw.reshape_like(_through_statistics(bw, by_group, normal, r, [2]), bw.x)
+    dscale = None
+    if bw.needs[1]:
+        dscale = bw.reduce_sum(bw.op("Mul", dy, bw.op("Reshape", normal, own)), [0, 2], keepdims=False)
+    return [dx, dscale, bw.reduce_sum(dy, [0, 2], keepdims=False) if bw.needs[2] else None]
+
+
+def _normalized(bw: Backward, axes: list[int], x: str | None = None) -> tuple[str, str]:
     """x̂ and r over the axes, computed again: not every kernel gives them."""
-    centred = bw.op("Sub", bw.x, bw.op("ReduceMean", bw.x, bw.ints(axes)))
+    x = x or bw.x
+    centred = bw.op("Sub", x, bw.op("ReduceMean", x, bw.ints(axes)))
     r = _inverse_deviation(bw, bw.op("ReduceMean", bw.op("Mul", centred, centred), bw.ints(axes)))
     return bw.op("Mul", centred, r), r
 

@@ -16,7 +16,7 @@ def _window(bw: Backward) -> Window:
     return window(bw, bw.attribute("kernel_shape", []), bw.dims(bw.x)[2:])
 
 
-@rule("MaxPool")
+@rule("MaxPool", kinks="equal elements of a window")
 def max_pool(bw: Backward) -> Gradients:
     """dy goes back to the positions the forward pool reports (flat indices into x)."""
     indices = _indices(bw)
@@ -52,15 +52,19 @@ def _scattered(bw: Backward, indices: str, reduction: str) -> str:
     return bw.reshape_like(bw.op("ScatterElements", flat, places, values, reduction=reduction), bw.x)
 
 
-@rule("AveragePool")
+@rule("AveragePool", lacks="count_include_pad or ceil_mode with padding where sizes are symbolic")
 def average_pool(bw: Backward) -> Gradients:
     """Every element of dy, over the number of elements averaged, spread over its window."""
     shape = _window(bw)
+    return [_spread(bw, _share(bw, shape), shape)]
+
+
+def _spread(bw: Backward, value: str, shape: Window) -> str:
+    """`value`, one element per window, added to all inputs of its window."""
     x_dims, y_dims = bw.dims(bw.x), bw.dims(bw.y)
-    share = _share(bw, shape)
-    planes = bw.op("Reshape", share, space_shape(bw, bw.y, [-1, 1], y_dims[2:]))
+    planes = bw.op("Reshape", value, space_shape(bw, bw.y, [-1, 1], y_dims[2:]))
     ones = bw.constant(np.ones([1, 1, *shape.kernel]))
-    return [bw.reshape_like(spread(bw, planes, y_dims[2:], ones, shape, 1, bw.x, x_dims[2:]), bw.x)]
+    return bw.reshape_like(spread(bw, planes, y_dims[2:], ones, shape, 1, bw.x, x_dims[2:]), bw.x)
 
 
 def _share(bw: Backward, shape: Window) -> str:
@@ -97,6 +101,42 @@ def _counts(bw: Backward, shape: Window) -> np.ndarray | None:
     return counts
 
 
+@rule("LpPool", kinks="x = 0, with p = 1")
+def lp_pool(bw: Backward) -> Gradients:
+    """y = (Σ |x|^p)^(1/p) over the window."""
+    return [bw.op("Mul", _spread(bw, _lp_share(bw), _window(bw)), _lp_power(bw))]
+
+
+@rule("GlobalLpPool", kinks="x = 0, with p = 1")
+def global_lp_pool(bw: Backward) -> Gradients:
+    return [bw.op("Mul", _lp_share(bw), _lp_power(bw))]
+
+
+def _lp_share(bw: Backward) -> str:
+    """dy·y^(1−p), and 0 where all of the window is 0."""
+    p, zero = bw.attribute("p", 2), bw.op("Equal", bw.y, bw.scalar(0))
+    root = bw.op("Where", zero, bw.scalar(1), bw.y)
+    power = root if p == 2 else bw.op("Pow", root, bw.scalar(p - 1))
+    return bw.op("Div", bw.op("Where", zero, bw.scalar(0), bw.dy), power)
+
+
+def _lp_power(bw: Backward) -> str:
+    """The slope of |x|^p / p: sign(x)·|x|^(p−1)."""
+    p = bw.attribute("p", 2)
+    if p == 2:
+        return bw.x
+    return bw.op("Mul", bw.op("Sign", bw.x), bw.op("Pow", bw.op("Abs", bw.x), bw.scalar(p - 1)))
+
+
+@rule("MaxUnpool")
+def max_unpool(bw: Backward) -> Gradients:
+    """dy at the indices, which are flat positions in y (as ONNX Runtime takes them, also where an output_shape is given)."""
+    one_axis = bw.ints([-1])
+    flat, places = (bw.op("Reshape", value, one_axis) for value in (bw.dy, bw.inputs[1]))
+    dx = bw.reshape_like(bw.op("Gather", flat, places), bw.x)
+    return [dx, *[None] * (len(bw.inputs) - 1)]
+
+
 @rule("GlobalAveragePool")
 def global_average_pool(bw: Backward) -> Gradients:
     space = bw.dims(bw.x)[2:]
@@ -109,7 +149,7 @@ def global_average_pool(bw: Backward) -> Gradients:
     return [bw.op("Expand", share, bw.shape(bw.x))]
 
 
-@rule("GlobalMaxPool")
+@rule("GlobalMaxPool", kinks="equal elements of a channel")
 def global_max_pool(bw: Backward) -> Gradients:
     """To the first maximum of every channel."""
     flat = bw.op("Flatten", bw.x, axis=2)

@@ -1,8 +1,8 @@
-"""Resize: nearest and linear, one matrix per axis."""
+"""Resize."""
 
 from __future__ import annotations
 
-from math import floor, prod
+from math import prod
 
 import numpy as np
 
@@ -17,25 +17,25 @@ _REPEATING = {
 }
 
 
-@rule("Resize")
+@rule("Resize", fixed=("roi", "scales"), lacks="roi, scales or axes computed at run time, keep_aspect_ratio_policy")
 def resize(bw: Backward) -> Gradients:
-    """Repeated elements: the sum over the copies. Else both modes are linear and separable: y is x times a matrix
-    along each axis, so dx is dy times its transpose."""
+    """Repeated elements: the sum over the copies. Else every mode is linear and separable: y is x times a matrix along
+    each axis, so dx is dy times its transpose."""
+    rest = [None] * (len(bw.inputs) - 1)
     copies = _copies(bw)
     if copies is not None:
         mean = bw.op("AveragePool", bw.dy, kernel_shape=copies, strides=copies)
-        return [bw.op("Mul", mean, bw.scalar(prod(copies))), *[None] * (len(bw.inputs) - 1)]
-    sizes, outputs = bw.dims(bw.x), bw.dims(bw.y)
+        return [bw.op("Mul", mean, bw.scalar(prod(copies))), *rest]
+    if bw.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise Unsupported("keep_aspect_ratio_policy has no gradient")
     value = bw.dy
-    for axis, (size, output) in enumerate(zip(sizes, outputs, strict=True)):
+    for axis, (size, output) in enumerate(zip(bw.dims(bw.x), bw.dims(bw.y), strict=True)):
         scale = _scale(bw, axis)
-        if scale == 1 or (scale is None and size == output):
+        if scale == 1 or (scale is None and size == output and size is not None):
             continue
-        if not isinstance(size, int) or not isinstance(output, int):
-            raise Unsupported("resized axes need static sizes")
-        matrix = _matrix(bw, size, output, scale)
-        value = _along(bw, value, matrix, axis)
-    return [value, *[None] * (len(bw.inputs) - 1)]
+        if axis in _resized(bw):
+            value = _along(bw, value, _matrix(bw, axis, scale), axis)
+    return [value, *rest]
 
 
 def _copies(bw: Backward) -> list[int] | None:
@@ -50,70 +50,78 @@ def _copies(bw: Backward) -> list[int] | None:
     return copies[2:] if len(copies) == len(scales) else None
 
 
+def _resized(bw: Backward) -> list[int]:
+    """The axes that the node lists, which are all unless it says so."""
+    rank = bw.rank(bw.x)
+    return [axis % rank for axis in bw.attribute("axes", list(range(rank)))]
+
+
 def _scale(bw: Backward, axis: int) -> float | None:
     """The scale given for an axis, or None where the node states sizes."""
-    if not bw.has(2):
-        return None
-    scales = bw.constant_value(bw.inputs[2])
+    scales = _constant(bw, 2, "scales")
     if scales is None:
-        raise Unsupported("the scales must be constants")
-    if not len(scales):
         return None
-    axes = [a % bw.rank(bw.x) for a in bw.attribute("axes", list(range(bw.rank(bw.x))))]
+    axes = _resized(bw)
     return float(scales[axes.index(axis)]) if axis in axes else 1.0
 
 
-def _matrix(bw: Backward, size: int, output: int, scale: float | None) -> np.ndarray:
-    """[output, size]: the weights of the inputs in every output along one axis (ONNX Resize, opset 18)."""
-    mode = bw.attribute("mode", "nearest")
-    if bw.attribute("antialias", 0) or mode not in ("nearest", "linear"):
-        raise Unsupported(f"mode {mode}{' with antialias' if bw.attribute('antialias', 0) else ''} has no gradient")
-    matrix = np.zeros([output, size])
-    for row in range(output):
-        at = _coordinate(bw, row, size, output, scale or output / size)
-        if mode == "nearest":
-            matrix[row, min(max(_nearest(bw, at), 0), size - 1)] = 1
-        else:
-            low = floor(at)
-            for column, weight in ((low, low + 1 - at), (low + 1, at - low)):
-                matrix[row, min(max(column, 0), size - 1)] += weight
-    return matrix
+def _constant(bw: Backward, index: int, name: str) -> np.ndarray | None:
+    """The numbers of an input, None where it is absent or empty."""
+    if not bw.has(index):
+        return None
+    value = bw.constant_value(bw.inputs[index])
+    if value is None:
+        raise Unsupported(f"the {name} must be constants")
+    return value if len(value) else None
 
 
-def _coordinate(bw: Backward, row: int, size: int, output: int, scale: float) -> float:
-    """Where an output element lies among the inputs."""
-    transformation = bw.attribute("coordinate_transformation_mode", "half_pixel")
-    if transformation == "half_pixel" or (transformation == "pytorch_half_pixel" and output > 1):
-        return (row + 0.5) / scale - 0.5
-    if transformation == "half_pixel_symmetric":
-        return size / 2 * (1 - output / (scale * size)) + (row + 0.5) / scale - 0.5
-    if transformation == "asymmetric":
-        return row / scale
-    if transformation == "align_corners":
-        return row * (size - 1) / (output - 1) if output > 1 else 0.0
-    if transformation == "pytorch_half_pixel":
-        return 0.0
-    raise Unsupported(f"coordinate_transformation_mode {transformation} has no gradient")
+def _matrix(bw: Backward, axis: int, scale: float | None) -> str:
+    """[size, output]: the weight of every input in every output along one axis, which are the outputs of the same
+    node for the rows of an identity matrix. With constant sizes ONNX Runtime computes it once."""
+    attributes = {name: value for name, value in bw.attributes().items() if name not in ("axes", "extrapolation_value")}
+    image = bw.op("Unsqueeze", _identity(bw, axis), bw.ints([0, 1]))
+    roi = _roi(bw, axis)
+    if scale is None:
+        sizes = bw.op("Concat", bw.ints([1, 1]), _size(bw, bw.x, axis), _size(bw, bw.y, axis), axis=0)
+        resized = bw.op("Resize", image, roi, "", sizes, **attributes)
+    else:
+        scales = bw.builder.constant(np.array([1, 1, 1, scale], np.float32))
+        resized = bw.op("Resize", image, roi, scales, **attributes)
+    return bw.op("Squeeze", resized, bw.ints([0, 1]))
 
 
-def _nearest(bw: Backward, at: float) -> int:
-    rounding = bw.attribute("nearest_mode", "round_prefer_floor")
-    if rounding == "floor":
-        return floor(at)
-    if rounding == "ceil":
-        return -floor(-at)
-    if rounding == "round_prefer_ceil":
-        return floor(at + 0.5)
-    return -floor(-(at - 0.5))
+def _roi(bw: Backward, axis: int) -> str:
+    """The region of interest along one axis, for an image whose last axis it is."""
+    if bw.attribute("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
+        return ""
+    roi, axes = _constant(bw, 1, "roi"), _resized(bw)
+    if roi is None:
+        raise Unsupported("there is no roi")
+    place = axes.index(axis)
+    start, end = roi[place], roi[place + len(axes)]
+    return bw.builder.constant(np.array([0, 0, 0, start, 1, 1, 1, end], roi.dtype))
 
 
-def _along(bw: Backward, value: str, matrix: np.ndarray, axis: int) -> str:
-    """Multiplies every line of `value` along `axis` by `matrix` [output, size]."""
+def _identity(bw: Backward, axis: int) -> str:
+    size = bw.dims(bw.x)[axis]
+    if isinstance(size, int):
+        return bw.constant(np.eye(size))
+    zero, one = (bw.builder.constant(np.array(i, np.int64)) for i in (0, 1))
+    counted = bw.op("Range", zero, bw.op("Squeeze", _size(bw, bw.x, axis), bw.ints([0])), one)
+    equal = bw.op("Equal", counted, bw.op("Unsqueeze", counted, bw.ints([1])))
+    return bw.op("Cast", equal, to=bw.element(bw.x))
+
+
+def _size(bw: Backward, name: str, axis: int) -> str:
+    size = bw.dims(name)[axis]
+    return bw.ints([size]) if isinstance(size, int) else bw.op("Shape", name, start=axis, end=axis + 1)
+
+
+def _along(bw: Backward, value: str, matrix: str, axis: int) -> str:
+    """Multiplies every line of `value` along `axis` by the transpose of `matrix` [size, output]."""
     rank = bw.rank(bw.x)
-    if axis == rank - 1:
-        return bw.op("MatMul", value, bw.constant(matrix))
     if axis == rank - 2:
-        return bw.op("MatMul", bw.constant(matrix.T), value)
+        return bw.op("MatMul", matrix, value)
     order = [*(a for a in range(rank) if a != axis), axis]
-    turned = bw.op("MatMul", bw.transpose(value, order), bw.constant(matrix))
+    turned = bw.op("MatMul", bw.transpose(value, order), bw.transpose(matrix, [1, 0]))
     return bw.transpose(turned, [order.index(a) for a in range(rank)])

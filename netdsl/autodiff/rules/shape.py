@@ -26,7 +26,7 @@ def expand(bw: Backward) -> Gradients:
     return [bw.unbroadcast(bw.dy, 0), None]
 
 
-@rule("Tile")
+@rule("Tile", lacks="repeats computed at run time, symbolic sizes")
 def tile(bw: Backward) -> Gradients:
     """Summed over the repeats: each axis is split into (repeat, size)."""
     dims = bw.static_dims(bw.x)
@@ -36,6 +36,25 @@ def tile(bw: Backward) -> Gradients:
     split = [size for pair in zip(repeats.tolist(), dims, strict=True) for size in pair]
     tiles = bw.op("Reshape", bw.dy, bw.ints(split))
     return [bw.reduce_sum(tiles, list(range(0, len(split), 2)), keepdims=False), None]
+
+
+@rule("DepthToSpace")
+def depth_to_space(bw: Backward) -> Gradients:
+    """SpaceToDepth gives channels in the order (row, column, channel) of mode DCR; CRD counts the channel first."""
+    block = bw.attribute("blocksize", 1)
+    dx = bw.op("SpaceToDepth", bw.dy, blocksize=block)
+    if bw.attribute("mode", "DCR") == "CRD":
+        channels = bw.dims(bw.y)[1]
+        if not isinstance(channels, int):
+            raise Unsupported("the number of channels is not static")
+        parts = bw.op("Reshape", dx, bw.ints([0, block * block, channels, -1]))
+        dx = bw.reshape_like(bw.op("Transpose", parts, perm=[0, 2, 1, 3]), bw.x)
+    return [dx]
+
+
+@rule("SpaceToDepth")
+def space_to_depth(bw: Backward) -> Gradients:
+    return [bw.op("DepthToSpace", bw.dy, **bw.attributes())]
 
 
 @rule("Concat")
@@ -49,13 +68,13 @@ def concat(bw: Backward) -> Gradients:
     return bw.op_n(len(bw.inputs), "Split", bw.dy, lengths, axis=axis)
 
 
-@rule("Split")
+@rule("Split", every_output=True)
 def split(bw: Backward) -> Gradients:
     parts = [dy or bw.zeros_like(y) for dy, y in zip(bw.output_gradients, bw.outputs, strict=True)]
     return [bw.op("Concat", *parts, axis=bw.attribute("axis", 0))]
 
 
-@rule("Slice")
+@rule("Slice", lacks="axes computed at run time")
 def slice_(bw: Backward) -> Gradients:
     """Padding with zeros where the slice is a block known now, else scattering."""
     dx = _slice_by_pad(bw) or _slice_by_scatter(bw)
@@ -104,18 +123,20 @@ def _slice_by_scatter(bw: Backward) -> str:
     return value
 
 
-@rule("Pad")
+@rule("Pad", fixed=("constant_value",), lacks="reflect, edge and wrap with negative pads, pads computed at run time or "
+      "symbolic sizes")  # fmt: skip
 def pad(bw: Backward) -> Gradients:
     mode = bw.attribute("mode", "constant")
     pads = bw.constant_value(bw.inputs[1])
+    rest = [None] * (len(bw.inputs) - 1)
     if pads is None:
-        raise Unsupported("the pads must be a constant")
-    if bw.has(2) and bw.needs[2]:
-        raise Unsupported("the fill value of a Pad has no gradient")
+        if mode != "constant":
+            raise Unsupported(f"mode {mode} needs constant pads")
+        return [bw.op("Pad", bw.dy, bw.op("Neg", bw.inputs[1]), *(["", bw.inputs[3]] if bw.has(3) else [])), *rest]
     before, after = _pads_per_axis(bw, [int(p) for p in pads])
     if mode == "constant":
-        return [_cropped(bw, before, after)]
-    return [_pad_by_scatter(bw, mode, before, after)]
+        return [_cropped(bw, before, after), *rest]
+    return [_pad_by_scatter(bw, mode, before, after), *rest]
 
 
 def _pads_per_axis(bw: Backward, pads: list[int]) -> tuple[list[int], list[int]]:

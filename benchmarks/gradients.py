@@ -1,0 +1,64 @@
+"""The gradients of every node case of onnx's backend test suite, against central differences in float64.
+
+    python benchmarks/gradients.py --out benchmarks/results/gradients.json [--only conv einsum ...]
+
+For each case the gradient of a random weighted sum of its outputs, with respect to every float input, is compared along
+random directions in onnx's reference evaluator, and in float32 in ONNX Runtime with the former: `tests/backend_cases.py`.
+Exit status 1 where a gradient is wrong that no entry of KNOWN explains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from backend_cases import Outcome, cases, modules, outcome
+
+from benchmarks.machine import machine
+
+#: cases in which the gradient differs from the reference evaluator's differences, and why it is right
+KNOWN = {
+    "test_maxunpool_export_with_output_shape": "ONNX Runtime counts the indices in the output shape that is given, as the "
+    "gradient does; the reference evaluator in the one that it infers",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="The JSON file to write.")
+    parser.add_argument("--only", nargs="+", help="Modules of the suite.")
+    arguments = parser.parse_args()
+    found: list[Outcome] = []
+    for module in arguments.only or modules():
+        outcomes = [outcome(case) for case in cases(module)]
+        found += outcomes
+        verdicts = Counter(o.verdict for o in outcomes if o.verdict != "constant")
+        if verdicts:
+            print(f"{module}: {', '.join(f'{count} {verdict}' for verdict, count in verdicts.items())}", flush=True)
+    wrong = [o for o in found if o.verdict == "WRONG" and o.name not in KNOWN]
+    print(dict(Counter(o.verdict for o in found)))
+    for o in wrong:
+        print(f"WRONG: {o.name}, a relative error of {o.error:.2g}")
+    if arguments.out:
+        result = {"command": "python benchmarks/gradients.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
+                  "verdicts": dict(Counter(o.verdict for o in found)), "cases": {o.name: told(o) for o in found}}  # fmt: skip
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if wrong else 0
+
+
+def told(o: Outcome) -> str:
+    """One line: the verdict, the errors where gradients were compared, else why not."""
+    if not o.verdict.startswith("checked"):
+        return ": ".join(filter(None, [o.verdict, o.reason or KNOWN.get(o.name, "")]))
+    float32 = f"{o.float32:.1e}" if isinstance(o.float32, float) else "not run by ONNX Runtime"
+    return f"{o.verdict}: {o.error:.1e}, in float32 {float32}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
