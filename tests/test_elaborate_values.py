@@ -225,7 +225,7 @@ def test_an_error_in_a_loop_is_one_error_and_ends_soon() -> None:
 
 
 def test_a_file_of_errors_shows_a_hundred() -> None:
-    text = body("\n".join(f"a{i} = x -> konv({i})" for i in range(300)) + "\ny = x")
+    text = body("\n".join(f"a{i} = x -> konv{i}(3)" for i in range(300)) + "\ny = x")
     assert len(errors(text)) == 100
 
 

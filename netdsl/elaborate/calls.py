@@ -13,6 +13,7 @@ from netdsl.elaborate.arguments import Placed, bind
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.names import axis_parts, is_axis
 from netdsl.elaborate.values import (
+    POISON,
     BlockLayer,
     Builtin,
     Count,
@@ -28,9 +29,10 @@ from netdsl.elaborate.values import (
     shown,
 )  # fmt: skip
 from netdsl.ir import Init, Size, Value
-from netdsl.ops import INITIALIZERS, OPERATORS, Operator
+from netdsl.ops import INITIALIZERS, OPERATORS, Argument, Operator
 from netdsl.ops.functions import FUNCTIONS
 from netdsl.syntax import tree as t
+from netdsl.syntax.walk import walk
 
 if TYPE_CHECKING:
     from netdsl.elaborate.expressions import Expressions
@@ -72,7 +74,11 @@ class Calls:
         if isinstance(function, OpLayer) and function.bound is None:
             op = function.op
             self._no_tensors(function, positional, node, scope)
-            values = bind(self.context, op.name, op.arguments, placed, named, node.span, scope.place)
+            try:
+                values = bind(self.context, op.name, op.arguments, placed, named, node.span, scope.place)
+            except SourceError:
+                _blame(op.arguments, positional, named, node, scope)
+                raise
             return OpLayer(op, node.span, values)
         if isinstance(function, BlockLayer) and function.bound is None:
             declared = Declaration(function.declaration, function.module)
@@ -275,6 +281,19 @@ class Calls:
             self.context.foresee(node.span, scope.place, sum(len(v) for v in values))
         result = _BUILTIN[name](*values)
         return self.context.made(result, node.span, scope.place) if isinstance(result, list) else result
+
+
+def _blame(
+    arguments: Sequence[Argument], positional: list[Any], named: Mapping[str, Placed], node: t.Call, scope: Scope
+) -> None:
+    """Poison the names that made arguments wrong, which have been told of: `width = 0` is one error, wherever it is read."""
+    written = dict(zip((a.name for a in arguments), node.arguments)) | {k.name: k.value for k in node.keywords}
+    values = dict(zip((a.name for a in arguments), positional)) | {name: value for name, (value, _) in named.items()}
+    for argument in arguments:
+        if argument.name in values and not argument.kind.accepts(values[argument.name]):
+            for name in {part.name for part in walk(written[argument.name]) if isinstance(part, t.Name)}:
+                if isinstance(scope.names.get(name), (int, float, str)) and not argument.kind.accepts(scope.names[name]):
+                    scope.names[name] = POISON
 
 
 def _placed(given: Sequence[_Given]) -> list[Placed]:

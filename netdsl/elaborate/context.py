@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from netdsl.elaborate.statements import Statements
 
 
+#: places of a missing name that are shown besides the first
+_MOST_PLACES = 3
 #: a run stops at so many different errors, or at so many statements that failed (one in a loop fails each time)
 _MOST_ERRORS, _MOST_FAILURES = 100, 500
 #: terms of a symbolic size, and its value
@@ -121,7 +123,20 @@ class Context(Record, frozen=False):
             key = (diagnostic.code, span.source.path, span.start, span.end) if span else (diagnostic.code, "", 0, 0)
             if key not in self._reported:
                 self._reported.add(key)
-                self.diagnostics.append(diagnostic)
+                if not self._told_again(diagnostic):
+                    self.diagnostics.append(diagnostic)
+
+    def _told_again(self, diagnostic: Diagnostic) -> bool:
+        """Whether it is a name that was found missing elsewhere: one error then, with the other places in its picture."""
+        if diagnostic.code != "E0201":
+            return False
+        for index, before in enumerate(self.diagnostics):
+            if before.code == "E0201" and before.message == diagnostic.message and before.labels:
+                if len(before.labels) <= _MOST_PLACES:
+                    here = Label(diagnostic.labels[0].span, "and here")
+                    self.diagnostics[index] = before._replace(labels=(*before.labels, here))
+                return True
+        return False
 
     def applied(self, layer: Any, name: str, span: Span, place: Place, made: int) -> None:
         """A layer that a name was bound to was applied, and made so many parameters. Twice gets a note."""

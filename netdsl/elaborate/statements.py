@@ -48,6 +48,7 @@ class Statements:
                 helps = (f"call it: `{value.op.called}`",)
             elif is_layer(value):
                 helps = ("a layer becomes a tensor when it is applied: `x -> layer`",)
+            scope.names[port.name] = POISON  # the train block reads it
             bound = binding(port.name, scope)
             also = (Label(bound, "bound here"),) if bound is not None else ()
             raise self.context.error("E0206", f"the output `{port.name}` is {describe(value)}, not a tensor", port.span,
