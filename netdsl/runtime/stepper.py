@@ -136,9 +136,9 @@ class Stepper:
 
     def last_feeds(self) -> dict[str, np.ndarray]:
         """All that `model.model` read at the last call of `step`, by the names of its inputs."""
-        fed = {name: value.numpy().copy() for name, value in self._fed.items()}
-        fed[self.model.step] = np.array(self._draws)
-        return fed | {f"state/{name}": value.numpy().copy() for name, value in self._before.items()}
+        read = {f"state/{name}": value for name, value in self._before.items()}
+        read |= {value.name: self._fed[value.name] for value in self.session.get_inputs() if value.name in self._fed}
+        return {name: value.numpy().copy() for name, value in read.items()} | {self.model.step: np.array(self._draws)}
 
     def load(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Replace the given vectors of the state. Raises KeyError, ValueError for one that is not of this model."""

@@ -8,17 +8,17 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from itertools import cycle
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
-from netdsl.diagnostics import CheckpointError, Diagnostic, Label, TrainingError
+from netdsl.diagnostics import CheckpointError, Diagnostic, TrainingError
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.divergence import Finding, diverged, find_first, find_vector
 from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
@@ -110,7 +110,13 @@ class Trainer:
         load_tensors(self._stepper, initial_parameters(graph, seed) | dict(weights or {}))
         self._epoch = 0  # finished epochs
         self._done = 0  # steps of the running epoch
-        self._untold = 0  # those of them that the totals do not know of
+        self._at = 0  # parts of the running step that are done
+        self._untold = 0  # steps of the running epoch that the totals do not know of
+        self._saved = ""  # what the last checkpoint holds, in words
+        # reading totals means waiting for the device, where it is not the CPU
+        self._every = 1 if self.device.provider == "cpu" else _CHECK_EVERY
+        self._checked: tuple[int, dict[str, np.ndarray]] = (0, {})
+        self._samples = np.zeros(0, np.int64)  # those of the last batch
 
     def run(self) -> History:
         """Train to the last epoch, or until Ctrl-C: then `history.stopped` is set, and `resume` goes on from there.
@@ -162,6 +168,7 @@ class Trainer:
         self.seed = at.seed
         self._stepper.seed = at.seed
         self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1]) // self.parts
+        self._saved = f"step {done} of epoch {epoch + 1}" if done else f"epoch {epoch}"
         try:
             self.history.epochs = History.from_dict(at.history).epochs
         except TypeError as error:
@@ -175,15 +182,18 @@ class Trainer:
         """Write a checkpoint of this moment. Raises CheckpointError where it cannot be written."""
         vectors = self._stepper.vectors()
         if not np.isfinite(vectors["parameters"]).all():
-            self._diverge("a parameter is no longer a finite number")
+            found = find_vector(self.graph, self._stepper.model, vectors, "behind this step")
+            self._diverge("a parameter is no longer finite", found)
         checkpoints.save(path, checkpoint_of(self._stepper, vectors, self._progress(vectors["totals"])))
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
         """Train, validate, record and save one epoch, or what is left of it; or save in its midst if interrupted."""
         began, first = time.perf_counter(), self._done
         self.progress.begin(self._epoch + 1, self.epochs, self._done, self.steps_per_epoch)
+        if self._every > 1:
+            self._checked = (self._done, self._stepper.vectors())
         self._train_steps(interrupt, began)
-        self._check_loss()
+        self._check(began)
         speed = _rate((self._done - first) * self.batch, time.perf_counter() - began)
         result = None
         if not interrupt.asked:
@@ -207,25 +217,26 @@ class Trainer:
             if _best(self.history) is record:
                 self.save(self.directory / BEST)
             self.save(self.directory / LAST)  # after the best: a resume does not come back to a finished epoch
+            self._saved = f"epoch {self._epoch}"
 
     def _train_steps(self, interrupt: Interrupt, began: float) -> None:
-        first, direct = self._done, self.device.provider == "cpu"
+        first = self._done
         samples = order(self.seed, self._epoch, len(self._train))[: self.steps_per_epoch * self.batch]
         names = dict(self._stepper.model.inputs) | dict(self._stepper.model.targets)
         augment = (self.seed, self._epoch) if self.training.augment else None
-        parts = self._train.batches(samples[first * self.batch :], self._part, augment=augment)
-        for part, arrays in zip(cycle(range(self.parts)), parts, strict=False):
-            if interrupt.asked and part == 0:
+        samples = samples[first * self.batch :]
+        for start, arrays in enumerate(self._train.batches(samples, self._part, augment=augment)):
+            if interrupt.asked and self._at == 0:
                 return
             for name, array in arrays.items():
                 np.copyto(self._stepper.feeds[names[name]], array, casting="same_kind")
-            self._stepper.step(self._step, self._rate(self._step), part)
-            if part < self.parts - 1:
-                continue
-            self._done += 1
-            if direct or self._done % _CHECK_EVERY == 0:
-                self._check_loss()
-            if self.progress.due():
+            self._samples = samples[start * self._part : (start + 1) * self._part]
+            self._stepper.step(self._step, self._rate(self._step), self._at)
+            self._at = (self._at + 1) % self.parts
+            self._done += self._at == 0
+            if self._every == 1 or (self._at == 0 and self._done % self._every == 0):
+                self._check(began)
+            if self._at == 0 and self.progress.due():
                 speed = _rate((self._done - first) * self.batch, time.perf_counter() - began)
                 self.progress.step(self._done, *self._means(), speed)
 
@@ -244,25 +255,33 @@ class Trainer:
         means = self._stepper.totals()[:-1].astype(np.float64) / max(1, counted)
         return float(means[0]), dict(zip(self.training.metrics, means[1:].tolist(), strict=True))
 
-    def _check_loss(self) -> None:
-        finite = self._untold + int(self._stepper.totals()[-1]) // self.parts
-        if finite != self._done:
-            self._done = finite + 1  # the first that was not
-            self._diverge(f"the loss is {self._stepper.loss()}")
+    def _check(self, began: float) -> None:
+        """Look at how many batches were finite, and raise TrainingError (E0802) unless all were."""
+        seen = self.parts * (self._done - self._untold) + self._at
+        if int(self._stepper.totals()[-1]) == seen:
+            if self._every > 1:
+                self._checked = (self._done, self._stepper.vectors())
+            return
+        if self._every > 1:
+            # which of the steps since the last look it was, and from which state, another run of them tells
+            self._every, (self._done, vectors) = 1, self._checked
+            self._stepper.load(vectors)
+            self._train_steps(Interrupt(), began)
+        loss = self._stepper.loss()
+        what = (
+            f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient of a loss of {loss:.4g} is not finite"
+        )
+        self._done += self._at > 0  # the step that it is in
+        self._diverge(what, find_first(self.graph, self._stepper, self._samples))
 
-    def _diverge(self, what: str) -> NoReturn:
+    def _diverge(self, what: str, first: Finding | None = None) -> NoReturn:
         rate = self._rate(max(0, self._step - 1))
         place = f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"the end of epoch {self._epoch}"
         kept = "no checkpoint was written yet"
-        if self.directory is not None and (self.directory / LAST).exists() and self.history.epochs:
-            kept = f"{self.directory / LAST} holds the state after epoch {len(self.history.epochs)}"
-        helps = (
-            f"use a lower learning rate, such as lr = {rate / 10:.2g}",
-            "look for samples that are not scaled to a small range",
-        )
-        label = Label(self.training.span, "trained here")
+        if self.directory is not None and self._saved:
+            kept = f"{self.directory / LAST} holds the state after {self._saved}"
         message = f"{what} at {place}, at a learning rate of {rate:.3g}"
-        raise TrainingError(Diagnostic("E0802", message, (label,), (kept,), helps))
+        raise TrainingError(diverged(message, self.training, first, rate, kept))
 
     def _stop(self) -> None:
         self.history.stopped = True

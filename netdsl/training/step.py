@@ -30,10 +30,11 @@ from onnx import TensorProto, helper
 
 from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
-from netdsl.ir import Graph, Node, Optimizer, Parameter, Training
+from netdsl.ir import Graph, Optimizer, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
 from netdsl.training.layout import Layout
 from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
+from netdsl.training.origin import without_gradient
 from netdsl.training.writer import Writer
 
 Provider = Literal["cpu", "cuda"]
@@ -105,7 +106,7 @@ def build_step(
     try:
         gradients = extend_with_gradients(w.graph, lowered.loss, wanted, target=Target(provider))
     except GradientError as error:
-        raise _without_gradient(graph, error) from error
+        raise without_gradient(graph, error) from error
 
     rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
     share = _unused(w, "share") if split else None
@@ -309,26 +310,3 @@ def _model(w: Writer) -> onnx.ModelProto:
     del graph.value_info[:]
     opset = [helper.make_opsetid("", OPSET)]
     return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="netdsl")
-
-
-def _without_gradient(graph: Graph, error: GradientError) -> TrainingError:
-    """One diagnostic for every operator of the file through which no gradient flows."""
-    assert graph.training is not None
-    nodes = {node.name: node for node in (*graph.nodes, *graph.training.nodes)}
-    found: dict[Node, Diagnostic] = {}
-    for problem in error.problems:
-        node = _origin(nodes, problem.node.name)
-        if node is None:
-            raise error  # an operator that no line of the file asked for: the lowering's fault, not the user's
-        message = f"`{node.op.name}` has no gradient, so the net cannot be trained through it"
-        notes = (f"ONNX operator {problem.node.op_type}: {problem.reason}",)
-        label = Label(node.span, "the loss depends on this")
-        found.setdefault(node, Diagnostic("E0801", message, (label,), notes, chain=node.chain))
-    if not found:
-        raise error
-    return TrainingError(*found.values())
-
-
-def _origin(nodes: Mapping[str, Node], name: str) -> Node | None:
-    """The node of the net from which an ONNX node was lowered: called as it is, or `name:Operator`."""
-    return nodes.get(name) or nodes.get(name.rpartition(":")[0])
