@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo import Figures, Small, bits, signs
 
+from netdsl.ir import Init
+
 
 def blocks(*names: str) -> dict[str, str]:
     """Records call the four stages so; ours are stage[2] to stage[5]."""
@@ -86,7 +88,7 @@ FIGURES: list[Figures] = [
 ]  # fmt: skip
 
 SMALL: list[Small] = [
-    Small("perceptron", {"features": 8}, batch=4, feeds={"side": signs}),
+    Small("perceptron", {"features": 8, "start": Init("gaussian", (1.0,))}, batch=4, feeds={"side": signs}),
     Small("logistic_regression", batch=8, feeds={"positive": bits}),
     Small("mlp", {"hidden": [32, 16]}),
     Small("maxout:maxout_dense", {"units": 16}),
