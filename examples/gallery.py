@@ -30,13 +30,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "lenet5", "alexnet", "overfeat", "vgg", "googlenet", "resnet", "cifar_resnet", "preact_resnet", "densenet",
         "densenet_cifar", "mobilenet", "mobilenet_v2", "deepface",
     ),
-    "Fully convolutional": ("fcn", "deeplab", "context_module", "deconvnet", "segnet", "unet", "hed", "deepskeleton", "crf_as_rnn"),
-    "Multi-scale": ("frrn", "fc_densenet", "fabric", "gridnet", "msdnet", "budgeted_supernet"),
-    "Other": (
-        "siamese_drlim", "denoising_autoencoder", "multitask", "multi_digit", "mcdnn", "farabet_pyramid",
-        "recurrent_scene_parser", "multimodal_fusion", "hypercolumns", "colorization", "two_stream", "flownet", "unet3d", "vnet",
-        "wavenet", "feature_extraction", "fully_convolutional_classifier",
+    "Segmentation and edges": (
+        "farabet_pyramid", "recurrent_scene_parser", "hypercolumns", "fcn", "deeplab", "context_module", "deconvnet", "segnet",
+        "unet", "hed", "deepskeleton", "crf_as_rnn",
     ),
+    "Many scales, many paths": ("frrn", "fc_densenet", "fabric", "gridnet", "msdnet", "budgeted_supernet"),
+    "Several inputs or outputs": (
+        "siamese_drlim", "multitask", "multi_digit", "mcdnn", "multimodal_fusion", "two_stream",
+    ),
+    "Images, flow, volumes, sound": ("denoising_autoencoder", "colorization", "flownet", "unet3d", "vnet", "wavenet"),
+    "To be converted": ("feature_extraction", "fully_convolutional_classifier"),
 }
 #: hyperparameters with which a net is shown besides its defaults
 VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
@@ -68,9 +71,11 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 INTRODUCTION = """\
 # Examples
 
-The files in this folder are those of the language page: a first net, a residual network, a fabric, a U-Net, a siamese pair. The
-zoo holds the architectures of the field, one file each, to be read next to the paper. Every file holds itself to the
-paper's figures with `expect`: `netdsl check examples/zoo/*.net`.
+In this folder lie first files: `small.net` of the README, and a residual network, a fabric, a U-Net with "same" padding and a
+siamese pair, short and without figures of a paper. `digits/` has ten images to try `netdsl run` on, and
+`train_step_plain.py` trains a compiled step with ONNX Runtime alone. The zoo holds the architectures of the field, one file
+each, to be read next to the paper. Every file holds itself to the paper's figures with `expect`:
+`netdsl check examples/zoo/*.net`.
 
 This page is written by `python examples/gallery.py` from what `netdsl analyze` computes. Parameters are all weights,
 MACs are multiply-accumulates for one sample at the size that the file says, depth counts layers that multiply on the

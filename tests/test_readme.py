@@ -41,8 +41,41 @@ def test_diagnostic_is_what_check_prints(tmp_path: Path, monkeypatch: pytest.Mon
     assert result.stderr.rstrip() == block("error[E0311]").rstrip()
 
 
-def test_commands_exist() -> None:
-    named = set(re.findall(r"`netdsl (\w+)", README))
-    assert named <= set(main.list_commands(click.Context(main)))
+def test_the_architecture_is_in_the_zoo_and_complete() -> None:
+    text = (ROOT / "examples" / "zoo" / "unet.net").read_text(encoding="utf-8")
+    before, after = text.split(block("# Two 3x3"))
+    assert all(line.startswith("#") for line in before.split("\n") if line)
+    assert re.findall(r"^\w+", after, re.MULTILINE) == ["train"]
+
+
+def test_warning_is_what_check_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(main, ["check", "examples/zoo/unet.net", "--set", "H=512", "--set", "W=512"])
+    assert block("warning[W0202]") in result.stderr
+
+
+def test_the_zoo_is_counted() -> None:
+    (count,) = re.findall(r"`examples/zoo/` has (\d+) files", README)
+    assert int(count) == len(list((ROOT / "examples" / "zoo").glob("*.net")))
+
+
+def test_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("epochs=3", "epochs=1"), {})
+    assert Path("resnet.onnx").exists() and Path("runs/lenet5").is_dir()
+
+
+def test_files_and_commands_exist() -> None:
+    context = click.Context(main)
+    assert set(re.findall(r"`netdsl (\w+)", README)) == set(main.list_commands(context))
+    for command, options in re.findall(r"^\| `netdsl (\w+)(.*)$", README, re.MULTILINE):
+        declared = main.get_command(context, command)
+        assert declared is not None
+        known = {name for parameter in declared.params for name in parameter.opts}
+        assert set(re.findall(r"`[^`]*?(--[\w-]+)", options)) <= known
+    for path in re.findall(r"`((?:docs|examples|benchmarks)/[\w/.-]+)", README):
+        assert (ROOT / path).exists(), path
     for target in ("demo", "test"):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
