@@ -176,7 +176,8 @@ class Net:
     ) -> Trainer:
         """A trainer, ready to `run()`; see `train`."""
         from netdsl.runtime.data.of_net import data_of_net
-        from netdsl.runtime.trainer import Trainer, default_directory, guard_directory
+        from netdsl.runtime.directory import default_directory, guard_directory
+        from netdsl.runtime.trainer import Trainer
 
         directory = default_directory(self.graph) if out is None else out
         guard_directory(directory, resume=resume, overwrite=overwrite)

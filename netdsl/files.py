@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with open(target, "wb") as device:
             yield device
         return
-    draft = target.with_name(f".{target.name[:64]}.{secrets.token_hex(4)}.tmp")
+    draft = target.with_name(f"{_draft(target)}{secrets.token_hex(4)}.tmp")
     try:
         with open(draft, "xb") as file:
             yield file
@@ -38,6 +39,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             draft.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def remove_drafts(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed in the midst of an `atomic_write` to `path` have left. Raises OSError."""
+    target = Path(os.path.realpath(path))
+    for draft in target.parent.iterdir():
+        if re.fullmatch(re.escape(_draft(target)) + r"[0-9a-f]{8}\.tmp", draft.name):
+            draft.unlink(missing_ok=True)
+
+
+def _draft(target: Path) -> str:
+    """What the names of drafts begin with."""
+    return f".{target.name[:64]}."
 
 
 def _sync_folder(folder: Path) -> None:

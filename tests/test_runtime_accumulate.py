@@ -15,10 +15,11 @@ from netdsl.elaborate import load_text
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import LAST
 from netdsl.runtime.loop import order
 from netdsl.runtime.session import choose_device
 from netdsl.runtime.stepper import Stepper
-from netdsl.runtime.trainer import LAST, Trainer
+from netdsl.runtime.trainer import Trainer
 from netdsl.training.step import build_step
 from tests.test_runtime_trainer import StopAt, Told, contents
 

@@ -15,8 +15,9 @@ from netdsl.elaborate import load_text
 from netdsl.ir import Graph
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import LAST
 from netdsl.runtime.loop import order
-from netdsl.runtime.trainer import LAST, Trainer
+from netdsl.runtime.trainer import Trainer
 
 TRAIN = """
 train {
@@ -129,7 +130,9 @@ def test_a_parameter_that_overflows_in_the_last_update_is_not_saved(tmp_path: Pa
         NET + TRAIN.replace("LOSS", "mean_squared_error(out, y)").replace("RATE", "1e38").replace("= 4", "= 20")
     )
     found = failed(graph, data(1e4), tmp_path)
+    assert "the validation loss is" in found.message
     assert "at step 1 of epoch 1, at a learning rate of 1e+38" in found.message
+    assert "not finite behind this step" in found.notes[0] and found.labels[0].span.text.startswith("dense")
     assert not list(tmp_path.iterdir())
 
 

@@ -13,8 +13,9 @@ from netdsl.diagnostics import CheckpointError, DataError
 from netdsl.elaborate import load_text
 from netdsl.lower import initial_parameters
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import LAST
 from netdsl.runtime.predict import Predictor, describe_predictions
-from netdsl.runtime.trainer import LAST, Trainer
+from netdsl.runtime.trainer import Trainer
 
 TEXT = """
 net small : image[1, 6, 6] -> logits, features {

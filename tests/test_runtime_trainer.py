@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,10 @@ from netdsl.elaborate import load_text
 from netdsl.ir import Graph
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import BEST, LAST, guard_directory
 from netdsl.runtime.loop import order
 from netdsl.runtime.progress import Silence
-from netdsl.runtime.trainer import BEST, LAST, Trainer, guard_directory
+from netdsl.runtime.trainer import Trainer
 
 TEXT = """
 net small : image[1, 12, 12] -> logits {
@@ -323,3 +328,43 @@ def test_options_are_whole_numbers_in_range(options: dict[str, Any]) -> None:
     with pytest.raises(TrainingError) as caught:
         Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, **options)
     assert caught.value.diagnostics[0].code == "E0807"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
+def test_a_run_survives_kills_at_random_moments() -> None:
+    """A few of the hundred of benchmarks/survive.py: the folder stays whole, and the end is the straight run's."""
+    root = Path(__file__).parent.parent
+    command = [
+        sys.executable,
+        "benchmarks/survive.py",
+        "--kills",
+        "4",
+        "--epochs",
+        "10",
+        "--seed",
+        str(time.time_ns() % 1000),
+    ]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(ran.stdout)["kills"] == 4
+
+
+def test_starting_anew_takes_the_old_run_away_and_what_a_kill_left(tmp_path: Path) -> None:
+    """Until the new run has a checkpoint, the old one's would be taken for it."""
+    trainer(tmp_path, progress=StopAt(20)).run()
+    drafts = [tmp_path / f".{name}.0123abcd.tmp" for name in (LAST, BEST)]
+    others = [tmp_path / ".last.safetensors.mine", tmp_path / "notes.txt"]
+    for path in (*drafts, *others):
+        path.write_bytes(b"")
+    resumed = trainer(tmp_path, progress=StopAt(1))
+    resumed.resume()
+    resumed.run()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / LAST, tmp_path / BEST, *others])
+    seen: list[list[str]] = []
+
+    class Looking(Silence):
+        def begin(self, *_: Any) -> None:
+            seen.append(sorted(path.name for path in tmp_path.glob("*.safetensors")))
+
+    trainer(tmp_path, progress=Looking()).run()
+    assert seen == [[], [BEST, LAST], [BEST, LAST]]

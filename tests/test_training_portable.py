@@ -21,8 +21,9 @@ from netdsl.cli import main
 from netdsl.diagnostics import CheckpointError, DataError, TrainingError
 from netdsl.lower import initial_parameters, write_model
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import LAST
 from netdsl.runtime.loop import order
-from netdsl.runtime.trainer import LAST, Trainer
+from netdsl.runtime.trainer import Trainer
 from netdsl.training.portable import paths_of, portable
 from netdsl.training.step import build_step
 

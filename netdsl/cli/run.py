@@ -24,8 +24,8 @@ def run(
 ) -> None:  # fmt: skip
     """Predict with a trained checkpoint on images, folders of images, IDX or .npz files."""
     from netdsl.api import Net
+    from netdsl.runtime.directory import BEST, default_directory
     from netdsl.runtime.predict import describe_predictions
-    from netdsl.runtime.trainer import BEST, default_directory
 
     loaded = Net(elaborated(net, settings))
     checkpoint = weights or default_directory(loaded.graph) / BEST

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.data.dataset import Data, Samples
+from netdsl.runtime.directory import BEST, LAST, make_directory
 from netdsl.runtime.divergence import Finding, diverged, find_first, find_vector
 from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
@@ -31,29 +31,9 @@ from netdsl.runtime.transforms import Pipeline
 from netdsl.training.schedules import rate_at
 from netdsl.training.step import build_evaluation, build_step, training_of
 
-LAST, BEST = "last.safetensors", "best.safetensors"
-
 _MOST_SEED = 2**32 - 1
 _LOOKED_AT = 16  # samples of each part that tell a data set from another
 _CHECK_EVERY = 64  # steps between two looks at the loss where reading it means waiting for the device
-
-
-def default_directory(graph: Graph) -> Path:
-    """Where a run of the net keeps its checkpoints unless told otherwise."""
-    return Path("runs") / graph.name
-
-
-def guard_directory(directory: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> None:
-    """Raise CheckpointError (E0707) where a new run would replace another, or a resume finds nothing to go on with."""
-    last = Path(directory) / LAST
-    if resume and not last.exists():
-        message, help = "there is no run to resume", "train without --resume, or name the run's folder with --out"
-    elif not resume and not overwrite and last.exists():
-        message = "there is a run in this folder already"
-        help = "go on with it by --resume, start anew by --overwrite, or name another folder with --out"
-    else:
-        return
-    raise CheckpointError(Diagnostic("E0707", message, helps=(help,), path=str(last)))
 
 
 class Trainer:
@@ -123,7 +103,8 @@ class Trainer:
 
         Raises TrainingError (E0802) if the loss is not finite; the checkpoints of before stay.
         """
-        self._make_directory()
+        if self.directory is not None:
+            make_directory(self.directory, anew=not self._saved)
         self.history.stopped = False
         try:
             with interruptible() as interrupt:
@@ -168,7 +149,7 @@ class Trainer:
         self.seed = at.seed
         self._stepper.seed = at.seed
         self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1]) // self.parts
-        self._saved = f"step {done} of epoch {epoch + 1}" if done else f"epoch {epoch}"
+        self._saved = self._moment
         try:
             self.history.epochs = History.from_dict(at.history).epochs
         except TypeError as error:
@@ -182,8 +163,7 @@ class Trainer:
         """Write a checkpoint of this moment. Raises CheckpointError where it cannot be written."""
         vectors = self._stepper.vectors()
         if not np.isfinite(vectors["parameters"]).all():
-            found = find_vector(self.graph, self._stepper.model, vectors, "behind this step")
-            self._diverge("a parameter is no longer finite", found)
+            self._diverge("a parameter is no longer finite", self._bad_vector(vectors))
         checkpoints.save(path, checkpoint_of(self._stepper, vectors, self._progress(vectors["totals"])))
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
@@ -205,7 +185,7 @@ class Trainer:
             return
         loss, metrics = result
         if not math.isfinite(loss):
-            self._diverge(f"the validation loss is {loss}")
+            self._diverge(f"the validation loss is {loss}", self._bad_vector(self._stepper.vectors()))
         means = self._means()
         rate = self._rate(self._step - 1)
         self._epoch, self._done, self._untold = self._epoch + 1, 0, 0
@@ -217,7 +197,7 @@ class Trainer:
             if _best(self.history) is record:
                 self.save(self.directory / BEST)
             self.save(self.directory / LAST)  # after the best: a resume does not come back to a finished epoch
-            self._saved = f"epoch {self._epoch}"
+            self._saved = self._moment
 
     def _train_steps(self, interrupt: Interrupt, began: float) -> None:
         first = self._done
@@ -244,6 +224,10 @@ class Trainer:
     def _step(self) -> int:
         """Steps so far, over all epochs."""
         return self._epoch * self.steps_per_epoch + self._done
+
+    @property
+    def _moment(self) -> str:
+        return f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"epoch {self._epoch}"
 
     def _rate(self, step: int) -> float:
         schedule = self.training.optimizer.rate
@@ -276,12 +260,15 @@ class Trainer:
 
     def _diverge(self, what: str, first: Finding | None = None) -> NoReturn:
         rate = self._rate(max(0, self._step - 1))
-        place = f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"the end of epoch {self._epoch}"
         kept = "no checkpoint was written yet"
         if self.directory is not None and self._saved:
             kept = f"{self.directory / LAST} holds the state after {self._saved}"
+        place = self._moment if self._done else f"the end of {self._moment}"
         message = f"{what} at {place}, at a learning rate of {rate:.3g}"
         raise TrainingError(diverged(message, self.training, first, rate, kept))
+
+    def _bad_vector(self, vectors: Mapping[str, np.ndarray]) -> Finding | None:
+        return find_vector(self.graph, self._stepper.model, vectors, "behind this step")
 
     def _stop(self) -> None:
         self.history.stopped = True
@@ -290,6 +277,7 @@ class Trainer:
             self.progress.message(where)
             return
         self.save(self.directory / LAST)
+        self._saved = self._moment
         self.progress.message(f"{where}; saved as {self.directory / LAST}: --resume continues from there")
 
     def _progress(self, totals: np.ndarray) -> checkpoints.Progress:
@@ -332,22 +320,6 @@ class Trainer:
             changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
             self.progress.message(f"note: this will not continue bit for bit: {'; '.join(changed)}")
-
-    def _make_directory(self) -> None:
-        """Make the folder and see that files can be written in it: better now than after an epoch."""
-        if self.directory is None:
-            return
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            message = f"the folder of the run cannot be made: {error.strerror or error}"
-            raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.directory, prefix=".probe."):
-                pass
-        except OSError as error:
-            message = f"the folder of the run cannot be written in: {error.strerror or error}"
-            raise CheckpointError(Diagnostic("E0705", message, path=str(self.directory))) from error
 
 
 def _whole(name: str, value: object, least: int, most: int | None = None) -> int:
