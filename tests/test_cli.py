@@ -269,3 +269,14 @@ def test_names_and_terminals_that_are_not_unicode(folder: Path) -> None:
         ran = process("check", "--json", os.fsdecode(b"\xff.net"), folder=folder, capture_output=True)
         assert ran.returncode == 1
         assert json.loads(ran.stdout)["diagnostics"][0]["message"] == "there is no such file"
+
+
+def test_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = run("--help").stdout
+    commands = [line.split(maxsplit=1) for line in text.partition("Commands:\n")[2].splitlines()]
+    assert all(len(said) == 2 and said[1].endswith(".") and not said[1].endswith("...") for said in commands)
+    for name, _ in commands:
+        page = run(name, "--help").stdout
+        assert max(map(len, page.splitlines())) <= 80
+        assert "   " not in page.partition("Options:")[0].strip().replace("\n  ", "\n")

@@ -87,10 +87,10 @@ def test_rule_is_true(op: Operator, rule: Rule) -> None:
         known = known_to(rule, site, shapes)
         assert known is not None
         assert computed(rule.formula.partition(" -> ")[2], known) == shape, (shapes, given)
-        owned = dict(text.split(" ", 1) for text in op.owns)
-        assert set(specs) <= set(owned)
+        owned = {text.split(" ", 1)[0]: text.split(" ", 1)[1].partition(" where ") for text in op.owns}
+        assert set(specs) == {role for role, (_, _, when) in owned.items() if holds(when, given)}
         for role, spec in specs.items():
-            assert computed(owned[role], known) == spec.shape, (role, shapes, given)
+            assert computed(owned[role][0], known) == spec.shape, (role, shapes, given)
         seen += 1
         if seen == ENOUGH:
             return

@@ -14,11 +14,11 @@ from netdsl.cli.common import colour, elaborated, net_argument, print_json, repo
 from netdsl.report.conventions import CONVENTIONS
 
 _HELP = "Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields, from the text alone.\n\n" + "\n\n".join(
-    f"{term}: {text}." for term, text in CONVENTIONS.items()
+    f"{term}: {' '.join(text.split())}." for term, text in CONVENTIONS.items()
 )
 
 
-@click.command(help=_HELP)
+@click.command(help=_HELP, short_help="Print shapes, parameters, MACs, receptive fields.")
 @net_argument
 @click.option("--depth", type=click.IntRange(min=0), help="Levels of blocks to unfold in the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

@@ -16,7 +16,7 @@ from netdsl.elaborate import Elaboration, elaborate, elaborate_all, read_source
 _SEVERITIES = ("error", "warning", "note")
 
 
-@click.command()
+@click.command(short_help="Check shapes, names and `expect` lines; lint.")
 @click.argument("paths", metavar="FILE[:NET]...", nargs=-1, required=True)
 @settings_option
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")

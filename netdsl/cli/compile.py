@@ -10,7 +10,7 @@ import click
 from netdsl.cli.common import elaborated, net_argument, reports_errors
 
 
-@click.command("compile")
+@click.command("compile", short_help="Write an ONNX model, or the training step as one.")
 @net_argument
 @click.option("-o", "--output", "path", type=click.Path(),
               help="Where to write; NET.onnx if not given, or NET.step.onnx with --training.")  # fmt: skip

@@ -22,7 +22,7 @@ def _strides(context: click.Context, parameter: click.Parameter, values: tuple[s
     return strides
 
 
-@click.command()
+@click.command(short_help="Make a net fully convolutional, atrous, shorter.")
 @net_argument
 @click.option("-o", "--output", "path", type=click.Path(), help="Where to write the ONNX model; NET.onnx if not given.")
 @click.option("--out-weights", type=click.Path(), metavar="FILE.safetensors",

@@ -16,7 +16,7 @@ _KINDS = {"fail": "this fails:", "ok": "this does not:"}
 Paint = Callable[[str, str], str]
 
 
-@click.command()
+@click.command(short_help="Say what the code of a message means.")
 @click.argument("code", required=False)
 @reports_errors
 def explain(code: str | None) -> None:

@@ -18,7 +18,7 @@ from netdsl.format import format_source
 _STDIN = "-"
 
 
-@click.command()
+@click.command(short_help="Format files in the one style.")
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True)
 @click.option("--check", is_flag=True, help="Write nothing; name the files that are not formatted, and exit with 1.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change, and exit with 1 if anything would.")

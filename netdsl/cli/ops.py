@@ -8,7 +8,7 @@ from netdsl.cli.common import print_json, reports_errors
 from netdsl.diagnostics import Diagnostic, NetError, did_you_mean
 
 
-@click.command()
+@click.command(short_help="List all that a file may name; describe a name.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for editors and other programs.")
 @reports_errors

@@ -10,7 +10,7 @@ from netdsl.cli.common import elaborated, net_argument, print_json, reports_erro
 from netdsl.cli.train import device_options
 
 
-@click.command()
+@click.command(short_help="Predict with a trained checkpoint.")
 @net_argument
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--weights", type=click.Path(), metavar="CHECKPOINT",

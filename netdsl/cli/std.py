@@ -14,7 +14,7 @@ from netdsl.syntax import tree as t
 from netdsl.syntax.comments import documentation
 
 
-@click.command()
+@click.command(short_help="List the library of connection patterns.")
 @click.argument("name", metavar="[MODULE | BLOCK | MODULE.BLOCK]", required=False)
 @reports_errors
 def std(name: str | None) -> None:

@@ -21,7 +21,7 @@ def device_options(function: Any) -> Any:
     )(function)  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Train a net as its `train` block says.")
 @net_argument
 @click.option("--data", required=True, metavar="DATA", help="digits (built in), fashion-mnist, mnist, a folder (IDX, "
               "CIFAR's binary files, or images by class), or an .npz file.")  # fmt: skip

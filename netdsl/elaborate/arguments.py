@@ -12,7 +12,7 @@ from netdsl.elaborate.habits import meant_argument
 from netdsl.elaborate.values import Place, describe, shown
 from netdsl.ir import Init, Size
 from netdsl.ops import REQUIRED, Argument
-from netdsl.ops.arguments import MOST_COUNT
+from netdsl.ops.arguments import AXIS, MOST_COUNT
 from netdsl.syntax import tree as t
 
 #: a value and where it is written
@@ -183,7 +183,7 @@ def literal(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, str):
-        return f'"{value}"'
+        return value if AXIS.accepts(value) else f'"{value}"'
     if isinstance(value, Init):
         return value.kind + (f"({', '.join(map(literal, value.arguments))})" if value.arguments else "")
     return str(value)

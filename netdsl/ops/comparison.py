@@ -148,7 +148,7 @@ class Where(Elementwise):
     name, verb = "where", "choose between"
     reserved = False  # it is also what the places of a `max_pool` are called: `pooled, where = x -> max_pool(2, indices = true)`
     summary = "one of two tensors or numbers, by a condition"
-    example = "where(gate[3, 32, 32] > 0, image[3, 32, 32], 0)"
+    example = "where(mask[3, 32, 32] > 0, image[3, 32, 32], 0)"
     rules = (Rule("[...], [...], [...] -> [...]"),)
     arity = (1, 3)
     dtypes = frozenset({"float32", "int64", "bool"})

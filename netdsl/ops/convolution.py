@@ -74,7 +74,7 @@ class Conv(Operator):
         Rule("[C, n...] -> [channels, (n + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1...]",
              'pad != "same" and pad != "causal"'),
     )  # fmt: skip
-    owns = ("weight [channels, C // groups, kernel...]", "bias [channels]", "gain [channels]")
+    owns = ("weight [channels, C // groups, kernel...]", "bias [channels] where bias", "gain [channels] where weight_norm")
     multiplies = "one per weight and output position; with `connect` only for the weights that exist"
     cost = "one FLOP per output element for the bias"
     arguments = (
@@ -176,7 +176,7 @@ class Deconv(Operator):
         Rule("[C, n...] -> [channels, (n - 1) * stride + dilation * (kernel - 1) + 1 - 2 * pad + output_pad...]",
              'pad != "same"'),
     )  # fmt: skip
-    owns = ("weight [C, channels // groups, kernel...]", "bias [channels]", "gain [channels]")
+    owns = ("weight [C, channels // groups, kernel...]", "bias [channels] where bias", "gain [channels] where weight_norm")
     multiplies = "one per weight and input position"
     cost = "one FLOP per output element for the bias"
     arguments = (

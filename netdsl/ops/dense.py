@@ -39,7 +39,7 @@ class Dense(Operator):
     summary = "fully connected layer"
     example = "vector[64] -> dense(10)"
     rules = (Rule("[D] -> [units]"),)
-    owns = ("weight [units, D]", "bias [units]", "gain [units]")
+    owns = ("weight [units, D]", "bias [units] where bias", "gain [units] where weight_norm")
     multiplies = "one per weight"
     cost = "one FLOP per output element for the bias"
     arguments = (

@@ -138,7 +138,8 @@ class Operator:
     style: ClassVar[Literal["layer", "function", "loss"]] = "layer"
     #: what `infer` does, for the reader
     rules: ClassVar[tuple[Rule, ...]] = (Rule("[...] -> [...]"),)
-    #: the parameters, each with its shape in the names of the rules and arguments: `bias [channels]`
+    #: the parameters, each with its shape in the names of the rules and arguments, and when there is one:
+    #: `bias [channels] where bias`
     owns: ClassVar[tuple[str, ...]] = ()
     #: one line on what is counted as MACs
     multiplies: ClassVar[str] = "none"

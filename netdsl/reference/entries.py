@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from netdsl.elaborate.arguments import literal, signature
@@ -13,8 +13,8 @@ from netdsl.ops.functions import FUNCTIONS
 from netdsl.ops.kernels import KERNELS
 from netdsl.ops.optimizers import DESCRIBED, OPTIMIZERS, SCHEDULES
 from netdsl.ops.transforms import TRANSFORMS
+from netdsl.reference import groups
 
-_STYLES = {"layer": "layers, applied by ->", "function": "functions of tensors", "loss": "losses and metrics"}
 #: a tensor in an example of a declaration: its type where that is int, its name, the shape that the net's input gets
 _TENSOR = re.compile(r"\b(int )?([a-z]\w*)(\[[\d, ]+\])")
 
@@ -38,23 +38,31 @@ class Entry(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is asked for by: its name, or the sign."""
-        return (self.name, *([self.operator.symbol] if self.operator is not None and self.operator.symbol else []))
+        """What it is asked for by: its name, or the sign, also between operands."""
+        symbol = self.operator.symbol if self.operator is not None else None
+        return (self.name, symbol, self.signature) if symbol else (self.name,)
 
 
 def entries() -> list[Entry]:
     """Everything, by group."""
-    by_style = [_operator(op) for style in _STYLES for op in OPERATORS.values() if op.style == style]
-    split = next(i for i, entry in enumerate(by_style) if entry.group == _STYLES["loss"])
-    return [*by_style[:split], *_values(), *by_style[split:], *_training(), *_facts()]
+    return [*_operators(groups.LAYERS), *_operators(groups.FUNCTIONS), *_values(), *_operators(groups.LOSSES),
+            *_training(), *_facts()]  # fmt: skip
 
 
-def _operator(op: Operator) -> Entry:
+def _operators(listed: Mapping[str, tuple[str, ...]]) -> Iterator[Entry]:
+    for group, names in listed.items():
+        yield from (_operator(OPERATORS[name], group) for name in names)
+
+
+def _operator(op: Operator, group: str) -> Entry:
     example = _loss_net(op) if op.style == "loss" else _net(op.example)
-    arguments = _own(op)
     text = "\n".join(line.strip() for line in (op.__doc__ or "").strip().split("\n"))
-    text = "" if text == f"{_signature(op)}." else text
-    return Entry(op.name, _STYLES[op.style], _signature(op), op.summary, example, arguments, text, op)
+    known = _words(op.summary) | _words(_signature(op)) | {"the", "element", "by"}
+    return Entry(op.name, group, _signature(op), op.summary, example, _own(op), "" if _words(text) <= known else text, op)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def _signature(op: Operator) -> str:
@@ -66,7 +74,8 @@ def _signature(op: Operator) -> str:
     if op.style == "layer":
         return own if len(tensors) == 1 else f"({', '.join(tensors)}) -> {own}"
     if op.style == "loss":
-        tensors = op.example.partition("(")[2].removesuffix(")").split(", ")
+        operands = op.example.partition("(")[2].removesuffix(")").split(", ")
+        tensors = [operand if operand.isidentifier() else "x" for operand in operands]
     elif op.arity[1] is None:
         tensors = [*tensors[:2], "..."]
     else:
@@ -86,12 +95,13 @@ def _values() -> Iterator[Entry]:
     for function in FUNCTIONS.values():
         yield Entry(function.name, "functions of numbers and lists", function.signature, function.doc,
                     _net(function.example))  # fmt: skip
-    for init in INITIALIZERS.values():
+    for init in sorted(INITIALIZERS.values(), key=lambda init: init.name in KERNELS):
         layer = "deconv(3, 4, stride = 2" if init.name == "bilinear" else "conv(16, 3"
-        end = ""
+        end, group = "", "initialisations, for `init`"
         if init.name in KERNELS:  # two filters for each colour
             layer, end = f"conv(6, {KERNELS[init.name].size or 7}, groups = 3", ", trainable = false"
-        yield Entry(init.name, "initialisations, for `init`", _called(init.name, init.arguments), init.doc,
+            group = "fixed kernels, for `init`"
+        yield Entry(init.name, group, _called(init.name, init.arguments), init.doc,
                     _net(f"image[3, 32, 32] -> {layer}, init = {init.written}{end})"), init.arguments)  # fmt: skip
 
 

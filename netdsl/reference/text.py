@@ -21,16 +21,19 @@ def listing(known: Sequence[Entry]) -> Iterator[str]:
     width = max(len(entry.shown) for entry in known)
     for group, members in groupby(known, key=lambda entry: entry.group):
         yield f"{group}:"
-        yield from (f"  {entry.shown:<{width}}  {entry.summary}" for entry in members)
+        for entry in members:
+            yield from _filled(entry.summary, f"  {entry.shown:<{width}}  ", " " * (width + 4))
         yield ""
-    yield "`netdsl ops NAME` describes one, with an example"
+    yield "a layer is applied by `x -> conv(16, 3)`, a function by `concat(a, b)`; `netdsl ops NAME` describes one, with"
+    yield "an example; `netdsl std` lists the blocks of the library"
 
 
 def description(entry: Entry) -> Iterator[str]:
     """The lines of all that is known of an entry."""
     op = entry.operator
     yield from _filled(entry.signature, "", " " * 4)
-    yield from ("", f"    {entry.summary}")
+    yield ""
+    yield from _filled(entry.summary, " " * 4, " " * 4)
     if entry.text:
         yield from ("", entry.text)
     if entry.arguments:
@@ -122,7 +125,7 @@ def _measured(entry: Entry) -> Iterator[str]:
     op, parameters = node.op, node.parameters
     macs, flops = op.macs(node), op.flops(node)
     cost = [f"{macs:,} MACs"] * (macs > 0) + [f"{2 * macs + flops:,} FLOPs"] * (macs + flops > 0)
-    yield f"  gives {show(node.output.shape)} by {' and '.join(cost) or 'moving cells'}"
+    yield f"  gives {show(node.output.shape)} {'by ' + ' and '.join(cost) if cost else 'without arithmetic'}"
     if parameters:
         shapes = ", ".join(f"{role} {show(parameter.shape)}" for role, parameter in parameters.items())
         yield f"  owns {shapes}: {sum(elements(p.shape) for p in parameters.values()):,} numbers"
