@@ -49,6 +49,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -MOST <= value <= MOST  # false for NaN
 
 
+def is_size(value: Any) -> bool:
+    """Whether it is the size of an axis: at least 1, or symbolic."""
+    return isinstance(value, Size) or (is_int(value) and value >= 1)
+
+
 def _ints(least: int) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
         if isinstance(value, list):
@@ -84,10 +89,8 @@ def _is_padding(value: Any) -> bool:
 
 
 def _is_shape(value: Any) -> bool:
-    def is_size(size: Any) -> bool:
-        return isinstance(size, Size) or (is_int(size) and (size >= 1 or size == -1))
-
-    return isinstance(value, list) and bool(value) and all(map(is_size, value)) and value.count(-1) <= 1
+    left = [v for v in value if not is_size(v)] if isinstance(value, list) else []
+    return isinstance(value, list) and bool(value) and len(left) <= 1 and all(is_int(v) and v == -1 for v in left)
 
 
 def optional(kind: Kind) -> Kind:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from netdsl.ops.elementwise import Binary, Elementwise
 from netdsl.ops.operator import Site
 from netdsl.ops.registry import operator
-
-if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
-    from netdsl.ops.builder import Builder
 
 
 @operator
@@ -63,17 +57,8 @@ class Power(Binary):
     example = "image[3, 32, 32] ** 2"
 
 
-class _Unary(Elementwise):
-    """One result for one element."""
-
-    onnx: str
-
-    def lower(self, node: Node, b: Builder) -> str:
-        return b.op(self.onnx, self.operands(node, b))
-
-
 @operator
-class Neg(_Unary):
+class Neg(Elementwise):
     """-a."""
 
     name, symbol, onnx, verb = "neg", "-", "Neg", "negate"
@@ -82,7 +67,7 @@ class Neg(_Unary):
 
 
 @operator
-class Exp(_Unary):
+class Exp(Elementwise):
     """e to the power of each element."""
 
     name, onnx, verb = "exp", "Exp", "take the exponential of"
@@ -91,7 +76,7 @@ class Exp(_Unary):
 
 
 @operator
-class Log(_Unary):
+class Log(Elementwise):
     """The natural logarithm of each element; -inf at 0, NaN below."""
 
     name, onnx, verb = "log", "Log", "take the logarithm of"
@@ -100,7 +85,7 @@ class Log(_Unary):
 
 
 @operator
-class Sqrt(_Unary):
+class Sqrt(Elementwise):
     """The square root of each element; NaN below 0. Its gradient at 0, which is infinite, is taken as 0."""
 
     name, onnx, verb = "sqrt", "Sqrt", "take the root of"
@@ -109,7 +94,7 @@ class Sqrt(_Unary):
 
 
 @operator
-class Abs(_Unary):
+class Abs(Elementwise):
     """Each element without its sign."""
 
     name, onnx, verb = "abs", "Abs", "take the magnitude of"

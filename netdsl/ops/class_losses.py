@@ -52,6 +52,11 @@ def _counts(b: Builder, label: str, ignore: int) -> str:
     return b.op("Not", [b.op("Equal", [label, b.ints(ignore)])])
 
 
+def _known(b: Builder, label: str, counts: str) -> str:
+    """Labels that are classes: one that does not count need not be, and class 0 stands in for it."""
+    return b.op("Where", [counts, label, b.ints(0)])
+
+
 def _mean_of_counted(b: Builder, values: str, label: str, ignore: int | None) -> str:
     """The mean of a number per label, over those that count; 0 where none does."""
     if ignore is None:
@@ -129,8 +134,7 @@ class CrossEntropy(_ClassLoss):
         if a.weights is None and not a.balance and not factors:
             return None
         counts = None if a.ignore is None else _counts(b, label, a.ignore)
-        # an ignored label need not be a class: class 0 stands in for it
-        known = label if counts is None else b.op("Where", [counts, label, b.ints(0)])
+        known = label if counts is None else _known(b, label, counts)
         if counts is not None:
             factors.append(as_float(b, counts))
         if a.weights is not None:
@@ -167,8 +171,7 @@ class MulticlassHinge(_ClassLoss):
     def lower(self, node: Node, b: Builder) -> str:
         scores, label = (b.value(value) for value in node.inputs)
         ignore, margin, classes = node.args.ignore, node.args.margin, int(node.inputs[0].shape[0])
-        # an ignored label need not be a class: class 0 stands in for it
-        known = label if ignore is None else b.op("Where", [_counts(b, label, ignore), label, b.ints(0)])
+        known = label if ignore is None else _known(b, label, _counts(b, label, ignore))
         own = b.op("GatherElements", [scores, b.op("Unsqueeze", [known, b.ints([1])])], axis=1)
         over = b.op("Relu", [b.op("Add", [b.op("Sub", [scores, own]), b.floats(margin)])])
         # the label's own term is the margin, whatever the scores

@@ -101,10 +101,6 @@ class _Logic(Elementwise):
 
     verb = "combine"
     dtypes = frozenset({"bool"})
-    onnx: str
-
-    def lower(self, node: Node, b: Builder) -> str:
-        return b.op(self.onnx, self.operands(node, b))
 
 
 @operator
@@ -145,7 +141,7 @@ class Where(Elementwise):
     No gradient reaches the condition; each of the others gets it where it was chosen.
     """
 
-    name, verb = "where", "choose between"
+    name, onnx, verb = "where", "Where", "choose between"
     reserved = False  # it is also what the places of a `max_pool` are called: `pooled, where = x -> max_pool(2, indices = true)`
     summary = "one of two tensors or numbers, by a condition"
     example = "where(mask[3, 32, 32] > 0, image[3, 32, 32], 0)"
@@ -179,4 +175,4 @@ class Where(Elementwise):
         for place, number in ((1, a.chosen), (2, a.otherwise)):
             if number is not None:
                 operands.insert(place, number_like(node, number, b))
-        return b.op("Where", operands)
+        return b.op(self.onnx, operands)

@@ -33,6 +33,7 @@ from netdsl.ops.spatial import (
     require_positive,
     spatial_rank,
     window_output,
+    window_pads,
 )
 from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
@@ -94,10 +95,8 @@ class Conv(Operator):
         if a.pad == "causal":
             self._check_sequence(site, rank)
             a["pads"] = ((spans[0], 0),)
-        elif a.pad == "same":
-            a["pads"] = tuple(map(half_pads, spans))
         else:
-            a["pads"] = paddings(site, "pad", rank)
+            a["pads"] = window_pads(site, spans)
         channels_in = site.fix(site.inputs[0].shape[0], "channels decide the weights")
         _check_groups(site, channels_in)
         if a.connect is not None:

@@ -28,12 +28,13 @@ COMBINE = (
 
 
 class Elementwise(Operator):
-    """An operator on one or several tensors. `verb` is what it does to them, for messages."""
+    """An operator on one or several tensors, lowered to `onnx`. `verb` is what it does to them, for messages."""
 
     style = "function"
     batched = False
     locality = "element"
     verb: str
+    onnx: str
 
     def shape(self, site: Site) -> Shape:
         shapes = [value.shape for value in site.inputs]
@@ -93,13 +94,15 @@ class Elementwise(Operator):
             names.append(name)
         return names
 
+    def lower(self, node: Node, b: Builder) -> str:
+        return b.op(self.onnx, self.operands(node, b))
+
 
 class Binary(Elementwise):
     """Two operands, one of which may be a number: then `left` or `right` holds it, and there is one input."""
 
     arity = (1, 2)
     rules = COMBINE
-    onnx: str
     numbers = ("left", "right")
     arguments = (
         Argument("left", optional(SCALAR), None, "the number that stands left of the sign"),

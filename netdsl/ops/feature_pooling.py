@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 _REDUCTIONS = {"max": "ReduceMax", "avg": "ReduceMean", "l2": "ReduceSumSquare"}
-_END = 2**63 - 1  # past any end, as ONNX's Slice has it
 
 
 class _FeaturePool(Operator):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape, TensorType
 from netdsl.ir.size import Dim, Size
-from netdsl.ops.arguments import AXIS, Argument, Kind, is_int, optional
+from netdsl.ops.arguments import AXIS, Argument, Kind, is_int, is_size, optional
 from netdsl.ops.axes import axis_index, axis_word
 from netdsl.ops.operator import Locality, Rule, Site, show, show_size
 from netdsl.ops.reach import Reach, Unseen
@@ -19,13 +19,9 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, Size) or (is_int(value) and value >= 1)
-
-
 _BOUND = optional(Kind("a whole number, or a size", lambda v: isinstance(v, Size) or is_int(v)))
 _PARTS = Kind("the number of equal parts, or a list of sizes", lambda v: (is_int(v) and v >= 1) or (
-    isinstance(v, list) and bool(v) and all(map(_is_size, v))))  # fmt: skip
+    isinstance(v, list) and bool(v) and all(map(is_size, v))))  # fmt: skip
 _PLACES = optional(Kind("a list of whole numbers", lambda v: isinstance(v, list) and bool(v) and all(map(is_int, v))))
 _AXIS = Argument("axis", AXIS, "channel", "along which axis")
 

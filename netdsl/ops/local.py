@@ -10,7 +10,7 @@ from netdsl.ops.arguments import BIAS, COUNT, COUNTS, FLAG, INIT, PADDING, Argum
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements
 from netdsl.ops.reach import Reach, window
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import half_pads, pad_or_cut, paddings, per_axis, require_positive, spatial_rank, window_output
+from netdsl.ops.spatial import pad_or_cut, per_axis, require_positive, spatial_rank, window_output, window_pads
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -50,7 +50,7 @@ class LocallyConnected(Operator):
     def resolve(self, site: Site) -> None:
         a, rank = site.args, spatial_rank(site, self.name)
         a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride")})
-        a["pads"] = tuple(half_pads(k - 1) for k in a.kernel) if a.pad == "same" else paddings(site, "pad", rank)
+        a["pads"] = window_pads(site, [k - 1 for k in a.kernel])
         _, *sizes = (site.fix(size, "every position has its own weights") for size in site.inputs[0].shape)
         a["dilation"] = (1,) * rank
         a["output"] = tuple(window_output(*axis) for axis in zip(sizes, a.kernel, a.stride, a.pads, strict=True))

@@ -25,15 +25,10 @@ SHARES = Range("0 to 1", lambda x: (x >= 0) & (x <= 1), "scale the targets, a ma
 SIGNS = Range("-1 or +1", lambda x: (x == -1) | (x == 1), "turn targets of 0 and 1 into these by `2 * target - 1`")
 
 
-class Loss(Operator):
-    """One number out of tensors, one of which is usually a target."""
+class Averaged(Operator):
+    """A function of the train block: one number for the whole batch."""
 
     style = "loss"
-    arity = (2, 2)
-    #: which of the inputs that is
-    target: ClassVar[int] = 1
-    #: the numbers that it may hold, where it holds no class labels; None: any
-    targets: ClassVar[Range | None] = None
 
     def infer(self, site: Site) -> tuple[TensorType, ...]:
         self.check_inputs(site)
@@ -41,6 +36,16 @@ class Loss(Operator):
 
     def reach(self, node: Node) -> None:
         return None
+
+
+class Loss(Averaged):
+    """One number out of tensors, one of which is usually a target."""
+
+    arity = (2, 2)
+    #: which of the inputs that is
+    target: ClassVar[int] = 1
+    #: the numbers that it may hold, where it holds no class labels; None: any
+    targets: ClassVar[Range | None] = None
 
     def classes(self, node: Node) -> int | None:
         """How many classes a target of class labels may name; None: the loss takes no labels."""

@@ -34,7 +34,6 @@ class _Reduction(Elementwise):
         Argument("axis", optional(AXES), None, "the axis of one tensor that is reduced, or a list of them"),
         Argument("number", optional(NUMBER), None, "what the numbers among the tensors come to"),
     )
-    onnx: str
 
     def resolve(self, site: Site) -> None:
         if site.args.axis is None:

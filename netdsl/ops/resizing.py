@@ -6,15 +6,15 @@ smaller (PyTorch's `interpolate` with align_corners = false). The nearest cell o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
-from netdsl.ir.size import Dim, Size
-from netdsl.ops.arguments import COUNTS, Argument, Kind, choice, is_int
+from netdsl.ir.size import Dim
+from netdsl.ops.arguments import COUNTS, Argument, Kind, choice, is_size
 from netdsl.ops.operator import Operator, Rule, Site, elements, show
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, linear, nearest
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import per_axis, spatial_rank
+from netdsl.ops.spatial import per_axis, repeat_cells, spatial_rank
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -25,12 +25,8 @@ _MODE = Argument("mode", choice("nearest", "linear", "bilinear"), "bilinear",
 _COST = 'none for "nearest"; else 3, 7 or 15 FLOPs per output element (a weighted sum of 2, 4 or 8 neighbours)'
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, Size) or (is_int(value) and value >= 1)
-
-
-_SIZES = Kind("a size of at least 1, or a list of one per axis", lambda v: _is_size(v) or (
-    isinstance(v, list) and 1 <= len(v) <= 3 and all(map(_is_size, v))))  # fmt: skip
+_SIZES = Kind("a size of at least 1, or a list of one per axis", lambda v: is_size(v) or (
+    isinstance(v, list) and 1 <= len(v) <= 3 and all(map(is_size, v))))  # fmt: skip
 
 
 def _check_mode(site: Site, rank: int) -> None:
@@ -42,12 +38,6 @@ def _check_mode(site: Site, rank: int) -> None:
 def _flops(node: Node) -> int:
     neighbours = 2 ** (len(node.output.shape) - 1)
     return 0 if node.args.mode == "nearest" else (2 * neighbours - 1) * elements(node.output.shape)
-
-
-def _repeat(b: Builder, x: str, factors: tuple[int, ...]) -> str:
-    """Each cell so many times along the spatial axes."""
-    scales = b.floats([1.0, 1.0, *map(float, factors)])
-    return b.op("Resize", [x, "", scales], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
 
 @operator
@@ -80,7 +70,7 @@ class Upsample(Operator):
 
     def lower(self, node: Node, b: Builder) -> str:
         if node.args.mode == "nearest":
-            return _repeat(b, b.value(node.inputs[0]), node.args.factor)
+            return repeat_cells(b, b.value(node.inputs[0]), node.args.factor)
         scales = b.floats([1.0, 1.0, *map(float, node.args.factor)])
         return b.op("Resize", [b.value(node.inputs[0]), "", scales], mode="linear",
                     coordinate_transformation_mode="half_pixel")  # fmt: skip
@@ -94,7 +84,7 @@ class _Resize(Operator):
     def flops(self, node: Node) -> int:
         return 0 if node.inputs[0].shape[1:] == node.output.shape[1:] else _flops(node)
 
-    def _reach(self, node: Node) -> tuple[Reach, ...]:
+    def reach(self, node: Node) -> tuple[Reach, ...]:
         along = nearest if node.args.mode == "nearest" else linear
         pairs = zip(node.inputs[0].shape[1:], node.output.shape[1:], strict=True)
         return tuple(along(int(have), int(want)) for have, want in pairs)
@@ -108,7 +98,7 @@ class _Resize(Operator):
                         coordinate_transformation_mode="half_pixel")  # fmt: skip
         factors = tuple(m // n if isinstance(n, int) and isinstance(m, int) and m % n == 0 else 0
                         for n, m in zip(have, want, strict=True))  # fmt: skip
-        return _repeat(b, x, factors) if all(factors) else _nearest(b, x, have, want)
+        return repeat_cells(b, x, factors) if all(factors) else _nearest(b, x, have, want)
 
 
 def _nearest(b: Builder, x: str, have: tuple[Dim, ...], want: tuple[Dim, ...]) -> str:
@@ -148,9 +138,6 @@ class Resize(_Resize):
     def shape(self, site: Site) -> Shape:
         return (site.inputs[0].shape[0], *site.args.size)
 
-    def reach(self, node: Node) -> tuple[Reach, ...]:
-        return self._reach(node)
-
 
 @operator
 class ResizeLike(_Resize):
@@ -178,4 +165,4 @@ class ResizeLike(_Resize):
         return (site.inputs[0].shape[0], *site.inputs[1].shape[1:])
 
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
-        return self._reach(node), UNSEEN
+        return self.reach(node), UNSEEN

@@ -6,8 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Init, Shape, TensorType
-from netdsl.ir.size import Size
-from netdsl.ops.arguments import FLAG, INIT, Argument, Kind, is_int, is_number
+from netdsl.ops.arguments import FLAG, INIT, Argument, Kind, is_number, is_size
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
 from netdsl.ops.reach import UNSEEN, Unseen
 from netdsl.ops.registry import operator
@@ -27,8 +26,7 @@ def shape_of(values: Any) -> tuple[int, ...] | None:
     return None if first is None or any(shape != first for shape in others) else (len(values), *first)
 
 
-_SHAPE = Kind("a list of sizes of at least 1", lambda v: isinstance(v, list) and all(
-    isinstance(size, Size) or (is_int(size) and size >= 1) for size in v))  # fmt: skip
+_SHAPE = Kind("a list of sizes of at least 1", lambda v: isinstance(v, list) and all(map(is_size, v)))
 _NUMBERS = Kind("a list of numbers, or lists of one length within lists", lambda v: bool(shape_of(v)))
 
 

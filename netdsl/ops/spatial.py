@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import Shape
@@ -50,6 +51,11 @@ def paddings(site: Site, name: str, rank: int) -> Pads:
     return tuple(tuple(p) if isinstance(p, list) else (p, p) for p in per_axis(site, name, rank))
 
 
+def window_pads(site: Site, spans: Sequence[int]) -> Pads:
+    """The argument `pad` of windows that reach so many cells beyond their first, per spatial axis."""
+    return tuple(map(half_pads, spans)) if site.args.pad == "same" else paddings(site, "pad", len(spans))
+
+
 def window_output(size: Dim, kernel: int, stride: int, pads: tuple[int, int], dilation: int = 1) -> Dim:
     """(W - F + 2P) / S + 1, rounded down, with F = dilation * (kernel - 1) + 1."""
     return (size + (pads[0] + pads[1] - dilation * (kernel - 1) - 1)) // stride + 1
@@ -82,6 +88,12 @@ def cut_tensor(b: Builder, x: str, cuts: Pads) -> str:
     starts = [begin for begin, _ in cuts]
     ends = [-end if end else _END for _, end in cuts]
     return b.op("Slice", [x, b.ints(starts), b.ints(ends), b.ints(list(range(2, 2 + len(cuts))))])
+
+
+def repeat_cells(b: Builder, x: str, factors: Sequence[int]) -> str:
+    """Emit each cell so many times along the spatial axes of a batched tensor."""
+    scales = b.floats([1.0, 1.0, *map(float, factors)])
+    return b.op("Resize", [x, "", scales], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
 
 def pad_or_cut(b: Builder, x: str, pads: Pads, value: float) -> str:

@@ -12,7 +12,7 @@ from netdsl.ops.axes import axis_word
 from netdsl.ops.operator import Operator, Rule, Site, elements, show, show_size
 from netdsl.ops.reach import UNSEEN, Reach, Unseen, transposed
 from netdsl.ops.registry import operator
-from netdsl.ops.spatial import Pads, half_pads, pad_or_cut, paddings, per_axis, spatial_rank
+from netdsl.ops.spatial import Pads, pad_or_cut, per_axis, repeat_cells, spatial_rank, window_pads
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -59,10 +59,7 @@ class Unpool(Operator):
         if a.stride is None:
             a["stride"] = a.kernel
         a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride")})
-        if a.pad == "same":
-            a["pads"] = tuple(half_pads(k - 1) for k in a.kernel)
-        else:
-            a["pads"] = paddings(site, "pad", rank)
+        a["pads"] = window_pads(site, [k - 1 for k in a.kernel])
         for kernel, pads in zip(a.kernel, a.pads, strict=True):
             if max(pads) >= kernel:
                 site.fail("E0313", f"`pad = {max(pads)}` puts whole windows of {kernel} into the padding",
@@ -119,10 +116,8 @@ class Unpool(Operator):
     def lower(self, node: Node, b: Builder) -> str:
         """Values and places are enlarged to blocks of a stride, and a value stays at the cell that has its place."""
         a, (x, where) = node.args, map(b.value, node.inputs[:2])
-        scales = b.floats([1.0, 1.0, *map(float, a.stride)])
-        nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        values = b.op("Resize", [x, "", scales], **nearest)
-        places = b.op("Resize", [b.op("Cast", [where], to=_INT32), "", scales], **nearest)
+        values = repeat_cells(b, x, a.stride)
+        places = repeat_cells(b, b.op("Cast", [where], to=_INT32), a.stride)
         repeats = b.dims(node.inputs[0].shape[1:], batch=False)
         parts = []
         for block in self._overlaps(node):

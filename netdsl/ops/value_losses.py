@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netdsl.ir.graph import TensorType
 from netdsl.ops.arguments import POSITIVE, Argument
-from netdsl.ops.loss import SHARES, Loss, ValueLoss, agree, as_float, check_one_shape, mean
-from netdsl.ops.operator import Operator, Rule, Site, elements, show
+from netdsl.ops.loss import SHARES, Averaged, Loss, ValueLoss, agree, as_float, check_one_shape, mean
+from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -16,29 +15,21 @@ if TYPE_CHECKING:
 
 
 @operator
-class BatchMean(Operator):
+class BatchMean(Averaged):
     """The mean of all elements, over batch, channels and positions: for losses and metrics that are written with functions.
 
     FlowNet's endpoint error (Dosovitskiy et al. 2015): `batch_mean(sqrt(sum((flow - target) ** 2, axis = channel)))`.
     """
 
     name = "batch_mean"
-    style = "loss"
     batched = False
     summary = "mean of any tensor, for losses of one's own"
     example = "batch_mean(abs(prediction - target))"
     rules = (Rule("[...] -> []"),)
     cost = "one FLOP per element"
 
-    def infer(self, site: Site) -> tuple[TensorType, ...]:
-        self.check_inputs(site)
-        return (TensorType((), "float32", batched=False),)
-
     def flops(self, node: Node) -> int:
         return elements(node.inputs[0].shape)
-
-    def reach(self, node: Node) -> None:
-        return None
 
     def lower(self, node: Node, b: Builder) -> str:
         return mean(b, b.value(node.inputs[0]))

@@ -8,16 +8,7 @@ from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
 from netdsl.ops.operator import Operator, Rule, Site, elements
 from netdsl.ops.reach import Reach, window
-from netdsl.ops.spatial import (
-    Pads,
-    half_pads,
-    onnx_pads,
-    paddings,
-    per_axis,
-    require_positive,
-    spatial_rank,
-    window_output,
-)
+from netdsl.ops.spatial import Pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output, window_pads
 
 if TYPE_CHECKING:
     from netdsl.ir.graph import Node
@@ -54,10 +45,7 @@ class WindowPool(Operator):
         a.setdefault("dilation", 1)
         a.update({name: per_axis(site, name, rank) for name in ("kernel", "stride", "dilation")})
         spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
-        if a.pad == "same":
-            a["pads"] = tuple(half_pads(span) for span in spans)
-        else:
-            a["pads"] = paddings(site, "pad", rank)
+        a["pads"] = window_pads(site, spans)
         # Rounding up is a longer padding at the end: one stride less a cell, but no window may start behind the input.
         a["reaching"] = tuple(
             (begin, min(end + s - 1, span)) if a.ceil else (begin, end)
