@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from netdsl.passes import Conversion
     from netdsl.runtime.data import Data
+    from netdsl.runtime.gradcheck import GradientCheck
     from netdsl.runtime.history import History
     from netdsl.runtime.predict import Predictions, Predictor
     from netdsl.runtime.progress import Progress
@@ -203,6 +204,34 @@ class Net:
         self._parameters = trainer.tensors()
         self._classes = trainer.data.classes
         return history
+
+    def check_gradients(
+        self,
+        data: str | PathLike[str] | Data | None = None,
+        *,
+        batch: int = 4,
+        samples: int = 10,
+        tolerance: float = 1e-4,
+        seed: int = 0,
+        weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> GradientCheck:
+        """Compare the gradients of the training step with finite differences of its loss, in float64.
+
+        On the first `batch` training samples of `data`, or on random inputs and targets; at the given weights or the trained
+        ones, else at initial weights with a little noise. `samples` entries of each parameter are compared, to a relative
+        `tolerance`. The result's `right` says whether all are, `worst` is the parameter with the largest error. Raises
+        NetError: no train block, an operator without a gradient, data that do not fit.
+        """
+        from netdsl.runtime.gradcheck import NOISE, check_gradients, first_samples
+
+        given: dict[str, Any] = {} if data is None else first_samples(self.graph, data, batch)
+        fresh = weights is None and self._parameters is None
+        return check_gradients(
+            self.graph, self._weights(weights, seed), batch=batch, samples=samples, tolerance=tolerance, seed=seed,
+            noise=NOISE if fresh else 0.0, device=device, threads=threads, **given,
+        )  # fmt: skip
 
     def predictor(
         self, weights: str | PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None

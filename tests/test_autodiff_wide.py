@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from autodiff_support import build, normal, session
+from onnx import TensorProto
 
 from netdsl.autodiff.wide import evaluator
 
@@ -33,7 +34,7 @@ def _untyped(body: str, feeds: dict[str, np.ndarray], outputs: tuple[str, ...], 
     model = build(body, feeds, dtype=dtype, outputs=outputs, opset=opset)
     for value in model.graph.output:
         if value.name == "i":
-            value.type.tensor_type.elem_type = 7
+            value.type.tensor_type.elem_type = TensorProto.INT64
     return model
 
 
@@ -86,3 +87,16 @@ def test_error_functions() -> None:
     _compare("y = Erf(x)", {"x": normal(20)})
     for approximate in ("none", "tanh"):
         _compare(f'y = Gelu<approximate="{approximate}">(x)', {"x": 2 * normal(20)})
+
+
+def test_max_unpool() -> None:
+    """Where a shape is given, too, which is not a multiple of the window."""
+    x, places = normal(1, 1, 2, 2), np.array([0, 5, 14, 11]).reshape(1, 1, 2, 2)
+    for shape in ("", ", s"):
+        body = f"s = Constant<value_ints=[1,1,5,5]>() y = MaxUnpool<kernel_shape=[2,2],strides=[2,2]>(x, i{shape})"
+        wide, narrow = (
+            build(body, {"x": x, "i": places}, dtype=dtype, outputs=["y"], opset=21)
+            for dtype in (np.float64, np.float32)
+        )
+        expected = session(narrow).run(["y"], {"x": x.astype(np.float32), "i": places})[0]
+        np.testing.assert_allclose(evaluator(wide).run(["y"], {"x": x, "i": places})[0], expected, rtol=1e-6)

@@ -23,7 +23,7 @@ Ints = Sequence[int]
 def evaluator(model: onnx.ModelProto | onnx.GraphProto) -> ReferenceEvaluator:
     """The model ready to `run(outputs, feeds)`."""
     kernels = [AveragePool, Conv, ConvTranspose, Erf, Gelu, GlobalLpPool, LayerNormalization, LpNormalization, LpPool, LRN,
-               MaxPool]  # fmt: skip
+               MaxPool, MaxUnpool]  # fmt: skip
     return ReferenceEvaluator(model, new_ops=kernels)
 
 
@@ -153,6 +153,23 @@ class MaxPool(OpRun):
         place = seen.argmax(-1)
         cells = np.broadcast_to(window.flat(space[None, None], 0).astype(np.int64), seen.shape)
         return seen.max(-1), planes + np.take_along_axis(cells, place[..., None], -1)[..., 0]
+
+
+class MaxUnpool(OpRun):
+    """Indices count in the output, as ONNX Runtime takes them."""
+
+    def _run(
+        self, x: Any, places: Any, shape: Any = None, kernel_shape: Any = None, pads: Any = None, strides: Any = None
+    ) -> Any:
+        if shape is None:
+            rank = len(kernel_shape)
+            pads, strides = pads or [0] * 2 * rank, strides or [1] * rank
+            space = [(n - 1) * s - pads[a] - pads[a + rank] + k
+                     for a, (n, s, k) in enumerate(zip(x.shape[2:], strides, kernel_shape, strict=True))]  # fmt: skip
+            shape = [*x.shape[:2], *space]
+        y = np.zeros(prod(shape), x.dtype)
+        y[places.reshape(-1)] = x.reshape(-1)
+        return (y.reshape(shape),)
 
 
 class AveragePool(OpRun):

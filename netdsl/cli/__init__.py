@@ -11,7 +11,7 @@ import click
 
 from netdsl.version import __version__
 
-_COMMANDS = ("check", "analyze", "compile", "convert", "train", "run", "fmt", "ops", "std", "explain")
+_COMMANDS = ("check", "analyze", "compile", "convert", "train", "gradcheck", "run", "fmt", "ops", "std", "explain")
 
 
 class _Commands(click.Group):

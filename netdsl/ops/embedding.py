@@ -48,6 +48,10 @@ class Embedding(Operator):
     def flops(self, node: Node) -> int:
         return 0
 
+    def choices(self, node: Node, index: int) -> int:
+        vocabulary: int = node.args.vocabulary
+        return vocabulary
+
     def reach(self, node: Node) -> tuple[Reach, ...]:
         """One for every axis of the input, which has positions and no channels."""
         return tuple(Reach() for _ in node.inputs[0].shape)

@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 
 class Range(NamedTuple):
-    """The numbers that a target may hold: in words, for each element of an array, and what to do about others."""
+    """The numbers that a target may hold: in words, for each element of an array, and what to do about others.
+
+    `draw` makes an array of such of a numpy generator and a shape.
+    """
 
     wants: str
     accepts: Callable[[Any], Any]
     help: str
+    draw: Callable[[Any, Any], Any]
 
 
-SHARES = Range("0 to 1", lambda x: (x >= 0) & (x <= 1), "scale the targets, a mask of 0 and 255 by 1 / 255")
-SIGNS = Range("-1 or +1", lambda x: (x == -1) | (x == 1), "turn targets of 0 and 1 into these by `2 * target - 1`")
+SHARES = Range("0 to 1", lambda x: (x >= 0) & (x <= 1), "scale the targets, a mask of 0 and 255 by 1 / 255",
+               lambda generator, shape: generator.random(shape))  # fmt: skip
+SIGNS = Range("-1 or +1", lambda x: (x == -1) | (x == 1), "turn targets of 0 and 1 into these by `2 * target - 1`",
+              lambda generator, shape: 2 * generator.integers(0, 2, shape) - 1)  # fmt: skip
 
 
 class Averaged(Operator):

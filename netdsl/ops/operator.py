@@ -232,6 +232,10 @@ class Operator:
         """Floating-point operations per sample besides 2 x MACs."""
         return elements(node.output.shape)
 
+    def choices(self, node: Node, index: int) -> int | None:
+        """How many whole numbers, from 0 on, input `index` may hold; None: it holds others, or any."""
+        return None
+
     def reach(self, node: Node) -> tuple[Reach, ...] | None:
         """Per spatial axis, what input interval an output position sees; None: everything (flatten, global pool).
 

@@ -41,7 +41,7 @@ class Feed:
             raise DataError(Diagnostic("E0806", f"there are no {where}"))
         for target in graph.training.targets:
             if target.kind == "class":
-                part, classes = Samples(samples.inputs, self._targets), _classes(graph.training, target)
+                part, classes = Samples(samples.inputs, self._targets), classes_of(graph.training, target)
                 check_labels(part, classes, target.ignore, target=target.value.name, where=where)
             _check_values(graph.training, target, self._targets[target.value.name], where)
             if graph.training.augment:
@@ -184,7 +184,7 @@ def _maps(target: Target, array: np.ndarray) -> np.ndarray | None:
 
 def _check_values(training: Training, target: Target, array: np.ndarray, where: str) -> None:
     """Raise DataError (E0607) for a value that a loss does not take: one outside 0 to 1, or neither -1 nor +1."""
-    for op, _ in _compared(training, target):
+    for op, _ in compared(training, target):
         if op.targets is None:
             continue
         wrong = np.flatnonzero(~op.targets.accepts(array))
@@ -194,13 +194,13 @@ def _check_values(training: Training, target: Target, array: np.ndarray, where: 
             raise DataError(Diagnostic("E0607", message, helps=(op.targets.help,)))
 
 
-def _classes(training: Training, target: Target) -> int | None:
+def classes_of(training: Training, target: Target) -> int | None:
     """How many classes a class target may name: the channels of the logits that it is compared with, if any."""
-    counts = [op.classes(node) for op, node in _compared(training, target)]
+    counts = [op.classes(node) for op, node in compared(training, target)]
     return min((count for count in counts if count is not None), default=None)
 
 
-def _compared(training: Training, target: Target) -> list[tuple[Loss, Node]]:
+def compared(training: Training, target: Target) -> list[tuple[Loss, Node]]:
     """The losses and metrics that the target goes into as it is."""
     losses = [(node.op, node) for node in training.nodes if isinstance(node.op, Loss)]
     return [(op, node) for op, node in losses if isinstance(op, Loss) and node.inputs[op.target] is target.value]

@@ -134,6 +134,11 @@ class Stepper:
         """A copy of the whole state on the host, by vector name."""
         return {name: value.numpy().copy() for name, value in self.current().items()}
 
+    def gradient(self) -> np.ndarray:
+        """The sum of gradients that a step that is split has written."""
+        gradient: np.ndarray = self._buffers["gradient"][self._turn["gradient"]].numpy().copy()
+        return gradient
+
     def last_feeds(self) -> dict[str, np.ndarray]:
         """All that `model.model` read at the last call of `step`, by the names of its inputs."""
         read = {f"state/{name}": value for name, value in self._before.items()}

@@ -80,7 +80,7 @@ def mean_n(bw: Backward) -> Gradients:
     return [bw.unbroadcast(share, i) if need else None for i, need in enumerate(bw.needs)]
 
 
-@rule("Where")
+@rule("Where", kinks="where the condition changes")
 def where(bw: Backward) -> Gradients:
     condition = bw.inputs[0]
     a = bw.unbroadcast(bw.masked(condition, bw.dy), 1) if bw.needs[1] else None
