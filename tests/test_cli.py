@@ -280,3 +280,29 @@ def test_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         page = run(name, "--help").stdout
         assert max(map(len, page.splitlines())) <= 80
         assert "   " not in page.partition("Options:")[0].strip().replace("\n  ", "\n")
+
+
+def test_a_misspelt_command() -> None:
+    result = run("analyse", "f.net")
+    assert result.exit_code == 2 and "Did you mean 'analyze'?" in result.stderr
+    assert "Did you mean" not in run("xyzzy").stderr
+
+
+def test_run_before_training(folder: Path) -> None:
+    result = run("run", "f.net", "image.png")
+    assert result.exit_code == 1 and "`netdsl train FILE --data DATA` makes it" in result.stderr
+
+
+def test_a_checkpoint_of_another_net_is_told_of_once(folder: Path) -> None:
+    (folder / "other.net").write_text("net g : x[3, 8, 8] -> y { y = x -> conv(4, 3) @first -> conv(4, 3) @second }\n")
+    netdsl.load("other.net").save("other.safetensors")
+    result = run("compile", "f.net", "--weights", "other.safetensors")
+    assert result.exit_code == 1 and result.stderr.count("error[") == 1
+    assert "the checkpoint has none of the 6 parameters of `f`" in result.stderr and "`first.bias`" in result.stderr
+
+
+def test_of_many_weights_that_do_not_fit_some_are_told_of(folder: Path) -> None:
+    netdsl.load("f.net", n=6).save("f.safetensors")
+    result = run("compile", "f.net", "--set", "widths=[5]", "--set", "n=6", "--weights", "f.safetensors")
+    assert result.exit_code == 1 and result.stderr.count("error[") == 5
+    assert "8 parameters more do not fit" in result.stderr

@@ -27,6 +27,18 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_" if cmd_name == "compile" else cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from netdsl.diagnostics import closest
+
+            if meant := closest(args[0], _COMMANDS):
+                error.message += f" Did you mean '{meant}'?"
+            raise
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="netdsl")

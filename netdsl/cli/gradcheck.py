@@ -10,7 +10,7 @@ from netdsl.cli.common import elaborated, net_argument, print_json, reports_erro
 from netdsl.cli.train import device_options
 
 
-@click.command()
+@click.command(short_help="Check gradients against finite differences.")
 @net_argument
 @click.option(
     "--data", metavar="DATA", help="What `netdsl train --data` takes; random inputs and targets if not given."

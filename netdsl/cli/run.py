@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from netdsl.cli.common import elaborated, net_argument, print_json, reports_errors
 from netdsl.cli.train import device_options
+from netdsl.diagnostics import CheckpointError, Diagnostic
 
 
 @click.command(short_help="Predict with a trained checkpoint.")
@@ -28,7 +30,10 @@ def run(
     from netdsl.runtime.predict import describe_predictions
 
     loaded = Net(elaborated(net, settings))
-    checkpoint = weights or default_directory(loaded.graph) / BEST
+    checkpoint = Path(weights) if weights else default_directory(loaded.graph) / BEST
+    if not weights and not checkpoint.exists():
+        helps = ("`netdsl train FILE --data DATA` makes it", "`--weights` names another checkpoint")
+        raise CheckpointError(Diagnostic("E0701", "the net has no checkpoint here yet", helps=helps, path=str(checkpoint)))
     predictor = loaded.predictor(checkpoint, device=device, threads=threads)
     predictions = predictor.predict_files(inputs)
     if as_json:

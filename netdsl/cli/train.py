@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netdsl.cli.common import elaborated, net_argument, reports_errors
+from netdsl.diagnostics import counted
 
 
 def device_options(function: Any) -> Any:
@@ -49,8 +50,8 @@ def train(net: str, settings: dict[str, Any], **options: Any) -> None:
     say(f"{loaded.graph.name} on {data.name}: {len(data.train):,} training and {len(data.validation):,} validation samples, "
         f"{data.split}")  # fmt: skip
     parts = "" if trainer.parts == 1 else f" in {trainer.parts} parts"
-    say(f"batches of {trainer.batch}{parts}, {trainer.epochs} epochs, seed {trainer.seed}, on {trainer.device.provider}, "
-        f"checkpoints in {trainer.directory}")  # fmt: skip
+    say(f"batches of {trainer.batch}{parts}, {counted(trainer.epochs, 'epoch')}, seed {trainer.seed}, "
+        f"on {trainer.device.provider}, checkpoints in {trainer.directory}")  # fmt: skip
     history = trainer.run()
     if history.stopped:
         raise SystemExit(130)

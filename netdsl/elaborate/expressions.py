@@ -166,8 +166,12 @@ class Expressions:
             if not -len(base) <= index < len(base):
                 asked = str(index) if abs(index) < 10**20 else "of a far greater index"
                 helps = (f"items are counted from 0: the last is {len(base) - 1}",) if base else ()
+                notes: tuple[str, ...] = ()
+                if not base and isinstance(node.base, t.Comprehension) and node.base.condition is not None:
+                    of, condition = node.base.iterable.span.text, node.base.condition.span.text
+                    notes = (f"no item of `{of}` passes `if {condition}`",) if len(of + condition) < 80 else ()
                 raise self.context.error("E0211", f"the list has {counted(len(base), 'item')}, and item {asked} is asked "
-                                         "for", item.span, scope.place, helps=helps)  # fmt: skip
+                                         "for", item.span, scope.place, notes=notes, helps=helps)  # fmt: skip
             return base[index]
         helps = ("`slice(x, start, end, axis = channel)` takes a part of a tensor",) if isinstance(base, Value) else ()
         raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place, helps=helps)

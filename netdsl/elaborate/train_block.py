@@ -115,7 +115,7 @@ class TrainBlock:
         try:
             for item in items:
                 self._one_target(item)
-        except SourceError:
+        except (SourceError, Poisoned):
             # the loss reads the targets, and would say again that one is not there
             for item in items:
                 name = item.arguments[0] if isinstance(item, t.Call) and item.arguments else item

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from netdsl.diagnostics import CheckpointError, Diagnostic, did_you_mean
+from netdsl.diagnostics import CheckpointError, Diagnostic, counted, did_you_mean
 from netdsl.ir import Graph, Parameter, parameters_of
 from netdsl.lower.builder import dense_mask
 from netdsl.lower.lowering import lower_graph
@@ -19,6 +19,8 @@ from netdsl.version import __version__
 OPSET = 20
 #: The first IR with metadata on nodes.
 IR_VERSION = 10
+#: So many parameters that do not fit are told of one by one.
+MOST_PROBLEMS = 5
 
 
 def compile_model(graph: Graph, parameters: Mapping[str, np.ndarray]) -> ModelProto:
@@ -62,15 +64,19 @@ def metadata(graph: Graph) -> dict[str, str]:
 def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """The net's parameters out of a checkpoint's tensors, by name.
 
-    Raises CheckpointError, with a diagnostic for every parameter that is missing or has another shape. Those of the train
+    Raises CheckpointError, with a diagnostic for each parameter that is missing or has another shape, up to
+    `MOST_PROBLEMS`, or one where all are missing. Those of the train
     block alone come along where they are there and fit; other tensors are left out: they belong to the optimizer.
     """
     problems = []
     found = {}
-    for parameter in graph.parameters():
+    wanted = graph.parameters()
+    if len(wanted) > 1 and not any(parameter.name in tensors for parameter in wanted):
+        raise CheckpointError(_of_another_net(graph, tensors, path))
+    for parameter in wanted:
         tensor = tensors.get(parameter.name)
         if tensor is None:
-            spare = set(tensors) - {p.name for p in graph.parameters()}
+            spare = set(tensors) - {p.name for p in wanted}
             problems.append(Diagnostic("E1002", f"the checkpoint has no `{parameter.name}` {list(parameter.shape)}",
                                        helps=did_you_mean(parameter.name, spare), path=path))  # fmt: skip
         elif tensor.shape != parameter.shape:
@@ -79,9 +85,22 @@ def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> d
         else:
             found[parameter.name] = np.asarray(tensor, np.float32)
     if problems:
-        raise CheckpointError(*problems)
+        more = len(problems) - MOST_PROBLEMS
+        if more > 0:
+            also = f"{counted(more, 'parameter')} more {'does' if more == 1 else 'do'} not fit"
+            problems[MOST_PROBLEMS - 1] = problems[MOST_PROBLEMS - 1]._replace(notes=(also,))
+        raise CheckpointError(*problems[:MOST_PROBLEMS])
     for parameter in parameters_of(graph.training.nodes) if graph.training is not None else ():
         tensor = tensors.get(parameter.name)
         if tensor is not None and tensor.shape == parameter.shape:
             found.setdefault(parameter.name, np.asarray(tensor, np.float32))
     return found
+
+
+def _of_another_net(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> Diagnostic:
+    """What is said where a checkpoint has none of a net's parameters."""
+    wanted = graph.parameters()
+    has = f"and the checkpoint `{next(iter(tensors))}`" if tensors else "and the checkpoint nothing"
+    return Diagnostic("E1002", f"the checkpoint has none of the {len(wanted)} parameters of `{graph.name}`", path=path,
+                      notes=(f"the net has, for instance, `{wanted[0].name}`, {has}",),
+                      helps=("it is of another net: name the file that it was trained from",))  # fmt: skip

@@ -191,13 +191,10 @@ class Operator:
         """The output types. The default is one output of `shape(site)` and `dtype(site)`, batched if an input is."""
         self.check_inputs(site)
         dtype, shape = self.dtype(site), self.shape(site)
-        self.check_elements(site, shape, "fewer channels, a pooling or a stride before it make it smaller")
+        if elements(shape) > MOST_ELEMENTS:
+            site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample",
+                      helps=("fewer channels, a pooling or a stride before it make it smaller",))  # fmt: skip
         return (TensorType(shape, dtype, any(value.type.batched for value in site.inputs)),)
-
-    def check_elements(self, site: Site, shape: Shape, way_out: str) -> None:
-        """Reject an output that no machine could hold."""
-        if (count := elements(shape)) > MOST_ELEMENTS:
-            site.fail("E0319", f"`{self.name}` would make {show(shape)}: {count:,} numbers per sample", helps=(way_out,))
 
     def check_inputs(self, site: Site) -> None:
         """Reject inputs of a wrong element type, or without the batch axis where one is needed."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from netdsl.diagnostics import DataError, Diagnostic, did_you_mean
+from netdsl.diagnostics import DataError, Diagnostic, counted, did_you_mean
 from netdsl.ops.arguments import REQUIRED, is_int
 from netdsl.ops.transforms import TRANSFORMS, Transform
 from netdsl.runtime.philox import below, philox
@@ -123,9 +123,9 @@ class Pipeline:
         if name == "normalize":
             for what, values in arguments.items():
                 if isinstance(values, list) and (not shape or len(values) != shape[0]):
-                    channels = shape[0] if shape else 0
+                    channels = counted(shape[0] if shape else 0, "channel")
                     _fail(
-                        f"`normalize` has {len(values)} values for `{what}`, but a sample has {channels} channels",
+                        f"`normalize` has {counted(len(values), 'value')} for `{what}`, but a sample has {channels}",
                         helps=["give one number for all channels, or a list with one per channel"],
                     )
         return shape
