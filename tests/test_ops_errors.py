@@ -25,6 +25,11 @@ def misfit(op: str, *inputs: Any, labels: tuple[str, ...] = ("`a`", "`b`", "`c`"
     return caught.value
 
 
+def test_a_learned_tensor_is_limited_in_size_like_what_is_computed() -> None:
+    found = misfit("param", shape=[2**21, 2**20])
+    assert found.code == "E0319" and "[2097152, 1048576]" in found.message
+
+
 def test_concat_as_the_language_says() -> None:
     found = misfit("concat", (64, 89, 89), (64, 88, 89), labels=("`skip[3]`", "`up`"))
     assert (found.code, found.message) == ("E0312", "cannot concatenate `skip[3]` and `up`: heights 89 and 88 differ")

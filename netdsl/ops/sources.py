@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from netdsl.ir.graph import Init, Shape, TensorType
+from netdsl.ir.graph import DType, Init, Shape, TensorType
 from netdsl.ops.arguments import FLAG, INIT, Argument, Kind, is_number, is_size
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
 from netdsl.ops.reach import UNSEEN, Unseen
@@ -38,8 +38,8 @@ class _Source(Operator):
     batched = False
     cost = "none"
 
-    def infer(self, site: Site) -> tuple[TensorType, ...]:
-        return (TensorType(self.shape(site), "float32", batched=False),)
+    def dtype(self, site: Site) -> DType:
+        return "float32"
 
     def flops(self, node: Node) -> int:
         return 0
