@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from netdsl.analysis.receptive import Fields, fields_of, summary
-from netdsl.ir import Graph, Node, Parameter, Value
+from netdsl.ir import Graph, Node, Parameter, Value, needed
 from netdsl.ops import elements
 from netdsl.report.record import ReceptiveField
 
@@ -127,22 +127,18 @@ class Facts:
         nodes = self._part(part)
         return None if nodes is None else sum(node.op.macs(node) for node in nodes)
 
-    def _part(self, part: str | Sequence[Value]) -> list[Node] | None:
+    def _part(self, part: str | Sequence[Value]) -> Collection[Node] | None:
         """Of a name: the layer, block or binding of that name, repetitions `name[i]` included. Of tensors: all that is
         needed to compute them, each node once.
         """
         if isinstance(part, str):
             heads = (f"{part}/", f"{part}[", f"{part}.")
             return [n for n in self.graph.nodes if n.name == part or n.name.startswith(heads)] or None
-        needed = {self._current(value) for value in part}
-        if not needed <= self.fields.keys():
+        values = {self._current(value) for value in part}
+        if not values <= self.fields.keys():
             return None
-        training, found = self.graph.training, []
-        for node in reversed((*self.graph.nodes, *(training.nodes if training else ()))):
-            if not needed.isdisjoint(node.outputs):
-                found.append(node)
-                needed.update(node.inputs)
-        return found
+        training = self.graph.training
+        return needed((*self.graph.nodes, *(training.nodes if training else ())), values)
 
     def _current(self, value: Value) -> Value:
         """The tensor itself, or where it is one from before sizes were fixed or a pass ran, that of its name."""

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from netdsl.elaborate.arguments import literal
 from netdsl.elaborate.values import LAYERS, Family, Scope
-from netdsl.ir import Constraint, Dim, Graph, Init, Node, Size, Target, TensorType, Value, substituted
-
-
-def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
-    """The nodes that the values depend on."""
-    producers = {value: node for node in nodes for value in node.outputs}
-    found: set[Node] = set()
-    stack = [producers[v] for v in values if v in producers]
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += [producers[v] for v in node.inputs if v in producers]
-    return found
+from netdsl.ir import Constraint, Dim, Graph, Init, Node, Size, Target, TensorType, Value, needed, substituted
 
 
 def split_training(graph: Graph, nodes: list[Node]) -> tuple[Graph, tuple[Node, ...]]:

@@ -14,6 +14,7 @@ from netdsl.ir.graph import (
     Training,
     Value,
     extents,
+    needed,
     parameters_of,
 )
 from netdsl.ir.size import Dim, Floor, Size, Symbol, grows, substituted, value_at
@@ -21,6 +22,6 @@ from netdsl.ir.verify import verify
 
 __all__ = [
     "Constraint", "Dim", "Floor", "Graph", "Init", "Node", "Optimizer", "Parameter", "Schedule", "Shape", "Size",
-    "Symbol", "Target", "TensorType", "Training", "Value", "extents", "grows", "parameters_of", "substituted", "value_at",
+    "Symbol", "Target", "TensorType", "Training", "Value", "extents", "grows", "needed", "parameters_of", "substituted", "value_at",
     "verify",
 ]  # fmt: skip

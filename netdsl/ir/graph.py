@@ -183,6 +183,19 @@ def parameters_of(nodes: tuple[Node, ...]) -> list[Parameter]:
     return list(dict.fromkeys(p for node in nodes for p in node.parameters.values()))
 
 
+def needed(nodes: Iterable[Node], values: Iterable[Value]) -> set[Node]:
+    """The nodes that the values depend on."""
+    producers = {value: node for node in nodes for value in node.outputs}
+    found: set[Node] = set()
+    stack = [producers[v] for v in values if v in producers]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            stack += [producers[v] for v in node.inputs if v in producers]
+    return found
+
+
 def extents(nodes: Iterable[Node]) -> list[Constraint]:
     """That every tensor has at least one element along every axis; each size is said once."""
     found: dict[Size, Constraint] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from netdsl.diagnostics import Diagnostic, Label, NetError
-from netdsl.ir import Graph, Node, Value
+from netdsl.ir import Graph, Node, Value, needed
 from netdsl.ops import UNSEEN
 from netdsl.ops.reach import window
 from netdsl.passes.conversion import Conversion, kept, listed
@@ -170,8 +170,6 @@ def _require_stride(node: Node, stride: int) -> None:
 
 def _behind(graph: Graph, value: Value) -> list[Node]:
     """The nodes that a value depends on, in order."""
-    from netdsl.elaborate.finish import needed
-
     found = needed(graph.nodes, [value])
     return [node for node in graph.nodes if node in found]
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netdsl.elaborate.finish import needed
-from netdsl.ir import Graph, Node, Value, parameters_of
+from netdsl.ir import Graph, Node, Value, needed, parameters_of
 
 
 class Conversion(NamedTuple):

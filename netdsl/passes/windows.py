@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from math import ceil, floor
 
 from netdsl.analysis.receptive import Field, fields_of
-from netdsl.elaborate.finish import needed
-from netdsl.ir import Graph, Node, Size, Value
+from netdsl.ir import Graph, Node, Size, Value, needed
 from netdsl.ops import UNSEEN
 from netdsl.passes.conversion import listed
 
