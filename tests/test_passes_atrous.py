@@ -163,6 +163,8 @@ def test_a_train_block_gets_larger_label_maps() -> None:
     ("y = x -> conv(3, 3)", {"y.conv": 1}, "E1103", "its stride is 1 already", ""),
     ("y = x -> conv(3, 3, stride = 4)", {"y.conv": 3}, "E1103", "3 does not divide 4", ""),
     ("y = x -> relu", {"y.relu": 1}, "E1103", "no convolution or pool", ""),
+    ("p, q = x -> max_pool(2, indices = true)\n y = (p, q) -> unpool(2)", {"p.max_pool": 1}, "E1103",
+     "its indices are places in windows of this stride", ""),
     ("y = x -> deconv(3, 2, stride = 2)", {"y.deconv": 1}, "E1103", "no convolution or pool", ""),
     ("y = x -> max_pool(2) -> upsample(2)", {"y.max_pool": 1}, "E1101", "`upsample`", "`--chop y.max_pool`"),
     ("y = x -> max_pool(2) -> deconv(2, 2, stride = 2)", {"y.max_pool": 1}, "E1101", "`deconv`", "--chop"),

@@ -155,7 +155,9 @@ def is_window(node: Node) -> bool:
 
 def _require_stride(node: Node, stride: int) -> None:
     """Raise NetError (E1103) unless the layer's stride can be so much less."""
-    if not is_window(node):
+    if node.args.get("indices"):
+        why = "its indices are places in windows of this stride, at which `unpool` puts values back"
+    elif not is_window(node):
         why = "it is no convolution or pool"
     elif max(node.args.stride) <= stride:
         why = f"its stride is {_one(node.args.stride)} already"
