@@ -138,8 +138,10 @@ class Calls:
         if op.arity[1] is None:
             given = self._spread(positional, node, scope)
             if not given:
+                # whether an empty list is one of numbers, whose sum is 0, or of tensors cannot be told
+                helps = ("numbers that may be none at all: `sum([0] + list)`",) if op.name == "sum" else ()
                 raise self.context.error("E0208", f"`{op.name}` of nothing at all", node.span, scope.place,
-                                         notes=("every argument is none, or there is none",))  # fmt: skip
+                                         notes=("every argument is none, or there is none",), helps=helps)  # fmt: skip
             if op.numbers and any(isinstance(g.value, Value) for g in given):
                 given, number = self._folded(op, given, node, scope)
                 named = {**named, **number}
