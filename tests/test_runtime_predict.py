@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from netdsl.diagnostics import CheckpointError, DataError
 from netdsl.elaborate import load_text
-from netdsl.lower import initial_parameters
+from netdsl.lower import initial_parameters, write_model
+from netdsl.runtime import session
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.directory import LAST
 from netdsl.runtime.predict import Predictor, describe_predictions
@@ -51,6 +54,27 @@ def test_batches_do_not_show_and_probabilities_are_the_softmax() -> None:
     powers = np.exp(whole.outputs["logits"].astype(np.float64))
     np.testing.assert_allclose(whole.probabilities["logits"], powers / powers.sum(1, keepdims=True), rtol=1e-5)
     assert np.array_equal(whole.labels(), powers.argmax(1))
+
+
+def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, images, written = load_text(TEXT), _images(3), []
+    weights = initial_parameters(graph, 0)
+    at_once = Predictor(graph, weights, device="cpu").predict(images)
+
+    def write(model: onnx.ModelProto, path: str, *, limit: int) -> None:
+        write_model(model, path, limit=limit)
+        written.extend(tmp_path.rglob("*.onnx*"))
+
+    monkeypatch.setattr(session, "LARGEST_IN_ONE_FILE", 100)
+    monkeypatch.setattr(session, "write_model", write)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    from_file = Predictor(graph, weights, device="cpu").predict(images)
+    assert sorted(path.name for path in written) == ["model.onnx", "model.onnx.data"]
+    assert not list(tmp_path.iterdir())
+    for name, array in at_once.outputs.items():
+        np.testing.assert_array_equal(from_file.outputs[name], array)
 
 
 def test_a_checkpoint_brings_weights_pipeline_and_class_names(tmp_path: Path) -> None:

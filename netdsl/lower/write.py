@@ -14,12 +14,13 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from netdsl.diagnostics import Diagnostic, NetError
 from netdsl.files import atomic_write
 
-_LARGEST_IN_ONE_FILE = 3 << 29  # bytes of weights: protobuf messages end at 2 GB
+#: bytes of weights: protobuf messages end at 2 GB
+LARGEST_IN_ONE_FILE = 3 << 29
 _SMALLEST_OUTSIDE = 1024  # bytes; constants that decide shapes stay in the model
 _ALIGNMENT = 4096  # so that a runtime can map the weights into memory
 
 
-def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int = _LARGEST_IN_ONE_FILE) -> None:
+def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int = LARGEST_IN_ONE_FILE) -> None:
     """Write the model to `path`. More than `limit` bytes of weights go to a file beside it, `PATH.data`.
 
     Raises NetError where a file cannot be written (no such folder, no permission, no space): then nothing new is left
@@ -27,7 +28,7 @@ def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int =
     """
     target = Path(os.path.realpath(path))
     try:
-        if sum(map(_length, model.graph.initializer)) <= limit:
+        if weight_bytes(model) <= limit:
             with atomic_write(target) as file:
                 file.write(model.SerializeToString())
             return
@@ -39,6 +40,11 @@ def write_model(model: ModelProto, path: str | os.PathLike[str], *, limit: int =
             file.write(light.SerializeToString())
     except OSError as error:
         raise NetError(_unwritable(target, error)) from error
+
+
+def weight_bytes(model: ModelProto) -> int:
+    """Bytes of the tensors that are stored in the model."""
+    return sum(map(_length, model.graph.initializer))
 
 
 def _externalised(model: ModelProto, location: str) -> tuple[ModelProto, Iterable[bytes]]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import onnx
@@ -17,6 +18,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from netdsl.diagnostics import DeviceError, Diagnostic
+from netdsl.lower.write import LARGEST_IN_ONE_FILE, weight_bytes, write_model
 
 Provider = Literal["cpu", "cuda"]
 DEVICES = ("auto", "cpu", "cuda")
@@ -58,7 +60,8 @@ def open_session(
 ) -> ort.InferenceSession:
     """A session for the model on the device. `profile` is the prefix of a trace file that ONNX Runtime then writes.
 
-    `constant_weights`: whether the weights are in the model. Raises DeviceError where memory does not suffice.
+    `constant_weights`: whether the weights are in the model. Raises DeviceError where memory does not suffice, NetError
+    where a model of more than 1.5 GB does not fit the folder for temporary files.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -75,10 +78,22 @@ def open_session(
         # planning which tensors share memory takes time with the square of the nodes (FC-DenseNet-56's step: 3 of 4 s),
         # and the allocator reuses memory by itself: steps take as long without, and as much memory within 1 %
         options.enable_mem_reuse = False
-    with memory_errors_told(None):
-        return ort.InferenceSession(
-            model.SerializeToString(), options, providers=_providers(device), disabled_optimizers=disabled
-        )
+    with memory_errors_told(None), _loadable(model) as loadable:
+        return ort.InferenceSession(loadable, options, providers=_providers(device), disabled_optimizers=disabled)
+
+
+@contextmanager
+def _loadable(model: onnx.ModelProto) -> Iterator[bytes | str]:
+    """The model as a session takes it: its bytes; or, where it is too large for one message, a file for the time of
+    loading, with the weights in another beside it.
+    """
+    if weight_bytes(model) <= LARGEST_IN_ONE_FILE:
+        yield model.SerializeToString()
+        return
+    with TemporaryDirectory(prefix="netdsl-", ignore_cleanup_errors=True) as folder:
+        path = os.path.join(folder, "model.onnx")
+        write_model(model, path, limit=LARGEST_IN_ONE_FILE)
+        yield path
 
 
 @contextmanager
