@@ -93,8 +93,7 @@ class Facts:
     @cached_property
     def fields(self) -> dict[Value, Fields]:
         """For every tensor, the train block's included, what it sees of each network input."""
-        training = self.graph.training
-        return fields_of(self.graph.inputs, self.graph.nodes + (training.nodes if training else ()))
+        return fields_of(self.graph.inputs, self.graph.all_nodes)
 
     @cached_property
     def _by_name(self) -> dict[str, Value]:
@@ -135,10 +134,7 @@ class Facts:
             heads = (f"{part}/", f"{part}[", f"{part}.")
             return [n for n in self.graph.nodes if n.name == part or n.name.startswith(heads)] or None
         values = {self._current(value) for value in part}
-        if not values <= self.fields.keys():
-            return None
-        training = self.graph.training
-        return needed((*self.graph.nodes, *(training.nodes if training else ())), values)
+        return needed(self.graph.all_nodes, values) if values <= self.fields.keys() else None
 
     def _current(self, value: Value) -> Value:
         """The tensor itself, or where it is one from before sizes were fixed or a pass ran, that of its name."""

@@ -36,8 +36,7 @@ def statements(graph: Graph) -> tuple[str, ...]:
 
 
 def _solved(graph: Graph) -> Solution:
-    nodes = graph.nodes + (graph.training.nodes if graph.training else ())
-    return solve(graph.symbols, [*(c for c in graph.constraints if not _fixes(c, graph)), *extents(nodes)])
+    return solve(graph.symbols, [*(c for c in graph.constraints if not _fixes(c, graph)), *extents(graph.all_nodes)])
 
 
 def _fixes(constraint: Constraint, graph: Graph) -> bool:

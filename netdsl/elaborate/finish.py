@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netdsl.elaborate.arguments import literal
@@ -10,7 +10,7 @@ from netdsl.elaborate.values import LAYERS, Family, Scope
 from netdsl.ir import Constraint, Dim, Graph, Init, Node, Size, Target, TensorType, Value, needed, substituted
 
 
-def split_training(graph: Graph, nodes: list[Node]) -> tuple[Graph, tuple[Node, ...]]:
+def split_training(graph: Graph, nodes: Sequence[Node]) -> tuple[Graph, tuple[Node, ...]]:
     """Give the graph the nodes its outputs need, and its training those that only loss and metrics need. Also the rest,
     which nothing needs.
     """

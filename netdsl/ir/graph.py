@@ -173,6 +173,11 @@ class Graph(Record):
         """What is done to an input wherever one is fed."""
         return self.prepared if self.training is None else self.training.prepare
 
+    @property
+    def all_nodes(self) -> tuple[Node, ...]:
+        """The net's nodes, then the train block's."""
+        return self.nodes if self.training is None else self.nodes + self.training.nodes
+
     def parameters(self) -> list[Parameter]:
         """Every parameter of the inference network once, in order of first use."""
         return parameters_of(self.nodes)

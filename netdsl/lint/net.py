@@ -25,8 +25,7 @@ class Net:
         self.graph, self.unused = elaboration.graph, elaboration.unused
         self.survey, self.silences = survey, silences
         self.source = survey.file.source
-        training = self.graph.training
-        self.nodes: tuple[Node, ...] = self.graph.nodes + (training.nodes if training else ())
+        self.nodes = self.graph.all_nodes
         self._by_operator: dict[str, list[Node]] = {}
         for node in self.nodes:
             self._by_operator.setdefault(node.op.name, []).append(node)

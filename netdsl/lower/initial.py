@@ -27,7 +27,7 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     Each is drawn from a generator of its own, keyed by the seed and the parameter's name, so that a change elsewhere
     in the file leaves it as it was. What a mask leaves out is zero.
     """
-    nodes = graph.nodes + (graph.training.nodes if graph.training is not None else ())
+    nodes = graph.all_nodes
     damped = _before_softmax(graph)
     values = {
         parameter.name: initial_value(parameter, seed, LOGITS_SCALE if parameter in damped else 1.0)
@@ -68,7 +68,7 @@ def _before_softmax(graph: Graph) -> set[Parameter]:
     """
     if graph.training is None:
         return set()
-    producers = {value: node for node in (*graph.nodes, *graph.training.nodes) for value in node.outputs}
+    producers = {value: node for node in graph.all_nodes for value in node.outputs}
     frontier: list[Value] = [n.inputs[0] for n in graph.training.nodes if n.op.name == "cross_entropy"]
     found: set[Parameter] = set()
     seen: set[Node] = set()

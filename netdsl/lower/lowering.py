@@ -100,9 +100,7 @@ def lower_graph(graph: Graph, mode: Mode, *, batch: int | None = None, provider:
 
 
 def _nodes(graph: Graph, mode: Mode) -> tuple[Node, ...]:
-    if mode == "inference" or graph.training is None:
-        return graph.nodes
-    return (*graph.nodes, *graph.training.nodes)
+    return graph.nodes if mode == "inference" else graph.all_nodes
 
 
 def _first_names(declared: list[tuple[Value, str]]) -> Mapping[Value, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from netdsl.ir import Graph, verify
-from netdsl.passes.conversion import Conversion, all_nodes, kept, listed, pruned
+from netdsl.passes.conversion import Conversion, kept, listed, pruned
 from netdsl.passes.layers import value_named
 
 
@@ -21,7 +21,7 @@ def chop(graph: Graph, parameters: Mapping[str, np.ndarray], names: Sequence[str
     """
     outputs = {name: value_named(graph, name) for name in names}
     chopped = pruned(graph.replace(outputs=outputs))
-    places = {node.span for node in all_nodes(graph)} - {node.span for node in all_nodes(chopped)}
+    places = {node.span for node in graph.all_nodes} - {node.span for node in chopped.all_nodes}
     # what asks for certain sizes behind the cut asks no more
     chopped = chopped.replace(constraints=tuple(c for c in graph.constraints if c.span not in places))
     verify(chopped)

@@ -10,7 +10,7 @@ import numpy as np
 from netdsl.ir import Graph, Init, Node, Parameter, Value, verify
 from netdsl.ops import Args
 from netdsl.ops.weight_norm import view
-from netdsl.passes.conversion import Conversion, all_nodes, kept, named_values
+from netdsl.passes.conversion import Conversion, kept, named_values
 
 _LINEAR = ("conv", "deconv", "dense")
 
@@ -60,7 +60,7 @@ def fold_bn(graph: Graph, parameters: Mapping[str, np.ndarray]) -> Conversion:
 
 def _uses(graph: Graph) -> Counter[Value]:
     """How often each value is read, by nodes, as an output, by the loss and the metrics."""
-    uses = Counter(value for node in all_nodes(graph) for value in node.inputs)
+    uses = Counter(value for node in graph.all_nodes for value in node.inputs)
     uses.update(graph.outputs.values())
     if graph.training is not None:
         uses.update([graph.training.loss, *graph.training.metrics.values()])
@@ -69,7 +69,7 @@ def _uses(graph: Graph) -> Counter[Value]:
 
 def _owners(graph: Graph) -> Counter[Parameter]:
     """How many nodes have each parameter."""
-    return Counter(parameter for node in all_nodes(graph) for parameter in node.parameters.values())
+    return Counter(parameter for node in graph.all_nodes for parameter in node.parameters.values())
 
 
 def _new_bias(layer: Node, bn: Node, values: dict[str, np.ndarray]) -> Parameter:

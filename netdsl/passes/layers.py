@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from netdsl.diagnostics import Diagnostic, NetError, did_you_mean
 from netdsl.ir import Graph, Node, Value
-from netdsl.passes.conversion import all_nodes
 
 
 def layer_named(graph: Graph, name: str) -> Node:
     """The layer that makes `value_named`. Raises NetError (E1102) where there is none."""
     value = value_named(graph, name)
-    for node in all_nodes(graph):
+    for node in graph.all_nodes:
         if value in node.outputs:
             return node
     raise NetError(Diagnostic("E1102", f"`{name}` is an input of `{graph.name}`, and no layer", path=graph.path,
@@ -21,7 +20,7 @@ def value_named(graph: Graph, name: str) -> Value:
     """What a layer of that name makes; else what the net's body calls so, as last bound (`node[1, 2]` for an entry of a
     family); else what the last layer of a block of that name makes. Raises NetError (E1102) where there is none.
     """
-    nodes = all_nodes(graph)
+    nodes = graph.all_nodes
     # a layer with a folded normalisation makes what is called as that
     made = {value.name: value for node in nodes for value in node.outputs} | {node.name: node.output for node in nodes}
     if name in made:

@@ -10,7 +10,7 @@ import numpy as np
 from netdsl.ir import Graph, Node, Parameter, Value, verify
 from netdsl.ops import OPERATORS, Args
 from netdsl.ops.weight_norm import view
-from netdsl.passes.conversion import Conversion, all_nodes, kept, pruned
+from netdsl.passes.conversion import Conversion, kept, pruned
 from netdsl.passes.fold_bn import affine, per_output
 
 _SUMS = ("sum", "add")
@@ -40,7 +40,7 @@ def prune_edges(graph: Graph, parameters: Mapping[str, np.ndarray], threshold: f
     values, found = dict(parameters), _Edges(graph, parameters)
     dropped: dict[Node, set[int]] = {}
     edges = 0
-    for node in all_nodes(graph):
+    for node in graph.all_nodes:
         strengths = found.strengths(node)
         edges += len(strengths)
         weak = {index for index, strength in strengths.items() if strength < threshold}
@@ -57,7 +57,7 @@ def prune_edges(graph: Graph, parameters: Mapping[str, np.ndarray], threshold: f
         training = training.replace(nodes=_without(training.nodes, dropped))
     smaller = pruned(graph.replace(nodes=_without(graph.nodes, dropped), training=training))
     verify(smaller)
-    gone = len(all_nodes(graph)) - len(all_nodes(smaller))
+    gone = len(graph.all_nodes) - len(smaller.all_nodes)
     dead = f"; {gone} layers that nothing reads any more are gone" if gone else ""
     return Conversion(smaller, kept(smaller, values), (remark + dead,))
 
@@ -67,7 +67,7 @@ class _Edges:
 
     def __init__(self, graph: Graph, values: Mapping[str, np.ndarray]) -> None:
         self.values = values
-        self.producers = {value: node for node in all_nodes(graph) for value in node.outputs}
+        self.producers = {value: node for node in graph.all_nodes for value in node.outputs}
 
     def strengths(self, node: Node) -> dict[int, float]:
         """By the places of a sum's edges, how strong each is; the strongest has 1."""

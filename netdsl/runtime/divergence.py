@@ -46,8 +46,7 @@ def find_first(graph: Graph, stepper: Stepper, samples: np.ndarray) -> Finding:
 
 def find_vector(graph: Graph, model: StepModel, vectors: Mapping[str, np.ndarray], when: str) -> Finding | None:
     """The first parameter or buffer, or what the optimizer keeps of one, that holds a value that is not finite."""
-    nodes = (*graph.nodes, *(graph.training.nodes if graph.training is not None else ()))
-    spans = {parameter.name: parameter.span for parameter in parameters_of(nodes)}
+    spans = {parameter.name: parameter.span for parameter in parameters_of(graph.all_nodes)}
     for vector, layout in model.state.items():
         for slot in layout.slots if vector in vectors else ():
             values = vectors[vector][slot.start : slot.end]

@@ -11,8 +11,7 @@ class Origins:
     """Which node of the net an ONNX node was made from."""
 
     def __init__(self, graph: Graph) -> None:
-        nodes = (*graph.nodes, *(graph.training.nodes if graph.training is not None else ()))
-        self._nodes = {node.name: node for node in nodes}
+        self._nodes = {node.name: node for node in graph.all_nodes}
 
     def of(self, name: str) -> Node | None:
         """By the ONNX node's name: `layer`, `layer:Operator`; of the way back `grad/layer/Operator`, `grad/layer:.../...`."""
