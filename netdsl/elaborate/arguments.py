@@ -12,7 +12,7 @@ from netdsl.elaborate.habits import meant_argument
 from netdsl.elaborate.values import Place, describe, shown
 from netdsl.ir import Init, Size
 from netdsl.ops import REQUIRED, Argument
-from netdsl.ops.arguments import AXIS, MOST_COUNT
+from netdsl.ops.arguments import AXIS, MOST_COUNT, is_int
 from netdsl.syntax import tree as t
 
 #: a value and where it is written
@@ -142,9 +142,12 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
         if isinstance(value, float) and "whole" in wanted:
             helps = ("`//` divides to a whole number",)
         elif isinstance(value, str):
-            helps = did_you_mean(value, re.findall(r'"(\w+)"', wanted)) or (
-                ("numbers stand without quotes",) if "number" in wanted else ()
-            )
+            words = re.findall(r'"(\w+)"', wanted)
+            helps = did_you_mean(value, words) or (("numbers stand without quotes",) if "number" in wanted else ())
+            if value.casefold() == "valid" and "same" in words:
+                helps = ("a valid convolution, or pool, has `pad = 0`",)
+        elif is_int(value) and argument.kind.accepts([value]):
+            helps = (f"it stands in brackets: `[{value}]`",)
         raise context.error("E0205", f"`{argument.name}` must be {wanted}, and is {describe(value)}", span, place,
                             notes=_wrong_items(argument, value), helps=helps) from None  # fmt: skip
 

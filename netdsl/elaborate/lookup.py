@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeGuard
 
-from netdsl.diagnostics import Label, SourceError, Span, closest
+from netdsl.diagnostics import Label, SourceError, Span, closest, did_you_mean
 from netdsl.elaborate.context import Context
 from netdsl.elaborate.habits import PACKAGES, meant_attribute, meant_name
 from netdsl.elaborate.names import AXES, globals_, signs
@@ -15,6 +16,8 @@ from netdsl.syntax import tree as t
 
 #: names that are listed where none is alike
 _MOST_LISTED = 12
+#: what stands before the name of an axis
+_AN_AXIS = re.compile(r"\baxis\s*=\s*(\[[\w\s,]*)?$")
 #: the attributes of tensors, and the fewest axes that a tensor with a size has
 ATTRIBUTES = ("shape", "channels", "height", "width", "depth", "rank")
 LEAST = {"channels": "[C]", "width": "[C, W]", "height": "[C, H, W]", "depth": "[C, D, H, W]"}
@@ -37,6 +40,8 @@ def undefined(context: Context, node: t.Name, scope: Scope) -> SourceError:
     helps = meant(name, scope, context)
     if span.source.text[: span.start].endswith(("//", "// ")):
         helps = ("a comment starts with `#`",)
+    elif _AN_AXIS.search(span.source.text, max(span.start - 80, 0), span.start):
+        helps = did_you_mean(name, AXES) or (f"an axis is {', '.join(AXES[:-1])} or {AXES[-1]}, or a number from 0",)
     own = [known for known, value in scope.names.items() if known != "_"]
     notes = (f"the names here are {', '.join(own)}",) if not helps and 0 < len(own) <= _MOST_LISTED else ()
     return context.error("E0201", f"`{name}` is not defined", span, scope.place, notes=notes, helps=helps)

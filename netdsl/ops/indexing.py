@@ -34,9 +34,11 @@ def _along(rank: int, axis: int, reach: Reach) -> tuple[Reach, ...]:
 def _missing(site: Site, first: Dim, last: Dim) -> str:
     """That there are no such places."""
     axis, shape = site.args.axis, site.inputs[0].shape
-    stretch, word = f"{show_size(first)} to {show_size(last)}", axis_word(axis, len(shape))
-    places = f"channels {stretch}" if axis == 0 else f"places {stretch} along {f'the {word}' if word else f'axis {axis}'}"
-    return f"there are no {places} of {site.labels[0]}, which is {show(shape)}"
+    word, one = axis_word(axis, len(shape)), first == last
+    stretch = f" {show_size(first)}" if one else f"s {show_size(first)} to {show_size(last)}"
+    along = f"the {word}" if word else f"axis {axis}"
+    places = f"channel{stretch}" if axis == 0 else f"place{stretch} along {along}"
+    return f"there {'is' if one else 'are'} no {places} of {site.labels[0]}, which is {show(shape)}"
 
 
 @operator

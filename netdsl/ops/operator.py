@@ -200,7 +200,13 @@ class Operator:
         """Reject inputs of a wrong element type, or without the batch axis where one is needed."""
         for label, value in zip(site.labels, site.inputs, strict=True):
             if value.type.dtype not in self.dtypes:
-                helps = ("`where(c, 1, 0)` makes numbers of it",) if value.type.dtype == "bool" else ()
+                helps: tuple[str, ...] = ()
+                if value.type.dtype == "bool":
+                    helps = ("`where(c, 1, 0)` makes numbers of it",)
+                elif self.dtypes == {"bool"}:
+                    helps = ("a comparison makes one: `x > 0`",)
+                elif self.dtypes == {"int64"}:
+                    helps = ("an input of whole numbers is declared so: `int words[20]`",)
                 site.fail("E0320", f"`{self.symbol or self.name}` computes with {' or '.join(sorted(self.dtypes))}, and "
                           f"{label} is {value.type.dtype}", helps=helps)  # fmt: skip
         self.check_batches(site)
