@@ -31,7 +31,7 @@ from netdsl.training.wide_step import Kink, Line, WideStep
 #: of the loss's own rounding
 STEPS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 #: rounding of the loss in float64, relative; a step is too short where that is more than VISIBLE of the difference
-ROUNDING, VISIBLE = 2e-14, 1e-3
+ROUNDING, VISIBLE = 2e-15, 1e-3
 #: how far a parameter's float32 gradient is from that in float64, relative to its length: beyond the first it is called
 #: imprecise, beyond the second wrong, since rounding that a net amplifies is no fault of the gradient
 IMPRECISE, WRONG = 1e-2, 0.5
