@@ -64,6 +64,21 @@ def test_a_model_that_cannot_be_converted_is_refused() -> None:
         gradient(model, "of", ["x"])
 
 
+def test_a_model_that_the_converter_breaks_is_refused() -> None:
+    """The slopes of an old PRelu belong to channels, those of a new one to the last axis; the converter leaves them."""
+    body = "y = PRelu(x, a) of = ReduceSum<keepdims=0>(y)"
+    model = build(body, {"x": normal(2, 3, 5)}, {"a": normal(3)}, dtype=np.float32, opset=6)
+    model.ir_version = 7
+    with pytest.raises(GradientError, match="PRelu 'y': the slopes do not broadcast to the input"):
+        gradient(model, "of", ["x"])
+
+
+def test_a_sequence_on_the_way_is_named() -> None:
+    body = "s = SequenceConstruct(x, x) y = ConcatFromSequence<axis=0>(s) of = ReduceSum<keepdims=0>(y)"
+    with pytest.raises(GradientError, match="SequenceConstruct"):
+        gradient(build(body, {"x": normal(3)}, dtype=np.float32), "of", ["x"])
+
+
 def test_operators_are_differentiated_through_their_definition() -> None:
     x = normal(2, 3, 4, 4).astype(np.float32)
     model = build("y = MeanVarianceNormalization<axes=[0,2,3]>(x) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)",

@@ -193,6 +193,8 @@ class _Sweep:
 
     def _zeros(self, name: str) -> str:
         kind = self.types.get(name, TensorType(TensorProto.FLOAT, None))
+        if kind.element == TensorProto.UNDEFINED:  # no tensor: a problem that is found stands in the way anyhow
+            kind = TensorType(TensorProto.FLOAT, kind.dims)
         shape = self.builder.op("Shape", name) if kind.static is None else self.builder.ints(kind.static)
         return self.builder.op("ConstantOfShape", shape, value=helper.make_tensor("value", kind.element, [1], [0]))
 

@@ -6,6 +6,7 @@ from math import log, pi, sqrt
 
 from onnx import TensorProto
 
+from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
 
 # The largest slope for which slope·y stays a float32; it sends every normal positive float to 1, and 0 to 0.
@@ -38,6 +39,10 @@ def leaky_relu(bw: Backward) -> Gradients:
 
 @rule("PRelu", kinks="x = 0")
 def prelu(bw: Backward) -> Gradients:
+    # One slope per channel stood alone before opset 7, and conversion leaves it so.
+    pairs = zip(reversed(bw.dims(bw.inputs[1])), reversed(bw.dims(bw.x)), strict=False)
+    if any(isinstance(a, int) and isinstance(b, int) and a not in (1, b) for a, b in pairs):
+        raise Unsupported("the slopes do not broadcast to the input")
     positive = _positive(bw, bw.x)
     dx = bw.op("Where", positive, bw.dy, bw.op("Mul", bw.dy, bw.inputs[1])) if bw.needs[0] else None
     slope = None
