@@ -247,27 +247,38 @@ def test_a_batch_that_does_not_fit_is_told(tmp_path: Path, change: dict[str, Any
     assert caught.value.diagnostics[0].code == "E0806" and step.steps == 0
 
 
+def _replaced(key: str, old: str, new: str) -> Any:
+    def change(model: onnx.ModelProto, entries: dict[str, Any]) -> None:
+        assert old in entries[f"netdsl.{key}"].value
+        entries[f"netdsl.{key}"].value = entries[f"netdsl.{key}"].value.replace(old, new, 1)
+
+    return change
+
+
+DAMAGES = {
+    "later": _replaced("training", '"format": 1', '"format": 2'),
+    "no JSON": _replaced("training", "{", ""),
+    "no batch": _replaced("training", '"batch"', '"bunch"'),
+    "no input": _replaced("training", '"image": "image"', '"image": "picture"'),
+    "no layout": _replaced("layout", '"statistics"', '"statistic"'),
+    "wrong layout": _replaced("layout", "[4, 1, 3, 3]", "[4, 1, 3, 2]"),
+    "wrong start": _replaced("layout", '"start": 40', '"start": 41'),
+    "no such operator": lambda model, _: setattr(model.graph.node[0], "op_type", "Splat"),
+    "no such tensor": lambda model, _: model.graph.node[3].input.__setitem__(0, "nowhere"),
+}
+
+
 def test_files_that_hold_no_step_are_told(tmp_path: Path) -> None:
     net = net_of()
     net.compile(tmp_path / "net.onnx")
     net.compile_training(tmp_path / "step.onnx", split=True)
     (tmp_path / "text.onnx").write_text("no model")
-    model = net.compile_training()[0]
-    model.metadata_props[-1].value = '{"format": 1, "part": "step"}'
-    onnx.save(model, tmp_path / "damaged.onnx")
-    model.metadata_props[-1].value = '{"format": 9, "part": "step"}'
-    onnx.save(model, tmp_path / "later.onnx")
-    names = [
-        "net.onnx",
-        "text.onnx",
-        "none.onnx",
-        "step.gradients.onnx",
-        "step.update.onnx",
-        "damaged.onnx",
-        "later.onnx",
-        ".",
-    ]
-    for name in names:
+    for name, change in DAMAGES.items():
+        model = net.compile_training()[0]
+        change(model, {entry.key: entry for entry in model.metadata_props})
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    names = ["net", "text", "none", "step.gradients", "step.update", *DAMAGES]
+    for name in (*(f"{name}.onnx" for name in names), "."):
         with pytest.raises(TrainingError) as caught:
             netdsl.TrainingStep(tmp_path / name)
         assert caught.value.diagnostics[0].code == "E0808", name

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netdsl.diagnostics import DataError, Diagnostic, TrainingError, did_you_mean
+from netdsl.diagnostics import DataError, Diagnostic, NetError, TrainingError, did_you_mean
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.checkpoint import Progress
 from netdsl.runtime.session import choose_device
 from netdsl.runtime.state import checkpoint_of, environment, named_tensors, plain, restore
 from netdsl.runtime.stepper import Stepper
-from netdsl.training.portable import read_portable
+from netdsl.training.portable import read_portable, refuse
 from netdsl.training.schedules import rate_at
 
 
@@ -56,7 +56,13 @@ class TrainingStep:
         self.batch = stored.step.batch
         self.steps = 0
         self._steps_per_epoch, self._stored = steps_per_epoch, stored
-        self._stepper = Stepper(stored.step, choose_device(device, threads), seed=stored.seed)
+        chosen = choose_device(device, threads)
+        try:
+            self._stepper = Stepper(stored.step, chosen, seed=stored.seed)
+        except NetError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            refuse(path, f"ONNX Runtime does not take it: {str(error)[:200]}")
         self._stepper.load(stored.vectors)
         self._tensors = dict(stored.step.inputs) | dict(stored.step.targets)
         self._progress = Progress(net=stored.net, hyperparameters=plain(stored.hyperparameters), prepare=stored.prepare)

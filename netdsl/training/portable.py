@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,21 +97,21 @@ def read_portable(path: str | os.PathLike[str]) -> Stored:
     try:
         model = onnx.load(os.fspath(path))
     except OSError as error:
-        _refuse(path, f"it cannot be read: {error.strerror or error}")
+        refuse(path, f"it cannot be read: {error.strerror or error}")
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
-        _refuse(path, f"it is no ONNX model, or damaged: {str(error)[:200]}")
+        refuse(path, f"it is no ONNX model, or damaged: {str(error)[:200]}")
     entries = {entry.key: entry.value for entry in model.metadata_props}
     if _TRAINING not in entries:
-        _refuse(path, "it is an ONNX model for something else")
+        refuse(path, "it is an ONNX model for something else")
     try:
         described, layout = json.loads(entries[_TRAINING]), json.loads(entries[_LAYOUT])
         if described["format"] > FORMAT:
-            _refuse(path, f"it was written by a later version of netdsl, {entries['netdsl.version']}")
+            refuse(path, f"it was written by a later version of netdsl, {entries['netdsl.version']}")
         if described["part"] != "step":
-            _refuse(path, f"it is the {described['part']} model of a step that is split")
+            refuse(path, f"it is the {described['part']} model of a step that is split")
         return _stored(model, entries, described, layout)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        _refuse(path, f"its metadata is damaged: {type(error).__name__}: {str(error)[:200]}")
+        refuse(path, f"its metadata is damaged: {type(error).__name__}: {str(error)[:200]}")
 
 
 def _stored(
@@ -134,6 +135,14 @@ def _stored(
         scalars["lr"], scalars["step"], scalars["seed"], None, described["loss"], described["metrics"],
     )  # fmt: skip
     seed = int(vectors.pop(step.seed))
+    taken = {value.name for value in model.graph.input}
+    for name, size in ({name: slots.size for name, slots in state.items()} | {"totals": step.totals_size}).items():
+        gaps = name in state and any(a.end != b.start for a, b in pairwise(state[name].slots))
+        if gaps or f"state/{name}" not in taken or vectors[name].shape != (size,):
+            raise ValueError(f"the vector `{name}` is not as its layout says")
+    for name in (*step.inputs.values(), *step.targets.values(), step.rate, step.step):
+        if name not in taken:
+            raise ValueError(f"the model has no input `{name}`")
     rate, optimizer = dict(described["schedule"]), dict(described["optimizer"])
     return Stored(
         step, vectors, seed,
@@ -182,7 +191,8 @@ def _document(graph: onnx.GraphProto, step: StepModel) -> None:
             value.doc_string = texts[value.name]
 
 
-def _refuse(path: str | os.PathLike[str], why: str) -> NoReturn:
+def refuse(path: str | os.PathLike[str], why: str) -> NoReturn:
+    """Raise TrainingError (E0808)."""
     help = "write one with `netdsl compile FILE --training -o step.onnx`"
     message = "this file holds no training step that can be loaded"
     raise TrainingError(Diagnostic("E0808", message, notes=(why,), helps=(help,), path=os.fspath(path)))
