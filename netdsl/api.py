@@ -28,16 +28,22 @@ if TYPE_CHECKING:
 def load(path: str | PathLike[str], **hyperparameters: Any) -> Net:
     """Read, elaborate and check a net.
 
-    `path` is `FILE` or, where a file has several nets, `FILE:NET`. Hyperparameters are given by name. Raises NetError
-    with every independent diagnostic: of syntax, names, shapes, and `expect` lines that do not hold.
+    `path` is `FILE` or, where a file has several nets, `FILE:NET`. Hyperparameters are given by name: numbers, strings,
+    booleans, lists, None; NumPy's count as such. Raises NetError with every independent diagnostic: of syntax, names,
+    shapes, and `expect` lines that do not hold.
     """
     file, net = split_path(str(path))
-    return Net(elaborate(read_source(file), net, hyperparameters))
+    return Net(elaborate(read_source(file), net, _plain(hyperparameters)))
 
 
 def loads(text: str, net: str | None = None, **hyperparameters: Any) -> Net:
     """`load` for a text."""
-    return Net(elaborate(Source("<text>", text), net, hyperparameters))
+    return Net(elaborate(Source("<text>", text), net, _plain(hyperparameters)))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """With numbers and lists in place of NumPy's scalars and arrays."""
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
 
 
 def split_path(path: str) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 
+import netdsl
 from netdsl.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -98,3 +100,15 @@ def test_the_page_names_the_options_in_order() -> None:
     text = " ".join(CliRunner().invoke(main, ["convert", "--help"]).stdout.split())
     assert f"in this order: {', '.join(passes)}." in text
     assert set(re.findall(r"--[a-z-]+", PAGE)) - {"--fold-bn"} <= set(re.findall(r"--[a-z-]+", text))
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    small = code.replace("classes=21", "classes=21, width=2, hidden=8").replace("examples", str(ROOT / "examples"))
+    monkeypatch.chdir(tmp_path)
+    netdsl.load(str(ROOT / "examples" / "zoo" / "vgg.net"), classes=21, width=2, hidden=8).save("vgg.safetensors")
+    ran = [line for line in small.splitlines() if "net.train" not in line]
+    known: dict[str, Any] = {"netdsl": netdsl, "images": np.zeros((1, 3, 256, 256), np.uint8)}
+    exec("\n".join(ran), known)
+    assert "strides `pool[3].max_pool 2 to 1`" in " ".join(known["net"].remarks)
+    assert Path("dense.onnx").exists() and Path("dense.safetensors").exists()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from net_text import at, body, error, errors, graph, names, ops, params, shape
+
+import netdsl
 
 SIZED = ": x[3, H = 16, W = 24] -> y"
 
@@ -396,3 +399,10 @@ def test_arithmetic_on_tensors() -> None:
 )
 def test_arithmetic_that_tensors_have_not(expression: str) -> None:
     assert error(body(f"y = {expression}")).code == "E0212"
+
+
+def test_hyperparameters_from_numpy() -> None:
+    text = "net f(widths = [4], n = 1) : x[3, 8, 8] -> y { y = x -> n * conv(widths[0], 3) }\n"
+    net = netdsl.loads(text, widths=np.array([6, 7]), n=np.int64(2))
+    assert net.graph.hyperparameters == {"widths": [6, 7], "n": 2}
+    assert [node.op.name for node in net.graph.nodes] == ["conv", "conv"]
