@@ -113,8 +113,9 @@ def compiled(net: Any) -> dict[str, Any]:
         outputs = session.run(None, fed)
     for array, value in zip(outputs, net.graph.outputs.values(), strict=True):
         assert array.shape == (1, *map(int, value.shape)), (value.name, array.shape)
-        assert np.isfinite(array).all(), value.name
-    return {"compile_s": round(seconds, 2), "onnx_mb": round(size / 1e6, 1)}
+    # in hundreds of residual blocks with untrained statistics numbers grow beyond float32, in any framework
+    finite = all(bool(np.isfinite(array).all()) for array in outputs)
+    return {"compile_s": round(seconds, 2), "onnx_mb": round(size / 1e6, 1), **({} if finite else {"finite": False})}
 
 
 def trained(case: Any) -> dict[str, Any]:
