@@ -35,6 +35,8 @@ CASES = {
     "lenet5-b8": ("lenet5", 8),
     "lenet5-b64": ("lenet5", 64),
     "resnet20-b64": ("resnet20", 64),
+    "densenet40-b32": ("densenet40", 32),
+    "mobile-b32": ("mobile", 32),
     "unet-b8": ("unet", 8),
 }
 #: ratios to the best of PyTorch that a prototype reached, by threads

@@ -51,6 +51,29 @@ net unet(depth = 2, width = 16) : image[3, 64, 64] -> logits {
 }
 """
 
+DENSENET = """
+net densenet(n = 12, growth = 12) : image[3, 32, 32] -> logits {
+    x = image -> conv(16, 3, bias = false)
+    for stage in range(3) {
+        for i in range(n) { x = concat(x, x -> bn -> relu -> conv(growth, 3, bias = false)) }
+        x = x if stage == 2 else x -> bn -> relu -> conv(x.channels, 1, bias = false) -> avg_pool(2)
+    }
+    logits = x -> bn -> relu -> global_avg_pool -> dense(10)
+}
+"""
+
+MOBILE = """
+block separable(width, stride) : x -> y {
+    y = x -> conv(x.channels, 3, stride, groups = x.channels, bias = false) -> bn -> relu
+          -> conv(width, 1, bias = false) -> bn -> relu
+}
+net mobile : image[3, 32, 32] -> logits {
+    x = image -> conv(32, 3, bias = false) -> bn -> relu
+    for width, stride in [[64, 1], [128, 2], [128, 1], [256, 2], [256, 1]] { x = x -> separable(width, stride) }
+    logits = x -> global_avg_pool -> dense(10)
+}
+"""
+
 
 class LeNet(nn.Sequential):
     def __init__(self) -> None:
@@ -88,6 +111,46 @@ class ResNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.blocks(functional.relu(self.bn(self.conv(x))))
         return self.dense(x.mean((2, 3)))
+
+
+class DenseLayer(nn.Module):
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.bn, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, growth, 3, 1, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, self.conv(functional.relu(self.bn(x)))], 1)
+
+
+class DenseNet(nn.Sequential):
+    """DenseNet-40 (k = 12) for CIFAR: Huang et al. 2017, without bottlenecks."""
+
+    def __init__(self, n: int = 12, growth: int = 12) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
+        channels = 16
+        for stage in range(3):
+            for _ in range(n):
+                layers.append(DenseLayer(channels, growth))
+                channels += growth
+            layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+            if stage < 2:
+                layers += [nn.Conv2d(channels, channels, 1, bias=False), nn.AvgPool2d(2)]
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+class Mobile(nn.Sequential):
+    """Depthwise and 1x1 convolutions, as in MobileNet, for images of 32 x 32."""
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        channels = 32
+        for width, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
+            layers += [
+                nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+                nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            ]  # fmt: skip
+            channels = width
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
 def _double(channels: int, width: int) -> nn.Sequential:
@@ -149,6 +212,8 @@ class Twin:
 TWINS = {
     "lenet5": Twin(LENET, LeNet, "class(label)", 10),
     "resnet20": Twin(RESNET, ResNet, "class(label)", 10),
+    "densenet40": Twin(DENSENET, DenseNet, "class(label)", 10),
+    "mobile": Twin(MOBILE, Mobile, "class(label)", 10),
     "unet": Twin(UNET, UNet, "class(label, [64, 64])", 2),
 }
 

@@ -54,6 +54,8 @@ CASES: list[tuple[str, str, int, Make]] = [
      lambda p, lr: torch.optim.AdamW(p, lr, eps=0.01, weight_decay=0.1)),
     ("resnet20", "sgd(lr = 0.02, momentum = 0.9, weight_decay = 1e-4)", 6,
      lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, weight_decay=1e-4)),
+    ("mobile", "sgd(lr = 0.02, momentum = 0.9)", 4, lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)),
+    ("densenet40", "sgd(lr = 0.02, momentum = 0.9)", 2, lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)),
     ("resnet20", "adam(lr = cosine(0.001), eps = 0.01, weight_decay = 1e-3)", 6,
      lambda p, lr: torch.optim.Adam(p, lr, eps=0.01, weight_decay=1e-3)),
     ("unet", "sgd(lr = 0.1, momentum = 0.9)", 2, lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9)),
