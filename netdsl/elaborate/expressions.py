@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from netdsl.diagnostics import SourceError, Span, counted
+from netdsl.diagnostics import SourceError, Span
 from netdsl.elaborate import arithmetic
 from netdsl.elaborate.apply import Applier, output_labels
 from netdsl.elaborate.calls import Calls
 from netdsl.elaborate.context import Context, LimitReached
-from netdsl.elaborate.lookup import ATTRIBUTES, LEAST, binding, entries, is_packaged, meant, no_attribute, undefined
+from netdsl.elaborate.indexing import Indexing
+from netdsl.elaborate.lookup import ATTRIBUTES, LEAST, is_packaged, meant, no_attribute, undefined
 from netdsl.elaborate.names import lookup_global
 from netdsl.elaborate.values import (
     POISON,
@@ -34,12 +35,12 @@ class Expressions:
 
     def __init__(self, context: Context, applier: Applier) -> None:
         self.context, self.applier = context, applier
-        self.calls = Calls(context, applier, self)
+        self.calls, indexing = Calls(context, applier, self), Indexing(context, self)
         self._beside: set[int] = set()  # expressions, which the tree keeps, evaluated only for their errors
         self._by_type: dict[type, Callable[[Any, Scope], Any]] = {
             t.Name: self._name, t.Literal: self._literal, t.ListExpr: self._list, t.TupleExpr: self._tuple,
-            t.Comprehension: self._comprehension, t.Call: self.calls.call, t.Index: self._index,
-            t.Attribute: self._attribute, t.Optional_: self._optional, t.Pin: self._pin, t.Chain: self._chain,
+            t.Comprehension: self._comprehension, t.Call: self.calls.call, t.Index: indexing.item,
+            t.Attribute: self._attribute, t.Optional_: indexing.optional, t.Pin: self._pin, t.Chain: self._chain,
             t.Power: self._power, t.Unary: self._unary, t.Comparison: self._comparison, t.Boolean: self._boolean,
             t.Conditional: self._conditional, t.Pipeline: self._pipeline,
         }  # fmt: skip
@@ -151,35 +152,6 @@ class Expressions:
 
     # postfix
 
-    def _index(self, node: t.Index, scope: Scope) -> Any:
-        base = self._base(node.base, scope)
-        if isinstance(base, Family):
-            return self._family(node, base, scope, missing_is_none=False)
-        if isinstance(base, (list, tuple, range)) and len(node.items) == 1:
-            item = node.items[0]
-            if isinstance(item, t.Slice):
-                bounds = [self.whole(b, scope) if b is not None else None for b in (item.start, item.stop, item.step)]
-                if bounds[2] == 0:
-                    raise self.context.error("E0212", "the step of a slice is not 0", item.span, scope.place)
-                return base[slice(*bounds)]
-            index = self.whole(item, scope)
-            if not -len(base) <= index < len(base):
-                asked = str(index) if abs(index) < 10**20 else "of a far greater index"
-                helps = (f"items are counted from 0: the last is {len(base) - 1}",) if base else ()
-                notes: tuple[str, ...] = ()
-                if not base and isinstance(node.base, t.Comprehension) and node.base.condition is not None:
-                    of, condition = node.base.iterable.span.text, node.base.condition.span.text
-                    notes = (f"no item of `{of}` passes `if {condition}`",) if len(of + condition) < 80 else ()
-                raise self.context.error("E0211", f"the list has {counted(len(base), 'item')}, and item {asked} is asked "
-                                         "for", item.span, scope.place, notes=notes, helps=helps)  # fmt: skip
-            return base[index]
-        helps = ("`slice(x, start, end, axis = channel)` takes a part of a tensor",) if isinstance(base, Value) else ()
-        raise self.context.error("E0212", f"{describe(base)} cannot be indexed", node.span, scope.place, helps=helps)
-
-    def _base(self, node: t.Expr, scope: Scope) -> Any:
-        """What stands before `[ ]`: here a family is not yet the list of its entries."""
-        return self.bound(node, scope) if isinstance(node, t.Name) else self.evaluate(node, scope)
-
     def whole(self, expression: t.Expr, scope: Scope) -> int:
         """An index: a whole number."""
         value = self.evaluate(expression, scope)
@@ -190,55 +162,6 @@ class Expressions:
             raise self.context.error("E0212", f"an index is a whole number, and this is {describe(value)}",
                                      expression.span, scope.place, helps=helps)  # fmt: skip
         return value
-
-    def _family(self, node: t.Index, family: Family, scope: Scope, missing_is_none: bool) -> Any:
-        rank = len(next(iter(family.entries)))
-        if len(node.items) != rank:
-            raise self.context.error("E0211", f"`{family.name}` has {counted(rank, 'index')}, and "
-                                     f"{len(node.items)} {'is' if len(node.items) == 1 else 'are'} given", node.span,
-                                     scope.place, notes=entries(family))  # fmt: skip
-        if any(isinstance(item, t.Slice) for item in node.items):
-            return self._family_slice(node, family, scope)
-        key = tuple(self.whole(item, scope) for item in node.items)  # type: ignore[arg-type]
-        if key in family.entries:
-            return family.entries[key]
-        if missing_is_none:
-            return None
-        shown = f"{family.name}[{', '.join(map(str, key))}]"
-        raise self.context.error("E0211", f"nothing was bound to `{shown}`", node.span, scope.place, notes=entries(family),
-                                 helps=(f"`{node.span.text}?` is none where nothing was bound",))  # fmt: skip
-
-    def _family_slice(self, node: t.Index, family: Family, scope: Scope) -> list[Any]:
-        """The entries whose keys lie in every slice, in index order."""
-        tests: list[Callable[[int], bool]] = []
-        for item in node.items:
-            if isinstance(item, t.Slice):
-                start, stop, step = (
-                    self.whole(b, scope) if b is not None else None for b in (item.start, item.stop, item.step)
-                )
-                if step is not None and step <= 0:
-                    raise self.context.error(
-                        "E0212", "the step of a family's slice is at least 1", item.span, scope.place
-                    )
-                low = start if start is not None else min(key[len(tests)] for key in family.entries)
-                tests.append(lambda k, a=low, b=stop, c=step or 1: k >= a and (b is None or k < b) and (k - a) % c == 0)
-            else:
-                index = self.whole(item, scope)
-                tests.append(lambda k, i=index: k == i)
-        self.context.step(node.span, scope.place, len(family.entries))
-        keys = [key for key in family.entries if all(test(k) for test, k in zip(tests, key, strict=True))]
-        return [family.entries[key] for key in sorted(keys)]
-
-    def _optional(self, node: t.Optional_, scope: Scope) -> Any:
-        if isinstance(node.base, t.Index):
-            base = node.base.base
-            if isinstance(base, t.Name) and base.name not in scope.names and binding(base.name, scope):
-                return None  # a family of which nothing was bound yet
-            family = self._base(base, scope)
-            if isinstance(family, Family):
-                return self._family(node.base, family, scope, missing_is_none=True)
-        raise self.context.error("E0212", "`?` follows an entry of a family: `node[l, s]?`", node.span, scope.place,
-                                 helps=("remove it: a plain name is always bound where it is read",))  # fmt: skip
 
     def _attribute(self, node: t.Attribute, scope: Scope) -> Any:
         if is_packaged(node) and node.base.span.text not in scope.names:
