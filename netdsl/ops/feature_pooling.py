@@ -8,7 +8,6 @@ from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import COUNT, Argument, choice, optional
 from netdsl.ops.operator import Operator, Rule, Site, elements, require_channels
 from netdsl.ops.registry import operator
-from netdsl.ops.roots import square_root
 from netdsl.ops.spatial import reshape_tensor
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class _FeaturePool(Operator):
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])
         pooled = self._side_by_side(node, b, x) if a.kernel == a.stride else self._overlapping(node, b, x)
-        return square_root(b, pooled) if a.mode == "l2" else pooled
+        return b.op("Sqrt", [pooled]) if a.mode == "l2" else pooled
 
     @staticmethod
     def _side_by_side(node: Node, b: Builder, x: str) -> str:

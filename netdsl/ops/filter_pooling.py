@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from netdsl.ops.arguments import POSITIVE, Argument, Kind, is_number, optional
 from netdsl.ops.operator import Site, elements
 from netdsl.ops.registry import operator
-from netdsl.ops.roots import root
 from netdsl.ops.spatial import onnx_pads
 from netdsl.ops.window_pool import (
     CEIL,
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
 
+#: the smallest normal float32, for practical purposes zero
+_TINY = 1.1754944e-38
 _DEGREE = Kind("a number of at least 1", lambda v: is_number(v) and v >= 1)
 
 
@@ -59,7 +60,12 @@ class LpPool(WindowPool):
             powers = b.op("Pow", [powers, b.floats(float(a.p))])
         means = window_means(node, b, powers, int(node.inputs[0].shape[0]), a.reaching)
         sums = b.op("Mul", [means, b.floats(float(elements(a.kernel)))])
-        return sums if a.p == 1 else root(b, sums, float(a.p))
+        if a.p == 1:
+            return sums
+        if a.p == 2:
+            return b.op("Sqrt", [sums])
+        # below it the gradient is 0, as that of Sqrt is at 0, where the power's would be infinite
+        return b.op("Pow", [b.op("Clip", [sums, b.floats(_TINY)]), b.floats(1 / float(a.p))])
 
 
 @operator
