@@ -7,7 +7,7 @@ FOLDER gets `found/` (an input, and its traceback beside it), `current.net` (the
 
 - `atheris`: coverage-guided (libFuzzer), from the project's files, with mutations of tokens
 - `mutations`: the same without coverage, where atheris is not installed
-- `hypothesis`: files by the grammar alone, well-formed nets, and mutations of these
+- `hypothesis`: files by the grammar alone, well-formed nets, calls of any operator with whatever, and mutations of these
 - `minimise`: what was found, shorter; SECONDS are for each
 """
 
@@ -155,13 +155,13 @@ def by_hypothesis(target: Target, seconds: float, seed: int) -> None:
     from hypothesis import seed as seeded
     from hypothesis.strategies import just
 
-    from tests.fuzz_strategies import GRAMMATICAL, MUTATED, WELL_FORMED
+    from tests.fuzz_strategies import CALLS, GRAMMATICAL, MUTATED, WELL_FORMED
 
     few = settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate],
                    suppress_health_check=list(HealthCheck))  # fmt: skip
     while time.monotonic() - target.started < seconds:
         seed += 1
-        for strategy in (GRAMMATICAL, WELL_FORMED, MUTATED):
+        for strategy in (GRAMMATICAL, WELL_FORMED, CALLS, MUTATED):
 
             @seeded(seed)
             @few

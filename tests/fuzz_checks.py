@@ -14,7 +14,7 @@ from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from netdsl.analysis import Facts, analyze, check_expectations
 from netdsl.analysis.sizes import statements
@@ -150,17 +150,37 @@ def is_small(graph: Graph) -> bool:
 
 
 def check_compiled(graph: Graph) -> None:
-    """The ONNX model is valid, with the shapes that onnx infers, and so is the training step."""
+    """The ONNX model is valid, with the shapes that onnx infers, and so are the training step and what passes make."""
     import onnx
 
     from netdsl.lower import compile_model, initial_parameters
+    from netdsl.passes import convert
     from netdsl.training.step import build_step
 
     with reported():
-        onnx.checker.check_model(compile_model(graph, initial_parameters(graph, seed=0)), full_check=True)
+        parameters = initial_parameters(graph, seed=0)
+        onnx.checker.check_model(compile_model(graph, parameters), full_check=True)
+    for how in conversions(graph):
+        with reported():
+            converted = convert(graph, parameters, **how)
+            verify(converted.graph)
+            onnx.checker.check_model(compile_model(converted.graph, converted.parameters), full_check=True)
     if graph.training is not None:
         with reported():
             onnx.checker.check_model(build_step(graph, batch=2).model, full_check=True)
+
+
+def conversions(graph: Graph) -> Iterator[dict[str, Any]]:
+    """Arguments of `convert`: each pass alone, and some together."""
+    from netdsl.passes.atrous import is_window
+
+    yield {"folded": True}
+    yield {"threshold": 0.5}
+    yield {"convolutional": True, "folded": True}
+    if graph.nodes:
+        yield {"chopped": [graph.nodes[len(graph.nodes) // 2].name]}
+    if strided := [node.name for node in graph.nodes if is_window(node) and max(node.args.stride) > 1]:
+        yield {"convolutional": True, "strides": {strided[-1]: 1}}
 
 
 @contextmanager

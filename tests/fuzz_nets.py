@@ -2,13 +2,109 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
-_SAME = ["relu", "bn", "tanh", "sigmoid", "dropout(0.5)", "max_pool(3, stride = 1, pad = 1)", "relu -> bn", "0 * relu"]
+_SAME = [
+    "relu",
+    "bn",
+    "tanh",
+    "sigmoid",
+    "dropout(0.5)",
+    "max_pool(3, stride = 1, pad = 1)",
+    "relu -> bn",
+    "0 * relu",
+    "lrn",
+    "lrn(3)",
+    "l2_norm",
+    "instance_norm",
+    "layer_norm",
+    "group_norm(1)",
+    "softmax",
+    "softmax(axis = 1)",
+    "log_softmax",
+    "gaussian_pool(3, stride = 1, pad = 1)",
+    "lp_pool(3, stride = 1, pad = 1)",
+    "lp_pool(1, p = 3)",
+    "scale_shift",
+    "feature_pool(1)",
+    "avg_pool(3, stride = 1, pad = 1)",
+    "conv(width, 1) -> gelu",
+]
+#: of layers that blocks cannot have, as their channels differ from those that flow through
+_LAYERS = [
+    "conv(2 * width, 1) -> maxout",
+    'conv(2 * width, 3) -> feature_pool(2, mode = "l2")',
+    "conv(width, 3, weight_norm = true)",
+    "conv(width, 3, init = gaussian_kernel(1), trainable = false)",
+    "conv(width, 3, init = sobel)",
+    "conv(width, 5, init = log_kernel(1))",
+    "conv(width, 3, init = prewitt)",
+    "conv(width, 3, init = laplacian, bias = ones)",
+    "locally_connected(width, 3, pad = 1)",
+    "deconv(width, 3)",
+    "conv(width, 2, bias = constant(0.5))",
+    "deconv(width, 3, weight_norm = true)",
+]
+#: functions of maps [width, ...] that give maps of their shape
+_FUNCTIONS = [
+    "exp(-abs({a}))",
+    "log({a} ** 2 + 1)",
+    "sqrt(abs({a}))",
+    "where({a} < {b}, {a}, 0.5 * {b})",
+    "where(not {a} > 0, 1, {a})",
+    "max({a}, 0.5)",
+    "min({a}, {b})",
+    "{a} - mean({a}, axis = channel)",
+    "{a} * sum({b}, axis = 1)",
+    "{a} / (abs({b}) + 1)",
+    "concat(split({a}, {a}.channels))",
+    "concat(split({a}, [1, {a}.width - 1], axis = width), axis = width) + {b}",
+    "gather({a}, [0] * {a}.channels)",
+    "(gather({a}, [-1, 0], axis = 1) -> upsample(2, mode = {mode}), {a}) -> resize_like({mode})",
+    "slice({a}, 0, {a}.channels)",
+    "{a} + slice({b}, -1, none)",
+    "{a} * param([])",
+    "{a} + param([width])",
+    "{a} * constant([0.5] * width)",
+    "concat({a}, coordinates({a})) -> conv(width, 1)",
+    "{a} + sum(coordinates({b}), axis = channel)",
+    "{a} + param({a}.shape, init = gaussian(1))",
+    "{a} + {b} * 0.5 ** {a}",
+    "({a} -> adaptive_avg_pool(3), {a}) -> resize_like({mode})",
+    '({a} -> adaptive_max_pool(2), {b}) -> resize_like(mode = "nearest")',
+    "({a} -> resize(5, {mode}), {a}) -> resize_like({mode})",
+    "{a} * zeros_like({b})",
+    "reshape(matmul(param([width, width]), reshape({a}, [width, -1])), {a}.shape)",
+    "{a} + max({b}, axis = [channel, 1])",
+    "{a} * reshape({b} -> global_avg_pool, [width] + [1] * ({a}.rank - 1))",
+]
+#: what a train block may have: targets, the loss, metrics
+_LOSSES = [
+    ("class(label)", "cross_entropy(y, label)", "accuracy(y, label)"),
+    ("class(label)", "cross_entropy(y, label, weights = [1, 2, 0.5])", "accuracy(y, label, k = 2)"),
+    (
+        "class(label)",
+        "cross_entropy(y, label, balance = true) + 0.5 * multiclass_hinge(y, label)",
+        "accuracy(y, label)",
+    ),
+    ("value(truth, [3])", "smooth_l1(y, truth, beta = 0.5)", "mean_squared_error(y, truth)"),
+    (
+        "value(truth, [3])",
+        "mean_absolute_error(y, truth) + batch_mean(sqrt(sum((y - truth) ** 2, axis = 0)))",
+        "batch_mean(abs(y - truth)) @error",
+    ),
+    (
+        "value(truth, [3])",
+        "binary_cross_entropy(y, truth, balance = true) + dice(reshape(y, [1, 3]), reshape(truth, [1, 3]))",
+        "binary_cross_entropy(y, truth)",
+    ),
+    ("value(truth, [3])", "hinge(y, truth) + 2 * perceptron(y, truth)", "mean_squared_error(y, truth)"),
+]
 _TRAIN = """train f {
-    target = class(label)
-    loss = cross_entropy(y, label)
-    metrics = accuracy(y, label)
+    target = TARGET
+    loss = LOSS
+    metrics = METRIC
     optimizer = OPTIMIZER
     batch = 4
     epochs = 1
@@ -51,7 +147,7 @@ class NetWriter:
 
     def _layer(self) -> str:
         conv = f"conv(width, {self.random.choice((1, 2, 3))}, dilation = {self.random.choice((1, 2))})"
-        return self.random.choice((conv, "conv(width, 3, groups = width)", *_SAME))
+        return self.random.choice((conv, conv, "conv(width, 3, groups = width)", *_SAME))
 
     def _tensor(self) -> str:
         return self.random.choice(self.maps)
@@ -64,7 +160,7 @@ class NetWriter:
     def _statement(self) -> list[str]:
         """Statements that bind a new tensor, or `x`; all have the size of `x`."""
         a, b = self._tensor(), self._tensor()
-        kind = self.random.randrange(9)
+        kind = self.random.randrange(14)
         if kind == 0:
             layer = self._layer()
             return [f"{self._new()} = {a} -> {layer}{self.random.choice(('', f' @p{self.names}'))}"]
@@ -91,6 +187,15 @@ class NetWriter:
             return [f"share {name} = conv(width, 3) -> bn", f"{self._new()} = ({a} -> {name}) + ({b} -> {name})"]
         if kind == 7:
             return [f"if n > 1 {{ x = x -> {self._layer()} }} else {{ x = {a} }}"]
+        if kind == 8:
+            return [f"{self._new()} = {a} -> {self.random.choice(_LAYERS)}"]
+        if kind == 9:
+            window = self.random.choice(("2", "3, stride = 2", "3, stride = 1"))
+            pooled = f"small, places = {a} -> max_pool({window}, indices = true)"
+            return [pooled, f"{self._new()} = (small, places, {a}) -> unpool({window})"]
+        if kind < 13:
+            mode = ('"linear"', '"bilinear"', '"nearest"')[self.axes - 1]
+            return [f"{self._new()} = {self.random.choice(_FUNCTIONS).format(a=a, b=b, mode=mode)}"]
         down = self.random.choice(
             ("max_pool(2, ceil = true)", "conv(width, 3, stride = 2)", "avg_pool(2, stride = 2, pad = 1)")
         )
@@ -98,11 +203,17 @@ class NetWriter:
         return [f"{self._new()} = {up}" if "ceil" in down or "conv" in down else f"t = {a} -> {down}"]
 
     def _end(self) -> str:
-        whole = ("x -> flatten -> dense(3)", "concat(x -> global_avg_pool, x -> global_max_pool) -> dense(3)")
+        whole = (
+            "x -> flatten -> dense(3)",
+            "x -> adaptive_avg_pool(2) -> flatten -> dense(3, drop_connect = 0.5)",
+            "concat(x -> global_avg_pool, x -> global_max_pool) -> dense(3)",
+        )
         return self.random.choice(whole)
 
     def _train(self) -> list[str]:
         if self.random.random() < 0.5:
             return []
         optimizer = self.random.choice(("sgd(lr = 0.1)", "adam(lr = cosine(0.1))"))
-        return [_TRAIN.replace("OPTIMIZER", optimizer)]
+        target, loss, metric = self.random.choice(_LOSSES)
+        words = {"TARGET": target, "LOSS": loss, "METRIC": metric, "OPTIMIZER": optimizer}
+        return [re.sub("|".join(words), lambda found: words[found[0]], _TRAIN)]

@@ -6,6 +6,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
+from tests.fuzz_calls import CallWriter
 from tests.fuzz_nets import NetWriter
 from tests.fuzz_texts import Mutator, corpus
 from tests.net_generator import net_files
@@ -21,4 +22,6 @@ def _mutated(text: str, random: Random) -> str:
 GRAMMATICAL = net_files()
 #: nets in which nothing is wrong
 WELL_FORMED = _RANDOMS.map(lambda random: NetWriter(random).file())
-MUTATED = st.builds(_mutated, st.sampled_from(corpus()) | WELL_FORMED | GRAMMATICAL, _RANDOMS)
+#: nets of one call, with whatever as tensors and arguments
+CALLS = _RANDOMS.map(lambda random: CallWriter(random).file())
+MUTATED = st.builds(_mutated, st.sampled_from(corpus()) | WELL_FORMED | GRAMMATICAL | CALLS, _RANDOMS)

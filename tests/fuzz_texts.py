@@ -62,6 +62,15 @@ H = 32
 W = 0
 int label[1]
 3 * (conv(4, 3) -> bn)
+p, q = x -> max_pool(2, indices = true)
+a, b = split(x, 2)
+x = x * param([]) + constant([1]) - sum(coordinates(x), axis = [0])
+x = where(0 < x < 1, x, exp(-abs(x)) ** 2)
+x = gather(x, [-1, 0, 0], axis = width)
+x = (slice(x, 1, none, axis = height) -> adaptive_max_pool(3), x) -> resize_like("nearest")
+loss = batch_mean(sqrt(sum((y - t) ** 2, axis = channel)))
+loss = cross_entropy(y, label, weights = [1, 2])
+target = class(label), value(t, [4])
 from std.residual import basic
 from std.unet import *
 from std. import a

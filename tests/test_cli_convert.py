@@ -76,7 +76,8 @@ def test_weights_in_and_out() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    ([], "say what to do: --chop"), (["--prune-edges", "1.5"], "1.5"), (["--atrous", "x.max_pool=0"], "at least 1"),
+    ([], "say what to do: --chop"), (["--prune-edges", "1.5"], "1.5"),
+    (["--prune-edges", "nan"], "nan"), (["--atrous", "x.max_pool=0"], "at least 1"),
 ])  # fmt: skip
 def test_a_wrong_command_line(arguments: list[str], words: str) -> None:
     assert words in convert(*arguments, code=2).stderr

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz_checks import check, lay_out
-from tests.fuzz_strategies import GRAMMATICAL, MUTATED, WELL_FORMED
+from tests.fuzz_strategies import CALLS, GRAMMATICAL, MUTATED, WELL_FORMED
 from tests.fuzz_texts import SEEDS
 
 _short = settings(max_examples=50, deadline=None, derandomize=True, database=None,
@@ -40,6 +40,12 @@ def test_changed_files_are_refused_or_understood(text: str) -> None:
 @given(GRAMMATICAL)
 def test_files_by_the_grammar_are_refused_or_understood(text: str) -> None:
     check(text.encode())
+
+
+@settings(_short, max_examples=150)
+@given(CALLS)
+def test_calls_of_whatever_are_refused_or_understood(text: str) -> None:
+    check(text.encode(), thorough=True)
 
 
 @_short

@@ -111,3 +111,14 @@ def test_what_is_left_trains_on_as_before(tmp_path: Path) -> None:
                  for i, n in enumerate((net, made))]  # fmt: skip
     assert histories[0].epochs[0].loss == pytest.approx(histories[1].epochs[0].loss, rel=1e-5)
     assert list(made.predict({"image": images, "other": images}).outputs) == ["pool[0]"]
+
+
+def test_an_input_stays_whose_size_alone_is_read() -> None:
+    graph = load_text(
+        "net a : x[2, H = 5, W = 6], z[2, H, W], s[3] -> y { y = (x -> global_avg_pool) + (z -> global_avg_pool)\n"
+        "t = s * H + 1\ny = concat(y, t) }"
+    )
+    made = chop(graph, {}, ["t"])
+    assert [value.name for value in made.graph.inputs] == ["x", "s"]
+    inputs = inputs_of(made.graph, H=9)
+    np.testing.assert_allclose(outputs_of(made, inputs)["t"], inputs["s"] * 9 + 1, rtol=1e-6)

@@ -20,6 +20,16 @@ R = TypeVar("R")
 _COLUMNS = 80  # of a terminal that does not say
 
 
+class Range(click.FloatRange):
+    """A number of the range. NaN, which click lets pass, is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return float(number)
+
+
 def net_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """`FILE[:NET]` and `--set name=value`, given to the command as `net` (a path) and `settings`."""
     return click.argument("net", metavar="FILE[:NET]")(settings_option(function))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import Range, elaborated, net_argument, print_json, reports_errors
 
 
 def _strides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -32,7 +32,7 @@ def _strides(context: click.Context, parameter: click.Parameter, values: tuple[s
               help="Seed of the initial weights.")  # fmt: skip
 @click.option("--chop", multiple=True, metavar="LAYER",
               help="The net up to this layer, as a feature extractor. Several may be given.")  # fmt: skip
-@click.option("--prune-edges", type=click.FloatRange(0, 1), metavar="THRESHOLD",
+@click.option("--prune-edges", type=Range(0, 1), metavar="THRESHOLD",
               help="Drop inputs of sums whose weights are, in mean square, below this part (0 to 1) of the strongest beside "
               "them.")  # fmt: skip
 @click.option("--fully-convolutional", is_flag=True,

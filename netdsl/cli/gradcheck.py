@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import Range, elaborated, net_argument, print_json, reports_errors
 from netdsl.cli.train import device_options
 
 
@@ -18,7 +18,7 @@ from netdsl.cli.train import device_options
 @click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples that the loss is of.")
 @click.option("--samples", type=click.IntRange(min=1), default=10, show_default=True,
               help="Entries of each parameter: that of the largest gradient, and others at random.")  # fmt: skip
-@click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), default=1e-4, show_default=True,
+@click.option("--tolerance", type=Range(min=0, min_open=True), default=1e-4, show_default=True,
               help="The largest relative error that is right.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
               help="Seed of weights, inputs, entries, and of dropout.")  # fmt: skip

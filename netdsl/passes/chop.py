@@ -15,9 +15,9 @@ def chop(graph: Graph, parameters: Mapping[str, np.ndarray], names: Sequence[str
     """The net up to the named layers or values, which become its outputs under these names.
 
     Before: `parameters` has every parameter of `graph.parameters()` by name. Afterwards: nodes, values and parameters
-    that the outputs need are the same objects, so that outputs are equal bit for bit; all others are gone, inputs that
-    nothing reads included. A train block stays as it is: what only the loss still reads belongs to it from now on, as an
-    auxiliary head does. Raises NetError (E1102) where there is no such layer.
+    that the outputs need are the same objects, so that outputs are equal bit for bit; all others are gone, inputs of
+    which nothing is read, not even a size, included. A train block stays as it is: what only the loss still reads belongs
+    to it from now on, as an auxiliary head does. Raises NetError (E1102) where there is no such layer.
     """
     outputs = {name: value_named(graph, name) for name in names}
     chopped = pruned(graph.replace(outputs=outputs))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netdsl.elaborate.finish import split_training
-from netdsl.ir import Graph, parameters_of
+from netdsl.ir import Graph, Size, Value, parameters_of
 
 
 class Conversion(NamedTuple):
@@ -35,7 +35,27 @@ def pruned(graph: Graph) -> Graph:
     read = {*graph.outputs.values(), *(value for node in graph.all_nodes for value in node.inputs)}
     if graph.training is not None:
         read.update([graph.training.loss, *graph.training.metrics.values()])
-    return named_values(graph.replace(inputs=tuple(value for value in graph.inputs if value in read)))
+    return named_values(graph.replace(inputs=_inputs(graph, read)))
+
+
+def _inputs(graph: Graph, read: set[Value]) -> tuple[Value, ...]:
+    """The inputs that are read, and for each size that only others have, the first that tells it."""
+    wanted = {name for node in graph.all_nodes for name in _symbols([*node.args.values(), *(v.shape for v in node.outputs)])}
+    told = {name for value in graph.inputs if value in read for name in _symbols(value.shape)}
+    kept = []
+    for value in graph.inputs:
+        new = _symbols(value.shape) & wanted - told
+        if value in read or new:
+            kept.append(value)
+            told |= new
+    return tuple(kept)
+
+
+def _symbols(items: Any) -> set[str]:
+    """The names of all symbolic sizes in lists within lists."""
+    if isinstance(items, Size):
+        return set(items.symbols())
+    return {name for item in items for name in _symbols(item)} if isinstance(items, (list, tuple)) else set()
 
 
 def named_values(graph: Graph) -> Graph:
