@@ -50,6 +50,15 @@ RECURSION = "block b(u = 1) : x -> y { y = x -> relu -> %s }"
         ("y = x -> upsample(2) -> conv(2**31 - 1, 3)", "E0319"),
         ("y = x -> conv(3, 2**40)", "E0205"),
         ("y = x -> upsample(10**9)", "E0319"),
+        ("y = x -> conv(10**6, 1)\na = split(y, 10**6)", "E0205"),
+        ("a = split(x, 2**30)\ny = x", "E0205"),
+        ("y = param([2**30] * 10**5)", "E0205"),
+        ("y = param([2**30] * 4)", "E0319"),
+        ("y = reshape(x, [1] * 10**5 + [-1])", "E0205"),
+        ("y = x\nfor i in range(9) { y = sum([y] * 10**5) }", "E0450"),
+        ("for i in range(10**4) { a = split(x -> conv(10**4, 1), 10**4) }\ny = x", "E0450"),
+        ("for i in range(10**4) { a = gather(x, [0] * 10**6) }\ny = x", "E0450"),
+        ("a = [[0] * 1000] * 900\nfor i in range(10**4) { b = constant(a) }\ny = x", "E0450"),
         ("y = x -> b", "E0450"),
         ("y = x -> b(b)", "E0450"),
         ("y = x -> c(c)", "E0450"),
@@ -163,6 +172,16 @@ def test_enormous_channels_take_no_memory() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000 * (
         1024 if sys.platform == "darwin" else 1
     )
+
+
+@pytest.mark.parametrize("size", ["2**18", "[2**30, 1]"])
+@pytest.mark.parametrize("pool", ["adaptive_max_pool", "adaptive_avg_pool"])
+def test_bins_beyond_number_are_not_counted_one_by_one(pool: str, size: str) -> None:
+    for sizes in ("6, 7", "H = 6, W = 7"):
+        found = graph(body(f"y = x -> {pool}({size})", f": x[4, {sizes}] -> y"))
+        rows, columns = found.nodes[-1].args.size
+        shared = (6 + rows - (2 if rows > 1 else 1)) * (7 + columns - 1)  # 6 and 2**n have a divisor in common
+        assert analyze(found).to_dict()["totals"]["flops"] == 4 * shared
 
 
 def test_joins_of_paths_whose_strides_differ_are_analyzed_soon() -> None:

@@ -94,7 +94,7 @@ def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
     ("y = param([3]) -> dense(2)", "E0308", "`dense` needs a tensor with a batch axis, and `param([3])` is unbatched"),
     ("y = x + param([4])", "E0311", "cannot add `x` and `param([4])`: channels 3 and 4 differ"),
     ("y = x + param([16, 16])", "E0311", "they have 3 and 2 axes"),
-    ("y = x + param(3)", "E0205", "`shape` must be a list of sizes of at least 1, and is the number 3"),
+    ("y = x + param(3)", "E0205", "`shape` must be a list of at most 16 sizes of at least 1, and is the number 3"),
     ("y = x + constant([[1, 2], [3]])", "E0205", "`numbers` must be a list of numbers, or lists of one length within lists"),
     ("y = x + constant()", "E0204", "`constant` needs its argument `numbers`"),
     ("y = gather(x, relu)", "E0212", "`gather` takes tensors or numbers, and `relu` is the layer `relu`"),

@@ -149,3 +149,10 @@ def test_masked_entries_are_zero() -> None:
     weight = initial_parameters(graph, 0)["c.weight"]
     present = np.array([[1, 1, 0], [0, 0, 1]], bool)
     assert not weight[~present].any() and weight[present].all()
+
+
+@pytest.mark.parametrize("init", ["zeros", "ones", "constant(2)", "gaussian(1)", "he"])
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
+def test_a_value_has_the_shape_of_its_parameter(init: str, shape: tuple[int, ...]) -> None:
+    graph = load_text(f"net a : x[3, 2] -> y {{ y = x * param({list(shape)}, init = {init}) }}")
+    assert [value.shape for value in initial_parameters(graph, 0).values()] == [shape]

@@ -124,6 +124,8 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("add", [TensorType((3,), "bool"), (3,)], {}, "E0320", "`+` computes with float32, and `a` is bool"),
     ("less", [TensorType((3,), "int64"), (3,)], {}, "E0320", "cannot compare `a` and `b`: int64 and float32"),
     ("less", [TensorType((3,), "int64")], {"right": 0.5}, "E0320", "`a` holds whole numbers, and 0.5 is none"),
+    ("less", [TensorType((3,), "int64")], {"right": 1e30}, "E0320", "`a` holds int64 numbers, and 1e+30 is beyond"),
+    ("equal", [TensorType((3,), "int64")], {"left": 2**63}, "E0320", "`a` holds int64 numbers, and 9223372036854775808"),
     ("and", [TensorType((3,), "bool"), (3,)], {}, "E0320", "`and` computes with bool, and `b` is float32"),
     ("where", [(3,), (3,), (3,)], {}, "E0320", "`where` chooses by a condition, and `a` is float32"),
     ("where", [TensorType((3,), "bool"), (3,)], {}, "E0309", "`where` takes a condition and two tensors or numbers"),

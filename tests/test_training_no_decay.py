@@ -63,7 +63,7 @@ def test_a_step_without_exceptions_has_no_vector_of_decays() -> None:
     assert sizes[0] < sizes[1]
 
 
-@pytest.mark.parametrize("given", ['["biases"]', '"bias"', "[1]"])
+@pytest.mark.parametrize("given", ['["biases"]', '"bias"', "[1]", "[[1]]"])
 def test_what_no_operator_has_is_an_error(given: str) -> None:
     with pytest.raises(netdsl.NetError) as caught:
         netdsl.loads(TEXT.format(optimizer=f"sgd(0.01, no_decay = {given})"))

@@ -27,6 +27,8 @@ from netdsl.ir import Constraint, Node, Parameter, Size, TensorType, Value
 from netdsl.ops import Args, Misfit, Operator, ParamSpec, Site, show
 from netdsl.syntax import tree as t
 
+#: what one more input or output of an operator costs elaboration and analysis
+_STEPS_PER_TENSOR = 10
 _COUNT_WORDS = {0: "none", 1: "one tensor", 2: "two tensors", 3: "three tensors"}
 
 
@@ -235,6 +237,7 @@ class Applier:
     ) -> Any:
         """Apply an operator with its bound arguments: infer, make parameters, emit the node."""
         context = self.context
+        context.step(span, place, _STEPS_PER_TENSOR * max(0, len(inputs) - 1))
         least, most = op.arity
         self._check_count(op.name, labels, least, most, span, place, op)
         values, spans = bound
@@ -257,6 +260,7 @@ class Applier:
         known = inputs[0].shape if inputs else None
         types = tuple(type_ if type_.shape is known else self._simple(type_, span) for type_ in types)
         self._foresee_nodes(1, span, place)
+        context.step(span, place, _STEPS_PER_TENSOR * (len(types) - 1))
         path = place.within(name or context.name(place, op.name))
         parameters = {role: self._parameter(path, role, spec, span, place) for role, spec in specs.items()}
         outputs = tuple(Value(path if i == 0 else f"{path}:{i}", type_) for i, type_ in enumerate(types))

@@ -124,12 +124,13 @@ def bind(
 
 def checked(context: Context, argument: Argument, value: Any, span: Span, place: Place | None) -> Any:
     """The value as the argument's kind takes it; a symbolic size is fixed."""
+    if isinstance(value, (list, tuple, range)):
+        context.step(span, place, _items(value))
     if argument.kind.accepts(value):
         return value
     if isinstance(value, Size):
         value = context.fix(value, f"`{argument.name}` is a number", span)
     elif isinstance(value, (list, tuple, range)):
-        context.foresee(span, place, len(value))
         why = f"`{argument.name}` lists numbers"
         value = [context.fix(v, why, span) if isinstance(v, Size) else v for v in value]
     try:
@@ -150,6 +151,13 @@ def checked(context: Context, argument: Argument, value: Any, span: Span, place:
             helps = (f"it stands in brackets: `[{value}]`",)
         raise context.error("E0205", f"`{argument.name}` must be {wanted}, and is {describe(value)}", span, place,
                             notes=_wrong_items(argument, value), helps=helps) from None  # fmt: skip
+
+
+def _items(values: list[Any] | tuple[Any, ...] | range) -> int:
+    """How many items there are, with those of all lists within."""
+    if isinstance(values, range):
+        return len(values)
+    return len(values) + sum(_items(value) for value in values if isinstance(value, (list, tuple)))
 
 
 def _without(span: Span) -> str:

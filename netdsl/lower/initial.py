@@ -56,7 +56,7 @@ def initial_value(parameter: Parameter, seed: int, scale: float = 1.0) -> np.nda
     value = _DRAWS[init.kind](generator, parameter, init.arguments) * np.float32(init.scale * scale)
     if parameter.mask is not None:
         value = value * dense_mask(parameter)
-    return np.ascontiguousarray(value, np.float32)
+    return np.ascontiguousarray(value, np.float32).reshape(parameter.shape)  # which one number would not have
 
 
 def _before_softmax(graph: Graph) -> set[Parameter]:

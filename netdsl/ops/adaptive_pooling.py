@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 _FLOAT = 1  # as in onnx.TensorProto
-
-
-def _bins(n: int, count: int) -> list[tuple[int, int]]:
-    """Where each of so many bins over n cells starts, and where it ends (the first cell behind it)."""
-    return [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
 
 
 class _AdaptivePool(Operator):
@@ -40,22 +36,25 @@ class _AdaptivePool(Operator):
         return (site.inputs[0].shape[0], *site.args.size)
 
     def flops(self, node: Node) -> int:
+        """All cells once, and again those that two bins share: between i and i + 1 there is one unless k divides (i + 1) n."""
         count = int(node.inputs[0].shape[0])
-        for n, bins in zip(node.inputs[0].shape[1:], node.args.size, strict=True):
-            count *= sum(end - start for start, end in _bins(int(n), bins))
+        for n, bins in zip(map(int, node.inputs[0].shape[1:]), node.args.size, strict=True):
+            count *= n + bins - gcd(n, bins)
         return count
 
     def reach(self, node: Node) -> tuple[Reach, ...] | None:
-        """The hull over the bins, at the default sizes; of a single cell all of the map."""
+        """The hull over the bins, at the default sizes; of a single cell all of the map.
+
+        Bin i starts (i n mod k) / k before i n / k, and that remainder is at most k - gcd(n, k); its end likewise.
+        """
         if set(node.args.size) == {1}:
             return None
         from fractions import Fraction  # it takes 6 ms to import
 
         axes = []
         for n, bins in zip(map(int, node.inputs[0].shape[1:]), node.args.size, strict=True):
-            stride, spans = Fraction(n, bins), _bins(n, bins)
-            first = min(start - i * stride for i, (start, _) in enumerate(spans))
-            axes.append(Reach(stride, first, max(end - 1 - i * stride for i, (_, end) in enumerate(spans))))
+            common = gcd(n, bins)
+            axes.append(Reach(Fraction(n, bins), Fraction(common - bins, bins), Fraction(n - common, bins)))
         return tuple(axes)
 
     def lower(self, node: Node, b: Builder) -> str:

@@ -17,6 +17,9 @@ MOST = 3.4028234e38
 #: counts stay below it, so that sizes and products of a few of them fit the tools' integers
 MOST_COUNT = 2**31
 
+#: no network has tensors of more; ONNX Runtime's own operators stop at 8 or fewer
+MOST_AXES = 16
+
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
 
@@ -89,8 +92,10 @@ def _is_padding(value: Any) -> bool:
 
 
 def _is_shape(value: Any) -> bool:
-    left = [v for v in value if not is_size(v)] if isinstance(value, list) else []
-    return isinstance(value, list) and bool(value) and len(left) <= 1 and all(is_int(v) and v == -1 for v in left)
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_AXES:
+        return False
+    left = [v for v in value if not is_size(v)]
+    return len(left) <= 1 and all(is_int(v) and v == -1 for v in left)
 
 
 def optional(kind: Kind) -> Kind:
@@ -112,7 +117,7 @@ FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 PADDING = Kind('"same", a whole number of at least 0, or a list of one, or of one pair [before, after], per axis', _is_padding)
 CONV_PADDING = Kind(PADDING.wants.replace('"same"', '"same", "causal"'), lambda v: v == "causal" or _is_padding(v))
 CROPS = Kind("a whole number (negative to crop), or a list of one, or of one pair [before, after], per axis", _is_crops)
-SHAPE = Kind("a list of sizes of at least 1, one of which may be -1", _is_shape)
+SHAPE = Kind(f"a list of 1 to {MOST_AXES} sizes of at least 1, one of which may be -1", _is_shape)
 INIT = Kind("an initialisation of any weights, such as he, glorot, gaussian(0.01) or zeros",
             lambda v: isinstance(v, Init) and v.kind not in KERNELS)  # fmt: skip
 CONV_INIT = Kind("an initialisation such as he, gaussian(0.01), zeros or sobel", lambda v: isinstance(v, Init))

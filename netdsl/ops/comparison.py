@@ -26,6 +26,8 @@ def _alike(site: Site, op: Elementwise, first: int) -> None:
         for name in filter(None, op.numbers):
             if isinstance(site.args[name], float) and not site.args[name].is_integer():
                 site.fail("E0320", f"{site.labels[first]} holds whole numbers, and {site.args[name]} is none", at=name)
+            if not -(2**63) <= int(site.args[name] or 0) < 2**63:
+                site.fail("E0320", f"{site.labels[first]} holds int64 numbers, and {site.args[name]} is beyond them", at=name)
 
 
 class _Comparison(Binary):

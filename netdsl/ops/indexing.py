@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 
 _BOUND = optional(Kind("a whole number, or a size", lambda v: isinstance(v, Size) or is_int(v)))
-_PARTS = Kind("the number of equal parts, or a list of sizes", lambda v: (is_int(v) and v >= 1) or (
-    isinstance(v, list) and bool(v) and all(map(is_size, v))))  # fmt: skip
+#: each part is a tensor
+_MOST_PARTS = 10_000
+_PARTS = Kind(f"the number of equal parts, or a list of sizes, for at most {_MOST_PARTS:,} parts", lambda v: (
+    all(map(is_size, v)) if isinstance(v, list) else is_int(v)) and 1 <= (
+    len(v) if isinstance(v, list) else v) <= _MOST_PARTS)  # fmt: skip
 _PLACES = optional(Kind("a list of whole numbers", lambda v: isinstance(v, list) and bool(v) and all(map(is_int, v))))
 _AXIS = Argument("axis", AXIS, "channel", "along which axis")
 

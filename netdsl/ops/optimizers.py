@@ -34,7 +34,7 @@ RATE = Kind(
 )
 ROLES = Kind(
     'a list of what parameters are called in their layers, such as ["bias", "scale"]',
-    lambda v: isinstance(v, list) and all(role in _roles() for role in v),
+    lambda v: isinstance(v, list) and all(isinstance(role, str) and role in _roles() for role in v),
 )
 
 _WARMUP = Argument("warmup", NOT_NEGATIVE, 0, "epochs in which the rate first rises linearly from 0 to `start`")

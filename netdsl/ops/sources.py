@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from netdsl.ir.graph import DType, Init, Shape, TensorType
-from netdsl.ops.arguments import FLAG, INIT, Argument, Kind, is_number, is_size
+from netdsl.ops.arguments import FLAG, INIT, MOST_AXES, Argument, Kind, is_number, is_size
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, show
 from netdsl.ops.reach import UNSEEN, Unseen
 from netdsl.ops.registry import operator
@@ -26,8 +26,10 @@ def shape_of(values: Any) -> tuple[int, ...] | None:
     return None if first is None or any(shape != first for shape in others) else (len(values), *first)
 
 
-_SHAPE = Kind("a list of sizes of at least 1", lambda v: isinstance(v, list) and all(map(is_size, v)))
-_NUMBERS = Kind("a list of numbers, or lists of one length within lists", lambda v: bool(shape_of(v)))
+_SHAPE = Kind(f"a list of at most {MOST_AXES} sizes of at least 1",
+              lambda v: isinstance(v, list) and len(v) <= MOST_AXES and all(map(is_size, v)))  # fmt: skip
+_NUMBERS = Kind(f"a list of numbers, or lists of one length within lists, at most {MOST_AXES} deep",
+                lambda v: 1 <= len(shape_of(v) or ()) <= MOST_AXES)  # fmt: skip
 
 
 class _Source(Operator):
