@@ -4,7 +4,7 @@
 
 For each case the gradient of a random weighted sum of its outputs, with respect to every float input, is compared along
 random directions in onnx's reference evaluator, and in float32 in ONNX Runtime with the former: `tests/backend_cases.py`.
-Exit status 1 where a gradient is wrong that no entry of KNOWN explains.
+Exit status 1 where a gradient is wrong.
 """
 
 from __future__ import annotations
@@ -22,12 +22,6 @@ from backend_cases import Outcome, cases, modules, outcome
 
 from benchmarks.machine import machine
 
-#: cases in which the gradient differs from the reference evaluator's differences, and why it is right
-KNOWN = {
-    "test_maxunpool_export_with_output_shape": "ONNX Runtime counts the indices in the output shape that is given, as the "
-    "gradient does; the reference evaluator in the one that it infers",
-}
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,7 +35,7 @@ def main() -> int:
         verdicts = Counter(o.verdict for o in outcomes if o.verdict != "constant")
         if verdicts:
             print(f"{module}: {', '.join(f'{count} {verdict}' for verdict, count in verdicts.items())}", flush=True)
-    wrong = [o for o in found if o.verdict == "WRONG" and o.name not in KNOWN]
+    wrong = [o for o in found if o.verdict == "WRONG"]
     print(dict(Counter(o.verdict for o in found)))
     for o in wrong:
         print(f"WRONG: {o.name}, a relative error of {o.error:.2g}")
@@ -55,7 +49,7 @@ def main() -> int:
 def told(o: Outcome) -> str:
     """One line: the verdict, the errors where gradients were compared, else why not."""
     if not o.verdict.startswith("checked"):
-        return ": ".join(filter(None, [o.verdict, o.reason or KNOWN.get(o.name, "")]))
+        return ": ".join(filter(None, [o.verdict, o.reason]))
     float32 = f"{o.float32:.1e}" if isinstance(o.float32, float) else "not run by ONNX Runtime"
     return f"{o.verdict}: {o.error:.1e}, in float32 {float32}"
 

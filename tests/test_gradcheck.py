@@ -59,6 +59,15 @@ def test_gradients_of_nets_are_right(text: str) -> None:
         assert parameter.worst.error < 1e-4 or parameter.worst.verdict == "kink"
 
 
+@pytest.mark.parametrize(("net", "options"), [
+    ("lenet5", {}), ("siamese_drlim", {"width": 4}), ("densenet_cifar", {"depth": 16, "growth": 4}),
+    ("context_module", {"classes": 5, "H": 20, "W": 24}),
+])  # fmt: skip
+def test_gradients_of_the_zoo_are_right(net: str, options: dict[str, int]) -> None:
+    found = netdsl.load(f"examples/zoo/{net}.net", **options).check_gradients(samples=2, batch=2)
+    assert found.right, outcome(found, IMPRECISE)
+
+
 @pytest.fixture
 def falsify(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
     """Makes the first gradient of an operator's rule larger by a factor."""
