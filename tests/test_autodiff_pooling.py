@@ -72,7 +72,8 @@ def test_ties_go_to_the_first_maximum() -> None:
 @pytest.mark.parametrize("kernel", [2, 3])
 @pytest.mark.parametrize("include", [0, 1])
 @pytest.mark.parametrize("size", [7, 8])
-def test_average_pool_equals_pytorch(kernel: int, include: int, size: int) -> None:
+@pytest.mark.parametrize("opset", [18, 20, 22])
+def test_average_pool_equals_pytorch(kernel: int, include: int, size: int, opset: int) -> None:
     """Rounded up, with and without the padding counted."""
     x = normal(2, 3, size, size).astype(np.float32)
     body = (
@@ -84,7 +85,9 @@ def test_average_pool_equals_pytorch(kernel: int, include: int, size: int) -> No
     torch.nn.functional.avg_pool2d(
         t, kernel, 2, 1, ceil_mode=True, count_include_pad=bool(include)
     ).square().sum().backward()
-    found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
+    found = session(gradient(build(body, {"x": x}, dtype=np.float32, opset=opset), "of", ["x"])).run(
+        ["grad/x"], {"x": x}
+    )[0]
     np.testing.assert_allclose(found, t.grad, rtol=1e-5, atol=1e-6)
 
 

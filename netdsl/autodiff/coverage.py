@@ -46,8 +46,9 @@ standard ONNX operators; `netdsl train` and `netdsl compile` build the training 
 gradient. It is written by `python -m netdsl.autodiff.coverage`, from what stands beside each rule in
 `netdsl/autodiff/rules/`.
 
-A model may have any opset: below 18 it is converted first. Local functions are inlined. Where an operator has no gradient,
-or not with these attributes, `GradientError` names every node that is in the way and says why.
+A model may have any opset: below 18 (with pools that round up, below 22) it is converted first. Local functions are inlined.
+Where an operator has no gradient, or not with these attributes, `GradientError` names every node that is in the way and
+says why.
 
 Each rule is held against finite differences in float64, against PyTorch where it has the operator, and against the node
 cases of onnx's backend suite (`benchmarks/gradients.py` runs all of them). Gradients that flow through a second output of an

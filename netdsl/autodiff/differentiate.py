@@ -64,9 +64,9 @@ def gradient(
     neither needs to be an output. Each gradient is an output `grad/<name>` with the shape and the element type of its
     tensor, zeros where `of` does not depend on it. The other outputs stay as they are.
 
-    The model's local functions are inlined, operators without a rule that ONNX defines by others (AffineGrid, Attention,
-    Swish ...) are replaced by these, and a model below opset 18 is converted to it. `target` is where it is to run.
-    docs/gradients.md lists what has a gradient.
+    The model's local functions are inlined, and operators without a rule that ONNX defines by others (Attention, Swish ...)
+    are replaced by these. A model below opset 18, or with pools that round up below 22, is converted to it. `target` is
+    where it is to run. docs/gradients.md lists what has a gradient.
 
     Raises GradientError as `extend_with_gradients` does, and for an old model that cannot be converted.
     """

@@ -10,9 +10,10 @@ from onnx import defs, helper, inliner, version_converter
 
 from .errors import GradientError
 from .rule import is_standard, rule_for
-from .tensor_types import TensorType, infer_types
+from .tensor_types import TensorType, infer_types, is_onnx
 
 _SMALLEST_OPSET = 18  # reductions take their axes as an input, Split its num_outputs, from here on
+_ROUNDING_OPSET = 22  # before it, ONNX and ONNX Runtime do not agree on the size of a pool that rounds up
 _DOMAIN = "netdsl.expanded"
 
 
@@ -21,14 +22,15 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises GradientError where an older opset cannot be converted.
     """
-    version = opset_of(model)
-    if version < _SMALLEST_OPSET:
+    version, wanted = opset_of(model), _ROUNDING_OPSET if _rounds_up(model) else _SMALLEST_OPSET
+    if version < wanted:
         try:
-            model = version_converter.convert_version(model, _SMALLEST_OPSET)
+            model = version_converter.convert_version(model, wanted)
         except Exception as error:  # a RuntimeError of the converter, or what C++ calls its own
             raise GradientError(
-                f"the model uses opset {version}, and cannot be converted to opset {_SMALLEST_OPSET}: {error}"
+                f"the model uses opset {version}, and cannot be converted to opset {wanted}: {error}"
             ) from error
+        del model.graph.value_info[:]  # the converter's own, of the old opset
     if model.functions:
         return inliner.inline_local_functions(model)
     copy = onnx.ModelProto()
@@ -36,9 +38,15 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def _rounds_up(model: onnx.ModelProto) -> bool:
+    """Whether there is a pool with ceil_mode."""
+    nodes = [node for part in (model.graph, *model.functions) for node in part.node]
+    return any(a.name == "ceil_mode" and a.i for node in nodes if is_standard(node) for a in node.attribute)
+
+
 def opset_of(model: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that a model uses."""
-    return next((int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    return next((int(o.version) for o in model.opset_import if is_onnx(o.domain)), 0)
 
 
 def expanded(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto | None:

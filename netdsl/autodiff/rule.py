@@ -13,7 +13,7 @@ from onnx import helper
 from .builder import Builder
 from .errors import Unsupported
 from .target import Target
-from .tensor_types import Dim, TensorType, is_unknown
+from .tensor_types import Dim, TensorType, is_onnx, is_unknown
 
 #: One gradient per input of the node, None where there is none or none is needed.
 Gradients = Sequence[str | None]
@@ -75,7 +75,7 @@ def stops(node: onnx.NodeProto) -> bool:
 
 def is_standard(node: onnx.NodeProto) -> bool:
     """Whether the operator is one of ONNX itself."""
-    return node.domain in ("", "ai.onnx")
+    return is_onnx(node.domain)
 
 
 def rules() -> dict[str, Declaration]:

@@ -14,8 +14,8 @@ FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, 
 #: A size known now, a symbol (see `is_unknown`), or nothing known.
 Dim = int | str | None
 
-# Shape inference needs the operator versions, which a bare GraphProto does not carry; the operators that have
-# rules infer alike from opset 18 on. `gradient` infers with the model's own opset before it gets here.
+# Shape inference needs the operator versions, which a bare GraphProto does not carry; the operators that have rules infer
+# alike from opset 18 on, but that before this one pools that round up had a window too many.
 _OPSET = 22
 # Initializers up to this many elements keep their values during inference: shapes and axes are that small.
 _SMALL = 1024
@@ -45,7 +45,7 @@ def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
     """The type of every tensor of `graph`; runs ONNX shape inference where `value_info` is incomplete."""
     types = _declared(graph)
     if any(not _complete(types.get(output)) for node in graph.node for output in node.output if output):
-        others = sorted({node.domain for node in graph.node} - {"", "ai.onnx"})
+        others = sorted({node.domain for node in graph.node if not is_onnx(node.domain)})
         opset = [helper.make_opsetid("", _OPSET), *(helper.make_opsetid(domain, 1) for domain in others)]
         types |= infer_types(graph, opset)
     return types
@@ -53,7 +53,8 @@ def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
 
 def infer_types(graph: onnx.GraphProto, opset: Iterable[onnx.OperatorSetIdProto]) -> dict[str, TensorType]:
     """Types by ONNX shape inference, run on a copy of `graph` without the values of its weights."""
-    model = helper.make_model(_without_weights(graph), opset_imports=list(opset))
+    newer = [helper.make_opsetid(o.domain, max(o.version, _OPSET) if is_onnx(o.domain) else o.version) for o in opset]
+    model = helper.make_model(_without_weights(graph), opset_imports=newer)
     return _declared(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
 
 
@@ -80,6 +81,11 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     return dim.dim_param or None
 
 
+def is_onnx(domain: str) -> bool:
+    """Whether the operators of a domain are ONNX's own."""
+    return domain in ("", "ai.onnx")
+
+
 def is_unknown(dim: Dim) -> bool:
     """Whether nothing is known of a size: not even a name that the model gives it, but at best one that inference made."""
     return dim is None or (isinstance(dim, str) and dim.startswith("unk__"))
@@ -87,7 +93,7 @@ def is_unknown(dim: Dim) -> bool:
 
 def _inferred(node: onnx.NodeProto) -> onnx.NodeProto:
     """A node in a form that inference knows: it says nothing of GroupNormalization, which keeps type and shape."""
-    keeps = node.op_type == "GroupNormalization" and node.domain in ("", "ai.onnx")
+    keeps = node.op_type == "GroupNormalization" and is_onnx(node.domain)
     return helper.make_node("Identity", node.input[:1], node.output[:1]) if keeps else node
 
 
