@@ -88,7 +88,8 @@ def _plain_maps(generator: np.random.Generator, shape: tuple[int, ...]) -> np.nd
 SMALL: list[Small] = [
     Small("frrn", {"width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 32}, feeds={"mask": _plain_maps}),
     Small("frrn", {"deep": True, "width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 64}, feeds={"mask": _plain_maps}),
-    Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18}, rate=0.01),
+    Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18},
+          feeds={"mask": _plain_maps}),
     Small("gridnet", {"widths": [4, 6, 8], "columns": 2, "classes": 4, "H": 16, "W": 16}),
     Small("msdnet", {"steps": [1, 3, 2], "width": 4, "growth": 2, "classes": 3, "H": 16, "W": 16}),
     Small("msdnet", {"steps": [1, 2], "width": 4, "growth": 2, "classes": 3, "imagenet": True, "H": 64, "W": 64}),
