@@ -293,8 +293,10 @@ def _blame(
     values = dict(zip((a.name for a in arguments), positional)) | {name: value for name, (value, _) in named.items()}
     for argument in arguments:
         if argument.name in values and not argument.kind.accepts(values[argument.name]):
-            for name in {part.name for part in walk(written[argument.name]) if isinstance(part, t.Name)}:
-                if isinstance(scope.names.get(name), (int, float, str)) and not argument.kind.accepts(scope.names[name]):
+            read = {part.name for part in walk(written[argument.name]) if isinstance(part, t.Name)} & scope.names.keys()
+            for name in read:
+                plain = scope.names[name] is None or isinstance(scope.names[name], (int, float, str, list))
+                if plain and not argument.kind.accepts(scope.names[name]):
                     scope.names[name] = POISON
 
 

@@ -14,7 +14,7 @@ from netdsl.syntax import tables
 from netdsl.syntax.build import TreeBuilder
 from netdsl.syntax.errors import CLOSING, OPENING, bad_character, bad_token, span_of
 from netdsl.syntax.lalr import Parser, Token, UnexpectedCharacter, UnexpectedToken
-from netdsl.syntax.recovery import without_statement
+from netdsl.syntax.recovery import unopened, without_statement
 from netdsl.syntax.tree import Expr, File
 
 #: parentheses and brackets within each other, and braces within each other
@@ -135,7 +135,9 @@ def _parse(source: Source, start: str) -> Any:
             diagnostics.append(bad_character(source, error.position))
             position = error.position
         except UnexpectedToken as error:
-            diagnostics.append(bad_token(source, error.token, error.expected, still_open))
+            # where a body was closed too early, by what has been told of, the rest of it stands outside
+            if not (diagnostics and "NET" in error.expected and unopened(text)):
+                diagnostics.append(bad_token(source, error.token, error.expected, still_open))
             position, expected = error.token.start_pos, error.expected
         except SourceError as error:
             raise SourceError(*diagnostics, *error.diagnostics) from None

@@ -25,14 +25,14 @@ def without_statement(text: str, position: int, still_open: Sequence[Token], exp
     Positions stay the same. A statement with a brace that has no partner would take others down with it.
     """
     ends = _LINE_ENDS.match(text, position) is not None
-    if "LBRACE" in expected and text[position] != "#" and (ends or text[position] == ":") and _unopened(text):
+    if "LBRACE" in expected and text[position] != "#" and (ends or text[position] == ":") and unopened(text):
         return text[:position] + "{" + text[position + 1 :]  # a body whose `{` was forgotten
     brackets = [token.start_pos for token in still_open if token.type != "LBRACE"]
     for bracket in brackets:
         if stands_for_brace(text, bracket):
             return text[:bracket] + "{" + text[bracket + 1 :]
     head = _UNOPENED.match(text, line_start(text, position))
-    if head and _unopened(text):  # its body is read on, whatever is wrong in front of it
+    if head and unopened(text):  # its body is read on, whatever is wrong in front of it
         return text[: head.start(1)] + _ANY_HEAD.ljust(len(head[1])) + text[head.end(1) :]
     line = line_start(text, position)
     start = line_start(text, min(brackets)) if brackets else line
@@ -54,7 +54,7 @@ def stands_for_brace(text: str, bracket: int) -> bool:
     """Whether another bracket at the end of a statement's first line was to open its body."""
     heads = _HEAD.match(text, line_start(text, bracket)) is not None
     last = text.startswith(("(", ")", "[", "]"), bracket) and _LINE_ENDS.match(text, bracket + 1) is not None
-    return last and heads and _unopened(text)
+    return last and heads and unopened(text)
 
 
 def _deeper(text: str, start: int) -> bool:
@@ -83,7 +83,7 @@ def _opened(code: str) -> bool:
     return depth > 0
 
 
-def _unopened(text: str) -> bool:
+def unopened(text: str) -> bool:
     """Whether more braces are closed than opened."""
     code = _SILENT.sub("", text)
     return code.count("}") > code.count("{")
