@@ -7,7 +7,7 @@ from time import process_time
 import pytest
 
 from netdsl.diagnostics import Source, SourceError
-from netdsl.syntax import parse, parse_expression
+from netdsl.syntax import parse, parse_expression, parser
 from netdsl.syntax import tree as t
 
 
@@ -268,3 +268,14 @@ def test_a_syntax_error_is_placed(text: str, column: int) -> None:
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "E0101"
     assert (diagnostic.labels[0].span.line, diagnostic.labels[0].span.column) == (1, column)
+
+
+def test_a_file_of_many_errors_is_read_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where errors are not told, since what was told of explains them: each reading takes time."""
+    readings = []
+    parse_once = parser._Parser.parse
+    monkeypatch.setattr(parser._Parser, "parse", lambda self, *given: readings.append(1) or parse_once(self, *given))
+    text = "net f : x[3] -> y {\n    y = x\n}\n" + " x[3] -> y {\n    y = x\n    expect z\n}\n" * 200
+    with pytest.raises(SourceError):
+        parse(Source("test.net", text))
+    assert 1 < len(readings) <= 20

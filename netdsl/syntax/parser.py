@@ -21,8 +21,8 @@ from netdsl.syntax.tree import Expr, File
 MAX_NESTING = 100
 #: `not`, signs, `**` and `else` in one expression: each holds all that follows
 MAX_CHAIN = 1000
-#: syntax errors that are looked for in one run, and characters of a file in which it is done
-_MOST_ERRORS, _LONGEST_AGAIN = 20, 50_000
+#: how often a file is read to look for one more syntax error, and characters of a file in which it is done
+_MOST_READINGS, _LONGEST_AGAIN = 20, 50_000
 #: characters in a .net file
 MAX_CHARACTERS = 1_000_000
 #: the newest version of the language, which a file without `syntax N` is of
@@ -126,7 +126,9 @@ def _parse(source: Source, start: str) -> Any:
     """The tree; or a SourceError with every syntax error that is found by leaving out the statement before it."""
     diagnostics: list[Diagnostic] = []
     text: str | None = source.text
+    readings = 0
     while text is not None:
+        readings += 1
         still_open: list[Token] = []
         expected: set[str] = set()
         try:
@@ -145,7 +147,7 @@ def _parse(source: Source, start: str) -> Any:
             if diagnostics:
                 break
             return tree
-        again = position < len(text) <= _LONGEST_AGAIN and len(diagnostics) < _MOST_ERRORS
+        again = position < len(text) <= _LONGEST_AGAIN and readings < _MOST_READINGS
         text = without_statement(text, position, still_open, expected) if again else None
     raise SourceError(*diagnostics)
 
