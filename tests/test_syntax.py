@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import process_time
 
 import pytest
@@ -275,7 +276,7 @@ def test_a_file_of_many_errors_is_read_a_few_times(monkeypatch: pytest.MonkeyPat
     readings = []
     parse_once = parser._Parser.parse
     monkeypatch.setattr(parser._Parser, "parse", lambda self, *given: readings.append(1) or parse_once(self, *given))
-    text = "net f : x[3] -> y {\n    y = x\n}\n" + " x[3] -> y {\n    y = x\n    expect z\n}\n" * 200
+    text = (Path(__file__).parent / "fuzz_seeds" / "outside-of-bodies-that-close-early.net").read_text()
     with pytest.raises(SourceError):
         parse(Source("test.net", text))
     assert 1 < len(readings) <= 20
