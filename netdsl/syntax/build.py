@@ -71,7 +71,9 @@ class TreeBuilder:
         return _nodes(children)[0]
 
     def version(self, children: list[Any]) -> _Version:
-        return _Version(int(str(children[1])))  # that it is a whole number was seen before parsing
+        # that it is a version was seen before parsing, but where a wrong line before it is left out this is the first
+        number = str(children[1])
+        return _Version(int(number) if number.isdecimal() and len(number) < 10 else 0)
 
     def import_(self, children: list[Any]) -> t.Import:
         origin = children[1]
