@@ -56,13 +56,41 @@ def choose_device(wanted: str = "auto", threads: int | None = None) -> Device:
 
 
 def open_session(
-    model: onnx.ModelProto, device: Device, *, constant_weights: bool = False, profile: str | None = None
+    model: onnx.ModelProto,
+    device: Device,
+    *,
+    constant_weights: bool = False,
+    profile: str | None = None,
+    optimised: str | None = None,
 ) -> ort.InferenceSession:
     """A session for the model on the device. `profile` is the prefix of a trace file that ONNX Runtime then writes.
 
-    `constant_weights`: whether the weights are in the model. Raises DeviceError where memory does not suffice, NetError
-    where a model of more than 1.5 GB does not fit the folder for temporary files.
+    `constant_weights`: whether the weights are in the model. `optimised`: where to write the model to as ONNX Runtime
+    runs it, for `reopen_session`. Raises DeviceError where memory does not suffice, NetError where a model of more than
+    1.5 GB does not fit the folder for temporary files.
     """
+    options = _options(device, constant_weights, profile)
+    if optimised is not None:
+        options.optimized_model_filepath = optimised
+    # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
+    # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
+    disabled = [] if constant_weights else ["NchwcTransformer"]
+    with memory_errors_told(None), _loadable(model) as loadable:
+        return ort.InferenceSession(loadable, options, providers=_providers(device), disabled_optimizers=disabled)
+
+
+def reopen_session(optimised: bytes, device: Device, *, profile: str | None = None) -> ort.InferenceSession:
+    """A session for a model without constant weights that `open_session` wrote for such a device, taken as it is.
+
+    Raises DeviceError where memory does not suffice.
+    """
+    options = _options(device, False, profile)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with memory_errors_told(None):
+        return ort.InferenceSession(optimised, options, providers=_providers(device))
+
+
+def _options(device: Device, constant_weights: bool, profile: str | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     # spinning threads halve the speed wherever anything else runs on the machine (ResNet-20: 342 against 174 ms)
@@ -71,15 +99,11 @@ def open_session(
         options.intra_op_num_threads = device.threads
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, profile
-    # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
-    # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
-    disabled = [] if constant_weights else ["NchwcTransformer"]
     if device.provider == "cpu" and not constant_weights:
         # planning which tensors share memory takes time with the square of the nodes (FC-DenseNet-56's step: 3 of 4 s),
         # and the allocator reuses memory by itself: steps take as long without, and as much memory within 1 %
         options.enable_mem_reuse = False
-    with memory_errors_told(None), _loadable(model) as loadable:
-        return ort.InferenceSession(loadable, options, providers=_providers(device), disabled_optimizers=disabled)
+    return options
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime as ort
 
 from netdsl.runtime.blocked import block_convolutions, block_size
+from netdsl.runtime.kept import open_kept
 from netdsl.runtime.session import Device, memory_errors_told, open_session
 from netdsl.runtime.work import multiply_accumulates, static_shapes
 from netdsl.training.step import StepModel
@@ -64,8 +65,7 @@ class Stepper:
         """
         assert parts == 1 or model.update is not None, "only a step that is split can be taken in parts"
         self.model, self.device, self.parts = model, device, parts
-        suited, narrowed = _suited(model.model, device)
-        self.session = open_session(suited, narrowed, profile=profile)
+        self.session, narrowed = open_kept(model.model, device, _suited, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
         self._programs = [_Program.of(self.session)]
         if model.update is not None:
