@@ -93,7 +93,7 @@ class Straight:
             train(folder, epochs)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0, "the straight run failed"
-        self.epochs = {epoch: contents(folder / f"{epoch}.safetensors") for epoch in range(1, epochs + 1)}
+        self.epochs = {epoch: contents(folder / f"{epoch}.safetensors") for epoch in range(epochs + 1)}
         self.best = contents(folder / BEST)
 
     def differences(self, folder: Path) -> list[str]:
@@ -103,7 +103,7 @@ class Straight:
             last = contents(folder / LAST)
             if last != self.epochs[last["epoch"]]:
                 found.append(f"the last checkpoint, of epoch {last['epoch']}")
-            if not (folder / BEST).exists():
+            if last["epoch"] and not (folder / BEST).exists():
                 found.append("there is a last checkpoint, and no best one")
         if (folder / BEST).exists():
             best = contents(folder / BEST)

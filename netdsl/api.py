@@ -187,9 +187,10 @@ class Net:
         from netdsl.runtime.trainer import Trainer
 
         directory = default_directory(self.graph) if out is None else out
+        samples = data_of_net(self.graph, data)  # first: a run is not to be overwritten for data that are not there
         guard_directory(directory, resume=resume, overwrite=overwrite)
         trainer = Trainer(
-            self.graph, data_of_net(self.graph, data), directory=directory, device=device, threads=threads, seed=seed,
+            self.graph, samples, directory=directory, device=device, threads=threads, seed=seed,
             epochs=epochs, accumulate=accumulate, progress=progress,
             weights=None if weights is None else self._weights(weights, seed),
         )  # fmt: skip

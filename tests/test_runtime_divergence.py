@@ -133,7 +133,8 @@ def test_a_parameter_that_overflows_in_the_last_update_is_not_saved(tmp_path: Pa
     assert "the validation loss is" in found.message
     assert "at step 1 of epoch 1, at a learning rate of 1e+38" in found.message
     assert "not finite behind this step" in found.notes[0] and found.labels[0].span.text.startswith("dense")
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
+    assert checkpoint.load(tmp_path / LAST).progress.step == 0
 
 
 def test_an_infinity_without_consequence_is_passed_over() -> None:

@@ -1,15 +1,18 @@
 """Checkpoints: parameters, buffers, the optimizer's state and where training stood, in one safetensors file.
 
 Tensors are called as in the network (`stage1/basic.0/conv.weight`), the optimizer's `optimizer/SLOT/NAME`. The header's
-metadata has one key, `netdsl`, with the rest as JSON. https://huggingface.co/docs/safetensors
+metadata has the rest as JSON under `netdsl`, and under `netdsl.sha256` a digest of that and of the tensors: the format
+itself does not tell a tensor from one with a bit flipped. https://huggingface.co/docs/safetensors
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NoReturn
 
@@ -22,7 +25,7 @@ from netdsl.files import atomic_write
 
 #: of the metadata; a file of a later one is refused
 FORMAT = 1
-_KEY, _PREFIX = "netdsl", "optimizer/"
+_KEY, _DIGEST, _PREFIX = "netdsl", "netdsl.sha256", "optimizer/"
 _SHOWN = 5
 
 Shape = tuple[int, ...]
@@ -127,8 +130,8 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     for slot, state in checkpoint.optimizer.items():
         for name, array in state.items():
             arrays[f"{_PREFIX}{slot}/{name}"] = np.ascontiguousarray(array).reshape(array.shape)
-    header = {"format": FORMAT, "slots": list(checkpoint.optimizer), **asdict(checkpoint.progress)}
-    data = safetensors.numpy.save(arrays, {_KEY: json.dumps(header)})
+    header = json.dumps({"format": FORMAT, "slots": list(checkpoint.optimizer), **asdict(checkpoint.progress)})
+    data = safetensors.numpy.save(arrays, {_KEY: header, _DIGEST: _digest(header, arrays)})
     try:
         with atomic_write(path) as file:
             file.write(data)
@@ -145,6 +148,44 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
 def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint. Raises CheckpointError: unreadable (E0701), damaged (E0702), not one of netdsl's (E0703)."""
     tensors, metadata = _read(path)
+    progress, slots = _parsed(metadata, path)
+    optimizer: dict[str, dict[str, np.ndarray]] = {}
+    for slot in slots:
+        start = f"{_PREFIX}{slot}/"
+        optimizer[slot] = {
+            name.removeprefix(start): tensors.pop(name) for name in list(tensors) if name.startswith(start)
+        }
+    return Checkpoint(tensors, optimizer, progress)
+
+
+def load_progress(path: str | os.PathLike[str]) -> Progress:
+    """Where training stood, without reading the tensors, nor whether they are whole. Raises CheckpointError as `load`."""
+    with _problems_told(path), safe_open(os.fspath(path), framework="numpy") as file:
+        metadata = file.metadata() or {}
+    return _parsed(metadata, path)[0]
+
+
+def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The parameters and buffers in a checkpoint, or all tensors of another safetensors file.
+
+    Raises CheckpointError (E0701, E0702).
+    """
+    tensors, metadata = _read(path)
+    return load(path).tensors if _KEY in metadata else tensors
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All tensors and the metadata of a safetensors file."""
+    with _problems_told(path), safe_open(os.fspath(path), framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata = file.metadata() or {}
+    if metadata.get(_DIGEST) not in (None, _digest(metadata.get(_KEY, ""), tensors)):
+        _fail("E0702", "the checkpoint is damaged", path, ["its contents are not those of its checksum"])
+    return tensors, metadata
+
+
+def _parsed(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> tuple[Progress, list[str]]:
+    """What the metadata say, and the optimizer's slots."""
     if _KEY not in metadata:
         note = "it is a safetensors file with tensors alone"
         _fail(
@@ -162,31 +203,16 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     problem = _wrong_type(progress)
     if problem:
         _fail("E0702", "the checkpoint's metadata is damaged", path, [problem])
-    optimizer: dict[str, dict[str, np.ndarray]] = {}
-    for slot in slots:
-        start = f"{_PREFIX}{slot}/"
-        optimizer[slot] = {
-            name.removeprefix(start): tensors.pop(name) for name in list(tensors) if name.startswith(start)
-        }
-    return Checkpoint(tensors, optimizer, progress)
+    return progress, slots
 
 
-def load_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The parameters and buffers in a checkpoint, or all tensors of another safetensors file.
-
-    Raises CheckpointError (E0701, E0702).
-    """
-    tensors, metadata = _read(path)
-    return load(path).tensors if _KEY in metadata else tensors
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """All tensors and the metadata of a safetensors file."""
+@contextmanager
+def _problems_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong in reading a safetensors file into a CheckpointError."""
     try:
         with open(path, "rb"):  # safetensors' own message for a missing file lacks the reason
             pass
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dict)
+        yield
     except SafetensorError as error:
         _fail("E0702", "the checkpoint is damaged, cut short, or no safetensors file", path, [str(error)[:200]])
     except OSError as error:
@@ -195,6 +221,15 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
         _fail("E0701", "there is not enough memory for the checkpoint", path)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         _fail("E0702", "the checkpoint holds numbers of a type that is not read", path, [str(error)[:200]])
+
+
+def _digest(header: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the metadata and of the tensors: their names, types, shapes and values."""
+    digest = hashlib.sha256(header.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\0{name}\0{array.dtype.str}{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _wrong_type(progress: Progress) -> str:

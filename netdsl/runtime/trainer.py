@@ -17,7 +17,7 @@ from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.data.dataset import Data, Samples
-from netdsl.runtime.directory import BEST, LAST, make_directory
+from netdsl.runtime.directory import BEST, LAST, make_directory, newest
 from netdsl.runtime.divergence import Finding, diverged, find_first, find_vector
 from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
@@ -92,7 +92,8 @@ class Trainer:
         self._done = 0  # steps of the running epoch
         self._at = 0  # parts of the running step that are done
         self._untold = 0  # steps of the running epoch that the totals do not know of
-        self._saved = ""  # what the last checkpoint holds, in words
+        self._fresh = True  # until the run has begun or is resumed
+        self._saved = ""  # the state that the directory's last checkpoint holds, in words
         # reading totals means waiting for the device, where it is not the CPU
         self._every = 1 if self.device.provider == "cpu" else _CHECK_EVERY
         self._checked: tuple[int, dict[str, np.ndarray]] = (0, {})
@@ -101,10 +102,14 @@ class Trainer:
     def run(self) -> History:
         """Train to the last epoch, or until Ctrl-C: then `history.stopped` is set, and `resume` goes on from there.
 
-        Raises TrainingError (E0802) if the loss is not finite; the checkpoints of before stay.
+        Raises TrainingError (E0802) if the loss is not finite, CheckpointError (E0705) where a checkpoint cannot be
+        written, as on a full disk; the checkpoints of before stay.
         """
         if self.directory is not None:
-            make_directory(self.directory, anew=not self._saved)
+            make_directory(self.directory, anew=self._fresh)
+            self._fresh = False
+            if not self._saved:
+                self._keep(LAST)
         self.history.stopped = False
         try:
             with interruptible() as interrupt:
@@ -115,14 +120,18 @@ class Trainer:
         return self.history
 
     def resume(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Go on where a checkpoint was written, by default the directory's last.
+        """Go on where a checkpoint was written, by default the directory's last, or if that is damaged the best.
 
         Raises CheckpointError where it cannot be read or is of another net.
         """
+        last = None if self.directory is None else self.directory / LAST
         if path is None:
-            assert self.directory is not None, "without a directory, a resume needs a path"
-            path = self.directory / LAST
-        found = checkpoints.load(path)
+            assert last is not None, "without a directory, a resume needs a path"
+            found, path = newest(last.parent)
+            if path != last:
+                self.progress.message(f"note: {last} is damaged: going on from {path}")
+        else:
+            found = checkpoints.load(path)
         at = found.progress
         totals = np.array(at.running.get("totals", []), np.float32)
         parts = at.running.get("accumulate", 1)
@@ -149,7 +158,7 @@ class Trainer:
         self.seed = at.seed
         self._stepper.seed = at.seed
         self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1]) // self.parts
-        self._saved = self._moment
+        self._fresh, self._saved = False, self._moment if path == last else ""
         try:
             self.history.epochs = History.from_dict(at.history).epochs
         except TypeError as error:
@@ -162,9 +171,30 @@ class Trainer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of this moment. Raises CheckpointError where it cannot be written."""
         vectors = self._stepper.vectors()
-        if not np.isfinite(vectors["parameters"]).all():
+        if self._step and not np.isfinite(vectors["parameters"]).all():  # of what it began with the first step tells
             self._diverge("a parameter is no longer finite", self._bad_vector(vectors))
         checkpoints.save(path, checkpoint_of(self._stepper, vectors, self._progress(vectors["totals"])))
+
+    def _keep(self, name: str) -> None:
+        """Save in the run's folder. Raises CheckpointError (E0705) that says from where the run can go on."""
+        assert self.directory is not None
+        try:
+            self.save(self.directory / name)
+        except CheckpointError as error:
+            (failure,) = error.diagnostics
+            if self._saved:
+                notes, helps = (self._kept,), (*failure.helps, "then go on with --resume; the run's folder can be moved")
+                failure = failure._replace(notes=notes, helps=helps)
+            raise CheckpointError(failure) from error
+        if name == LAST:
+            self._saved = self._moment
+
+    @property
+    def _kept(self) -> str:
+        """What there is of the run on disk, in words."""
+        if self.directory is None or not self._saved:
+            return "no checkpoint was written"
+        return f"{self.directory / LAST} holds {self._saved}"
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
         """Train, validate, record and save one epoch, or what is left of it; or save in its midst if interrupted."""
@@ -195,9 +225,8 @@ class Trainer:
         self.progress.end(record)
         if self.directory is not None:
             if _best(self.history) is record:
-                self.save(self.directory / BEST)
-            self.save(self.directory / LAST)  # after the best: a resume does not come back to a finished epoch
-            self._saved = self._moment
+                self._keep(BEST)
+            self._keep(LAST)  # after the best: a resume does not come back to a finished epoch
 
     def _train_steps(self, interrupt: Interrupt, began: float) -> None:
         first = self._done
@@ -227,7 +256,10 @@ class Trainer:
 
     @property
     def _moment(self) -> str:
-        return f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"epoch {self._epoch}"
+        """The state in words."""
+        if self._done:
+            return f"the state after step {self._done} of epoch {self._epoch + 1}"
+        return f"the state after epoch {self._epoch}" if self._epoch else "the state before the first step"
 
     def _rate(self, step: int) -> float:
         schedule = self.training.optimizer.rate
@@ -260,12 +292,9 @@ class Trainer:
 
     def _diverge(self, what: str, first: Finding | None = None) -> NoReturn:
         rate = self._rate(max(0, self._step - 1))
-        kept = "no checkpoint was written yet"
-        if self.directory is not None and self._saved:
-            kept = f"{self.directory / LAST} holds the state after {self._saved}"
-        place = self._moment if self._done else f"the end of {self._moment}"
+        place = f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"the end of epoch {self._epoch}"
         message = f"{what} at {place}, at a learning rate of {rate:.3g}"
-        raise TrainingError(diverged(message, self.training, first, rate, kept))
+        raise TrainingError(diverged(message, self.training, first, rate, self._kept))
 
     def _bad_vector(self, vectors: Mapping[str, np.ndarray]) -> Finding | None:
         return find_vector(self.graph, self._stepper.model, vectors, "behind this step")
@@ -276,8 +305,7 @@ class Trainer:
         if self.directory is None:
             self.progress.message(where)
             return
-        self.save(self.directory / LAST)
-        self._saved = self._moment
+        self._keep(LAST)
         self.progress.message(f"{where}; saved as {self.directory / LAST}: --resume continues from there")
 
     def _progress(self, totals: np.ndarray) -> checkpoints.Progress:
