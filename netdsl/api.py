@@ -117,21 +117,28 @@ class Net:
         *,
         split: bool = False,
         provider: Provider = "cpu",
+        precision: str = "float32",
         weights: str | PathLike[str] | Mapping[str, np.ndarray] | None = None,
         seed: int = 0,
     ) -> list[onnx.ModelProto]:
         """The training step as an ONNX model in standard operators, with the state to start from; see docs/training-step.md.
 
         `split`: two models, gradients and update, written to `PATH.gradients.onnx` and `PATH.update.onnx` for a `path` of
-        `PATH.onnx`. `provider`: `cuda` avoids operators that have no CUDA kernel in ONNX Runtime. `weights` as in
-        `compile`, `seed` also of the random numbers. Raises NetError: no train block, an operator without a gradient,
-        weights that do not fit, a file that cannot be written.
+        `PATH.onnx`. `provider`: `cuda` avoids operators that have no CUDA kernel in ONNX Runtime. `precision`: fp16 or
+        bf16 for mixed precision. `weights` as in `compile`, `seed` also of the random numbers. Raises NetError: no train
+        block, an operator without a gradient, weights that do not fit, a file that cannot be written, a precision that
+        ONNX Runtime has no kernels for on the CPU.
         """
         from netdsl.lower import initial_parameters, write_model
+        from netdsl.runtime.precision import known_precision, require_precision
+        from netdsl.runtime.session import Device
         from netdsl.training.portable import paths_of, portable
         from netdsl.training.step import build_step, training_of
 
-        step = build_step(self.graph, batch=training_of(self.graph).batch, provider=provider, split=split)
+        batch, known = training_of(self.graph).batch, known_precision(precision)
+        step = build_step(self.graph, batch=batch, provider=provider, split=split, precision=known)
+        if provider == "cpu":  # whether a GPU has the kernels is known where it is
+            require_precision(step, Device("cpu"))
         tensors = initial_parameters(self.graph, seed) | self._weights(weights, seed)
         models = portable(self.graph, step, tensors, seed=seed, provider=provider)
         for model, target in zip(models, paths_of(path, split=split) if path is not None else (), strict=False):
@@ -179,6 +186,7 @@ class Net:
         device: str = "auto",
         threads: int | None = None,
         accumulate: int = 1,
+        precision: str = "float32",
         progress: Progress | None = None,
     ) -> Trainer:
         """A trainer, ready to `run()`; see `train`."""
@@ -191,7 +199,7 @@ class Net:
         guard_directory(directory, resume=resume, overwrite=overwrite)
         trainer = Trainer(
             self.graph, samples, directory=directory, device=device, threads=threads, seed=seed,
-            epochs=epochs, accumulate=accumulate, progress=progress,
+            epochs=epochs, accumulate=accumulate, precision=precision, progress=progress,
             weights=None if weights is None else self._weights(weights, seed),
         )  # fmt: skip
         if resume:
@@ -203,7 +211,8 @@ class Net:
 
         `data` is what `netdsl train --data` takes, or a `Data`. Options: `epochs`, `seed`, `out` (the folder for
         checkpoints, `runs/NET` unless given), `weights`, `resume`, `overwrite`, `device` (auto, cpu or cuda), `threads`,
-        `accumulate` (in how many parts a batch is computed, where memory is short).
+        `accumulate` (in how many parts a batch is computed, where memory is short), `precision` (float32; fp16 or bf16 for
+        mixed precision, where the device has kernels for it).
         Raises NetError: no train block, an operator without a gradient, data that do not fit, a loss that is not finite.
         """
         trainer = self.trainer(data, **options)

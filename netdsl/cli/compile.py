@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from netdsl.cli.common import elaborated, net_argument, reports_errors
+from netdsl.cli.train import precision_option
 
 
 @click.command("compile", short_help="Write an ONNX model, or the training step as one.")
@@ -24,10 +25,11 @@ from netdsl.cli.common import elaborated, net_argument, reports_errors
 )
 @click.option("--provider", type=click.Choice(["cpu", "cuda"]),
               help="With --training: what it is to be run on; the CPU if not given.")  # fmt: skip
+@precision_option
 @reports_errors
 def compile_(
     net: str, settings: dict[str, Any], path: str | None, weights: str | None, seed: int, fold_bn: bool, training: bool,
-    split: bool, provider: Literal["cpu", "cuda"] | None,
+    split: bool, provider: Literal["cpu", "cuda"] | None, precision: str,
 ) -> None:  # fmt: skip
     """Compile a net to an ONNX model for inference: dynamic batch, weights inside, names from the block paths.
 
@@ -37,14 +39,16 @@ def compile_(
 
     if training and fold_bn:
         raise click.UsageError("--fold-bn is for inference: leave out --training")
-    if not training and (split or provider):
-        raise click.UsageError("--split and --provider go with --training")
+    if not training and (split or provider or precision != "float32"):
+        raise click.UsageError("--split, --provider and --precision go with --training")
     loaded = Net(elaborated(net, settings))
     if training:
         from netdsl.training.portable import paths_of
 
         target = f"{loaded.graph.name}.step.onnx" if path is None else path
-        models = loaded.compile_training(target, split=split, provider=provider or "cpu", weights=weights, seed=seed)
+        models = loaded.compile_training(
+            target, split=split, provider=provider or "cpu", precision=precision, weights=weights, seed=seed
+        )
         targets = paths_of(target, split=split)
     else:
         target = f"{loaded.graph.name}.onnx" if path is None else path

@@ -22,6 +22,14 @@ def device_options(function: Any) -> Any:
     )(function)  # fmt: skip
 
 
+def precision_option(function: Any) -> Any:
+    """`--precision`."""
+    return click.option(
+        "--precision", type=click.Choice(["float32", "fp16", "bf16"]), default="float32", show_default=True,
+        help="Mixed precision: compute convolutions and products in half precision, where the device has kernels for it.",
+    )(function)  # fmt: skip
+
+
 @click.command(short_help="Train a net as its `train` block says.")
 @net_argument
 @click.option("--data", required=True, metavar="DATA", help="digits (built in), fashion-mnist, mnist, a folder (IDX, "
@@ -35,6 +43,7 @@ def device_options(function: Any) -> Any:
 @click.option("--overwrite", is_flag=True, help="Start anew in a folder that has a run.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
               help="Compute each batch in N parts, one after the other, to save memory.")  # fmt: skip
+@precision_option
 @device_options
 @reports_errors
 def train(net: str, settings: dict[str, Any], **options: Any) -> None:
@@ -50,8 +59,9 @@ def train(net: str, settings: dict[str, Any], **options: Any) -> None:
     say(f"{loaded.graph.name} on {data.name}: {len(data.train):,} training and {len(data.validation):,} validation samples, "
         f"{data.split}")  # fmt: skip
     parts = "" if trainer.parts == 1 else f" in {trainer.parts} parts"
+    precision = "" if options["precision"] == "float32" else f" in {options['precision']}"
     say(f"batches of {trainer.batch}{parts}, {counted(trainer.epochs, 'epoch')}, seed {trainer.seed}, "
-        f"on {trainer.device.provider}, checkpoints in {trainer.directory}")  # fmt: skip
+        f"on {trainer.device.provider}{precision}, checkpoints in {trainer.directory}")  # fmt: skip
     history = trainer.run()
     if history.stopped:
         raise SystemExit(130)

@@ -58,14 +58,18 @@ def find_vector(graph: Graph, model: StepModel, vectors: Mapping[str, np.ndarray
     return None
 
 
-def diverged(message: str, training: Training, first: Finding | None, rate: float, kept: str) -> Diagnostic:
-    """The diagnostic (E0802). `kept` says what was saved before."""
+def diverged(
+    message: str, training: Training, first: Finding | None, rate: float, kept: str, half: str = ""
+) -> Diagnostic:
+    """The diagnostic (E0802). `kept` says what was saved before, `half` is the precision if it is not float32."""
     place = first.span if first is not None and first.span is not None else None
     label = Label(training.span, "trained here") if place is None or first is None else Label(place, first.label)
     helps = [
         f"use a lower learning rate, such as lr = {rate / 10:.2g}",
         "look for samples that are not scaled to a small range",
     ]
+    if half:
+        helps.insert(0, "use --precision float32" + (", or bf16, which holds larger numbers" if half == "fp16" else ""))
     if first is not None and first.in_data:
         helps = ["mend the data, or look at what `prepare` makes of them: it may divide by zero"]
     notes = (kept,) if first is None else (first.note, kept)

@@ -14,6 +14,7 @@ from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.checkpoint import Checkpoint, Progress
 from netdsl.runtime.session import Device
 from netdsl.runtime.stepper import Stepper
+from netdsl.training.scaling import SCALING
 from netdsl.training.step import TENSORS, StepModel
 from netdsl.version import __version__
 
@@ -30,25 +31,29 @@ def load_tensors(stepper: Stepper, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def checkpoint_of(stepper: Stepper, vectors: Mapping[str, np.ndarray], progress: Progress) -> Checkpoint:
-    """A checkpoint of vectors that the stepper gave."""
-    optimizer = {slot: stepper.model.state[slot].unpack(vectors[slot]) for slot in _slots(stepper.model)}
+    """A checkpoint of vectors that the stepper gave. A loss scale goes with what the optimizer keeps."""
+    kept = [name for name in stepper.model.state if name not in TENSORS]
+    optimizer = {name: stepper.model.state[name].unpack(vectors[name]) for name in kept}
     return Checkpoint(_named(stepper.model, vectors), optimizer, progress)
 
 
 def restore(stepper: Stepper, found: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Take parameters, buffers and the optimizer's vectors from a checkpoint.
+    """Take parameters, buffers and the optimizer's vectors from a checkpoint, and the loss scale if both have one.
 
     Raises CheckpointError where it is of another net (E0704) or another optimizer (E0706); nothing is changed then.
     """
     state, slots = stepper.model.state, _slots(stepper.model)
     expected = {s.name: s.shape for name in TENSORS if name in state for s in state[name].slots}
     checkpoints.match(found.tensors, expected).require(path)
-    if sorted(found.optimizer) != sorted(slots):
+    if sorted(set(found.optimizer) - {SCALING}) != sorted(slots):
         refuse(path, "it was trained with another optimizer", "train with the optimizer that it was trained with")
-    for slot in slots:
+    scaling = [SCALING] if SCALING in state and SCALING in found.optimizer else []
+    for slot in (*slots, *scaling):
         checkpoints.match(found.optimizer[slot], {s.name: s.shape for s in state[slot].slots}).require(path)
     load_tensors(stepper, found.tensors)
-    stepper.load({slot: state[slot].pack(found.optimizer[slot]) for slot in slots})
+    stepper.load({slot: state[slot].pack(found.optimizer[slot]) for slot in (*slots, *scaling)})
+    if SCALING in state and not scaling:  # of a run in another precision
+        stepper.load({SCALING: stepper.model.initial(SCALING)})
 
 
 def environment(device: Device) -> dict[str, object]:
@@ -77,7 +82,7 @@ def refuse(path: str | os.PathLike[str], why: str, help: str) -> NoReturn:
 
 def _slots(model: StepModel) -> Sequence[str]:
     """The optimizer's vectors."""
-    return [name for name in model.state if name not in TENSORS]
+    return [name for name in model.state if name not in (*TENSORS, SCALING)]
 
 
 def _named(model: StepModel, vectors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

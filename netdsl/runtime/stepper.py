@@ -30,6 +30,11 @@ def _suited(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, De
     return (model if block is None else block_convolutions(model, shapes, block)), device
 
 
+def _as_it_is(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, Device]:
+    """A step in mixed precision has no form for the CPU, whose kernels are float32 ones."""
+    return model, device
+
+
 @dataclass(frozen=True, slots=True)
 class _Program:
     """A session, which vectors it reads and writes, and its bindings, by which buffers of them are in turn."""
@@ -65,7 +70,8 @@ class Stepper:
         """
         assert parts == 1 or model.update is not None, "only a step that is split can be taken in parts"
         self.model, self.device, self.parts = model, device, parts
-        self.session, narrowed = open_kept(model.model, device, _suited, profile=profile)
+        tune = _suited if model.precision == "float32" else _as_it_is
+        self.session, narrowed = open_kept(model.model, device, tune, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
         self._programs = [_Program.of(self.session)]
         if model.update is not None:
@@ -174,7 +180,8 @@ class Stepper:
         """One for what is only read, else two; the gradient has a third that stays zero, from which a sum begins."""
         written = any(name in program.writes for program in self._programs)
         count = 3 if name == "gradient" else 2 if written else 1
-        return [self._place(np.zeros(self._sizes[name], np.float32)) for _ in range(count)]
+        initial = np.zeros(self._sizes[name], np.float32) if name == "gradient" else self.model.initial(name)
+        return [self._place(initial.copy()) for _ in range(count)]
 
     def _place(self, array: np.ndarray) -> ort.OrtValue:
         """The array on the device; on the CPU its own memory, not a copy."""

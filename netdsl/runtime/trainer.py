@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from netdsl.diagnostics import CheckpointError, Diagnostic, TrainingError
+from netdsl.diagnostics import CheckpointError, Diagnostic, TrainingError, counted
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime import checkpoint as checkpoints
@@ -23,11 +23,13 @@ from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
 from netdsl.runtime.loop import Interrupt, interruptible, order
+from netdsl.runtime.precision import known_precision, require_precision
 from netdsl.runtime.progress import Progress, Silence
 from netdsl.runtime.session import Device, choose_device
 from netdsl.runtime.state import checkpoint_of, environment, load_tensors, named_tensors, plain, refuse, restore
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.transforms import Pipeline
+from netdsl.training.scaling import SCALING
 from netdsl.training.schedules import rate_at
 from netdsl.training.step import build_evaluation, build_step, training_of
 
@@ -56,13 +58,15 @@ class Trainer:
         seed: int = 0,
         epochs: int | None = None,
         accumulate: int = 1,
+        precision: str = "float32",
         weights: Mapping[str, np.ndarray] | None = None,
         progress: Progress | None = None,
     ):
         """`directory` keeps `last.safetensors` and `best.safetensors`; None keeps nothing. `epochs`: else the file's.
 
-        `accumulate`: in how many parts each batch is computed, one after the other, their gradients averaged. `weights`
-        replace initial values by name. Raises TrainingError, DataError, DeviceError, CheckpointError.
+        `accumulate`: in how many parts each batch is computed, one after the other, their gradients averaged. `precision`:
+        float32, fp16 or bf16, see `build_step`. `weights` replace initial values by name. Raises TrainingError, DataError,
+        DeviceError, CheckpointError.
         """
         training = training_of(graph)
         self.graph, self.data, self.training = graph, data, training
@@ -82,8 +86,10 @@ class Trainer:
 
         self._part = self.batch // self.parts  # samples that are computed at a time
         model = build_step(
-            graph, batch=self._part, sizes=self._train.sizes, provider=self.device.provider, split=self.parts > 1
-        )
+            graph, batch=self._part, sizes=self._train.sizes, provider=self.device.provider, split=self.parts > 1,
+            precision=known_precision(precision),
+        )  # fmt: skip
+        require_precision(model, self.device)
         evaluation = build_evaluation(graph, model, provider=self.device.provider)
         self._stepper = Stepper(model, self.device, seed=seed, parts=self.parts)
         self._evaluator = Evaluator(evaluation, self.device)
@@ -98,6 +104,7 @@ class Trainer:
         self._every = 1 if self.device.provider == "cpu" else _CHECK_EVERY
         self._checked: tuple[int, dict[str, np.ndarray]] = (0, {})
         self._samples = np.zeros(0, np.int64)  # those of the last batch
+        self._skipped = 0  # steps left out for their gradients that were told of
 
     def run(self) -> History:
         """Train to the last epoch, or until Ctrl-C: then `history.stopped` is set, and `resume` goes on from there.
@@ -155,6 +162,8 @@ class Trainer:
         restore(self._stepper, found, path)
         self._warn_of_changes(at)
         self._stepper.load({"totals": totals})
+        scaling = self._scaling()
+        self._skipped = 0 if scaling is None else int(scaling[2])
         self.seed = at.seed
         self._stepper.seed = at.seed
         self._epoch, self._done, self._untold = epoch, done, done - int(totals[-1]) // self.parts
@@ -216,6 +225,7 @@ class Trainer:
         loss, metrics = result
         if not math.isfinite(loss):
             self._diverge(f"the validation loss is {loss}", self._bad_vector(self._stepper.vectors()))
+        self._tell_of_skipped()
         means = self._means()
         rate = self._rate(self._step - 1)
         self._epoch, self._done, self._untold = self._epoch + 1, 0, 0
@@ -287,6 +297,9 @@ class Trainer:
         what = (
             f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient of a loss of {loss:.4g} is not finite"
         )
+        scale = self._scaling()
+        if scale is not None and math.isfinite(loss):
+            what += f", and the loss scale has fallen to {scale[0]:.2g}"
         self._done += self._at > 0  # the step that it is in
         self._diverge(what, find_first(self.graph, self._stepper, self._samples))
 
@@ -294,7 +307,21 @@ class Trainer:
         rate = self._rate(max(0, self._step - 1))
         place = f"step {self._done} of epoch {self._epoch + 1}" if self._done else f"the end of epoch {self._epoch}"
         message = f"{what} at {place}, at a learning rate of {rate:.3g}"
-        raise TrainingError(diverged(message, self.training, first, rate, self._kept))
+        half = self._stepper.model.precision
+        raise TrainingError(
+            diverged(message, self.training, first, rate, self._kept, "" if half == "float32" else half)
+        )
+
+    def _scaling(self) -> np.ndarray | None:
+        """The loss scale, steps since it was changed, and steps left out; None where the loss is not scaled."""
+        return self._stepper.current()[SCALING].numpy() if SCALING in self._stepper.model.state else None
+
+    def _tell_of_skipped(self) -> None:
+        scaling = self._scaling()
+        if scaling is not None and scaling[2] > self._skipped:
+            steps = counted(int(scaling[2]) - self._skipped, "step")
+            self.progress.message(f"note: {steps} left out, where fp16 gradients overflowed; the loss scale is {scaling[0]:g}")
+            self._skipped = int(scaling[2])
 
     def _bad_vector(self, vectors: Mapping[str, np.ndarray]) -> Finding | None:
         return find_vector(self.graph, self._stepper.model, vectors, "behind this step")
@@ -321,7 +348,7 @@ class Trainer:
             history=self.history.to_dict(),
             running={
                 "totals": totals.tolist(), "batch": self.batch, "accumulate": self.parts, "epochs": self.epochs,
-                "data": self._data_mark,
+                "data": self._data_mark, "precision": self._stepper.model.precision,
             },
             prepare=self.pipeline.to_json(),
             dataset=self.data.name,
@@ -342,6 +369,9 @@ class Trainer:
             for name in given | at.hyperparameters
             if at.hyperparameters.get(name) != given.get(name)
         ]
+        before, precision = at.running.get("precision", "float32"), self._stepper.model.precision
+        if before != precision:
+            changed.append(f"precision was {before}, is {precision}")
         if at.running.get("accumulate", 1) != self.parts:
             changed.append(f"accumulate was {at.running.get('accumulate', 1)}, is {self.parts}")
         if at.running.get("epochs") != self.epochs and self.training.optimizer.rate.kind == "cosine":

@@ -12,6 +12,7 @@ import numpy as np
 from netdsl.diagnostics import DataError, Diagnostic, NetError, TrainingError, did_you_mean
 from netdsl.runtime import checkpoint as checkpoints
 from netdsl.runtime.checkpoint import Progress
+from netdsl.runtime.precision import require_precision
 from netdsl.runtime.session import choose_device
 from netdsl.runtime.state import checkpoint_of, environment, named_tensors, plain, restore
 from netdsl.runtime.stepper import Stepper
@@ -48,7 +49,8 @@ class TrainingStep:
     ) -> None:
         """`steps_per_epoch` is what a learning rate that changes over epochs is counted by.
 
-        Raises TrainingError (E0808) where the file holds no training step, DeviceError.
+        Raises TrainingError (E0808) where the file holds no training step, DeviceError (E0906) where the device has no
+        kernels for the step's precision, or cannot be had.
         """
         if steps_per_epoch is not None and steps_per_epoch < 1:
             raise TrainingError(Diagnostic("E0807", f"steps_per_epoch is at least 1, not {steps_per_epoch}"))
@@ -58,6 +60,7 @@ class TrainingStep:
         self._steps_per_epoch, self._stored = steps_per_epoch, stored
         chosen = choose_device(device, threads)
         try:
+            require_precision(stored.step, chosen)
             self._stepper = Stepper(stored.step, chosen, seed=stored.seed)
         except NetError:
             raise
@@ -96,7 +99,10 @@ class TrainingStep:
         stepper = self._stepper
         progress = replace(
             self._progress, seed=stepper.seed, step=self.steps, environment=environment(stepper.device),
-            running={"totals": [0.0] * stepper.model.totals_size, "batch": self.batch, "epochs": self._stored.epochs},
+            running={
+                "totals": [0.0] * stepper.model.totals_size, "batch": self.batch, "epochs": self._stored.epochs,
+                "precision": stepper.model.precision,
+            },
         )  # fmt: skip
         checkpoints.save(path, checkpoint_of(stepper, stepper.vectors(), progress))
 

@@ -38,6 +38,7 @@ _DOCUMENTED = {
     "parameters": "all that is learned",
     "statistics": "running means and variances",
     "fixed": "frozen weights and fixed tensors; never changes",
+    "scaling": "the loss scale, steps since it was changed, and steps left out because gradients were not finite",
     "totals": "sums over batches of the loss and each metric, and the count of batches with finite gradients",
     "gradient": "the sum of gradients; zeros before the first batch of a sum",
 }
@@ -63,7 +64,9 @@ def portable(
     """The step's model, or its two models if it is split, with `tensors` (by name) as the state to start from."""
     layout = _layout(step)
     vectors = {name: np.zeros(slots.size, np.float32) for name, slots in layout.items()}
-    vectors |= {name: slots.pack(tensors) for name, slots in step.state.items() if name in TENSORS}
+    vectors |= {
+        name: slots.pack(tensors) if name in TENSORS else step.initial(name) for name, slots in step.state.items()
+    }
     shown = {key: [_slot(slot) for slot in slots.slots] for key, slots in layout.items()}
     described = _description(graph, step, provider)
     whole = {"step": step.model} if step.update is None else {"gradients": step.model, "update": step.update}
@@ -133,6 +136,7 @@ def _stored(
     step = StepModel(
         model, None, described["batch"], state, tuple(described["written"]), described["inputs"], described["targets"],
         scalars["lr"], scalars["step"], scalars["seed"], None, described["loss"], described["metrics"],
+        described.get("precision", "float32"),
     )  # fmt: skip
     seed = int(vectors.pop(step.seed))
     taken = {value.name for value in model.graph.input}
@@ -166,7 +170,7 @@ def _description(graph: Graph, step: StepModel, provider: str) -> dict[str, Any]
     training = training_of(graph)
     scalars = {"lr": step.rate, "step": step.step, "seed": step.seed, "share": step.share}
     return {
-        "format": FORMAT, "provider": provider, "batch": step.batch, "epochs": training.epochs,
+        "format": FORMAT, "provider": provider, "precision": step.precision, "batch": step.batch, "epochs": training.epochs,
         "inputs": step.inputs, "targets": step.targets, "scalars": {k: v for k, v in scalars.items() if v is not None},
         "loss": step.loss, "metrics": step.metrics, "written": list(step.written),
         "optimizer": {"name": training.optimizer.kind, **training.optimizer.arguments},

@@ -7,6 +7,7 @@ The state is a few flat float32 vectors, read as `state/<name>` and written as `
     statistics         running means and variances
     fixed              frozen weights and fixed codes; read only
     totals             sums over batches of the loss and of each metric, and the count of those with finite gradients
+    scaling            of a step in fp16: the loss scale and two counts, see `scaling.py`
     gradient           of a split step: the sum of gradients between its two models, as long as `parameters`
 
 A vector that would be empty is left out. Besides these the model reads the inputs and targets of the net and three
@@ -15,7 +16,8 @@ the metrics of this batch. `Layout` says where each tensor lies in its vector.
 
 A step that is split is two models. The first computes gradients: it reads no `lr`, but `share` (float32), and adds
 `share` times the gradient of the batch's loss to the vector `gradient`. The second updates the parameters by it. What
-stands between them is up to the caller: sums over several batches, or over several machines.
+stands between them is up to the caller: sums over several batches, or over several machines. In fp16 these are gradients
+of the scaled loss, and the second model divides them by the scale.
 """
 
 from __future__ import annotations
@@ -32,9 +34,12 @@ from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
 from netdsl.ir import Graph, Optimizer, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
+from netdsl.training import scaling
 from netdsl.training.layout import Layout
+from netdsl.training.mixed import HALVES, Precision, lower_precision, opset_for
 from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
 from netdsl.training.origin import without_gradient
+from netdsl.training.scaling import SCALING, Scale
 from netdsl.training.writer import Writer
 
 Provider = Literal["cpu", "cuda"]
@@ -65,10 +70,17 @@ class StepModel:
     share: str | None
     loss: str
     metrics: Mapping[str, str]
+    precision: Precision = "float32"
 
     @property
     def totals_size(self) -> int:
         return len(self.metrics) + 2
+
+    def initial(self, vector: str) -> np.ndarray:
+        """What a vector holds before the first step, but for those of `TENSORS`, where these are zeros."""
+        if vector == SCALING:
+            return scaling.INITIAL.copy()
+        return np.zeros(self.totals_size if vector == "totals" else self.state[vector].size, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +102,32 @@ def build_step(
     sizes: Mapping[str, int] | None = None,
     provider: Provider = "cpu",
     split: bool = False,
+    precision: Precision = "float32",
 ) -> StepModel:
     """The training step of a net for batches of `batch` samples, as one model, or split between gradients and update.
 
-    All symbolic sizes are fixed, at `sizes` or else at their defaults. Raises TrainingError if the net has no `train`
+    All symbolic sizes are fixed, at `sizes` or else at their defaults. `precision`: what convolutions and products are
+    computed in; parameters, and what `mixed.py` does not list, are float32 always. Raises TrainingError if the net has no `train`
     block (E0803) or nothing to train (E0805), or naming every operator without a gradient (E0801).
     """
     training = training_of(graph)
     lowered = lower_graph(graph, "training", batch=batch, provider=provider)
     assert lowered.loss is not None
     state = _layouts(graph, lowered, training)
+    if precision == "fp16":
+        state[SCALING] = scaling.LAYOUT
     w = _start(lowered, {name: state[name] for name in TENSORS if name in state})
     _fix_inputs(w, graph, batch, sizes or {})
     wanted = [slot.name for slot in state["parameters"].slots]
+    scale = scaling.read(w) if SCALING in state else None
+    scaled = lowered.loss if scale is None else scale.scaled(w, lowered.loss)
     try:
-        gradients = extend_with_gradients(w.graph, lowered.loss, wanted, target=Target(provider))
+        gradients = extend_with_gradients(w.graph, scaled, wanted, target=Target(provider))
     except GradientError as error:
         raise without_gradient(graph, error) from error
+    if precision in HALVES:
+        kept = (lowered.loss, *lowered.metrics.values(), *lowered.updates.values(), *gradients.values())
+        lower_precision(w.graph, HALVES[precision], frozenset(kept))
 
     rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
     share = _unused(w, "share") if split else None
@@ -118,7 +139,7 @@ def build_step(
         new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
         _packed(w, state["statistics"], new, into="next/statistics")
         _output(w, "next/statistics", [state["statistics"].size])
-    _append_totals(w, lowered, gradient)
+    _append_totals(w, lowered, gradient, scale)
     for name in (lowered.loss, *lowered.metrics.values()):
         _output(w, name, [])
     update = w
@@ -129,11 +150,13 @@ def build_step(
         _declare(update, "state/parameters", TensorProto.FLOAT, [state["parameters"].size])
         _declare(update, gradient, TensorProto.FLOAT, [state["parameters"].size])
         _declare(update, step, TensorProto.INT64)
-    slots = _append_update(update, training.optimizer, state, gradient, rate, step)
-    written = ("parameters", *slots, *(["statistics"] if "statistics" in state else []))
+        scale = None if scale is None else scaling.read(update)
+    slots = _append_update(update, training.optimizer, state, gradient, rate, step, scale)
+    written = ("parameters", *slots, *(name for name in (SCALING, "statistics") if name in state))
+    opset = opset_for(HALVES[precision]) if precision in HALVES else OPSET
     return StepModel(
-        _model(w), None if update is w else _model(update), batch, state, written, lowered.inputs, lowered.targets,
-        rate, step, seed, share, lowered.loss, lowered.metrics,
+        _model(w, opset), None if update is w else _model(update, opset), batch, state, written, lowered.inputs,
+        lowered.targets, rate, step, seed, share, lowered.loss, lowered.metrics, precision,
     )  # fmt: skip
 
 
@@ -145,7 +168,7 @@ def build_evaluation(graph: Graph, step: StepModel, *, provider: Provider = "cpu
     w = _start(lowered, state)
     for name in (lowered.loss, *lowered.metrics.values()):
         _output(w, name, [])
-    return EvaluationModel(_model(w), state, lowered.inputs, lowered.targets, lowered.loss, lowered.metrics)
+    return EvaluationModel(_model(w, OPSET), state, lowered.inputs, lowered.targets, lowered.loss, lowered.metrics)
 
 
 def training_of(graph: Graph) -> Training:
@@ -231,20 +254,37 @@ def _decaying(w: Writer, layout: Layout, optimizer: Optimizer) -> str | None:
 
 
 def _append_update(
-    w: Writer, optimizer: Optimizer, state: Mapping[str, Layout], gradient: str, rate: str, step: str
+    w: Writer,
+    optimizer: Optimizer,
+    state: Mapping[str, Layout],
+    gradient: str,
+    rate: str,
+    step: str,
+    scale: Scale | None,
 ) -> tuple[str, ...]:
-    """Replace the parameters and what the optimizer keeps, whose vectors are returned."""
+    """Replace the parameters and what the optimizer keeps, whose vectors are returned.
+
+    With a loss scale: by the gradient divided by it, and only if that is finite; the scale itself is replaced too.
+    """
     slots = slots_of(optimizer)
+    names = ("parameters", *slots)
     for slot in slots:
         _declare(w, f"state/{slot}", TensorProto.FLOAT, [state[slot].size])
     _declare(w, rate, TensorProto.FLOAT)
+    new = {name: f"next/{name}" for name in names}
+    if scale is not None:
+        finite = _finite(w, w.op("ReduceSum", [gradient], keepdims=1))
+        gradient, step = scale.unscaled(w, gradient), scale.steps_taken(w, step)
+        scale.append_update(w, finite)
+        _output(w, f"next/{SCALING}", [state[SCALING].size])
+        new = {name: f"step/{name}" for name in names}
     append_update(w, optimizer, Tensors(
         parameters="state/parameters", gradient=gradient, lr=rate, step=step,
-        slots={slot: f"state/{slot}" for slot in slots},
-        new={name: f"next/{name}" for name in ("parameters", *slots)},
-        decaying=_decaying(w, state["parameters"], optimizer),
+        slots={slot: f"state/{slot}" for slot in slots}, new=new, decaying=_decaying(w, state["parameters"], optimizer),
     ))  # fmt: skip
-    for name in ("parameters", *slots):
+    for name in names:
+        if scale is not None:
+            w.op("Where", [finite, new[name], f"state/{name}"], into=f"next/{name}")
         _output(w, f"next/{name}", [state[name].size])
     return slots
 
@@ -257,18 +297,29 @@ def _append_gradient(w: Writer, gradient: str, share: str, size: int) -> None:
     _output(w, "next/gradient", [size])
 
 
-def _append_totals(w: Writer, lowered: Lowered, gradient: str) -> None:
-    """totals + [loss, metrics..., 1 if loss and gradient are finite]: what the host reads now and then."""
+def _append_totals(w: Writer, lowered: Lowered, gradient: str, scale: Scale | None) -> None:
+    """totals + [loss, metrics..., 1 if loss and gradient are finite]: what the host reads now and then.
+
+    A gradient that is not finite is what a loss scale is lowered for, as far as it can be.
+    """
     assert lowered.loss is not None
     size = len(lowered.metrics) + 2
     _declare(w, "state/totals", TensorProto.FLOAT, [size])
     one = w.constant([1], np.int64)
     values = [w.op("Reshape", [name, one]) for name in (lowered.loss, *lowered.metrics.values())]
-    # x - x is 0 for a finite x alone, and a sum is finite only if all its terms are
-    both = w.op("Add", [values[0], w.op("ReduceSum", [gradient], keepdims=1)])
-    finite = w.op("Cast", [w.op("Equal", [w.op("Sub", [both, both]), w.constant([0])])], to=TensorProto.FLOAT)
-    w.op("Add", ["state/totals", w.op("Concat", [*values, finite], axis=0)], into="next/totals")
+    total = w.op("ReduceSum", [gradient], keepdims=1)
+    if scale is None:
+        finite = _finite(w, w.op("Add", [values[0], total]))
+    else:
+        finite = w.op("And", [_finite(w, values[0]), w.op("Or", [_finite(w, total), scale.can_fall(w)])])
+    counted = w.op("Cast", [finite], to=TensorProto.FLOAT)
+    w.op("Add", ["state/totals", w.op("Concat", [*values, counted], axis=0)], into="next/totals")
     _output(w, "next/totals", [size])
+
+
+def _finite(w: Writer, value: str) -> str:
+    """Whether a number is finite; a sum is only if all its terms are."""
+    return w.op("Equal", [w.op("Sub", [value, value]), w.constant([0])])  # x - x is 0 for a finite x alone
 
 
 def _fix_inputs(w: Writer, graph: Graph, batch: int, sizes: Mapping[str, int]) -> None:
@@ -299,14 +350,16 @@ def _output(w: Writer, name: str, shape: Sequence[int]) -> None:
     w.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _model(w: Writer) -> onnx.ModelProto:
+def _model(w: Writer, opset: int) -> onnx.ModelProto:
     """The model of what the outputs need: a net's outputs that no loss reads are not computed in a step."""
     graph = w.graph
     needed = reaching(graph.node, [value.name for value in graph.output])
     nodes = [node for node in graph.node if any(output in needed for output in node.output)]
-    del graph.node[:]
+    constants = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
+    graph.initializer.extend(constants)
     # types of intermediate tensors served the differentiation; ONNX Runtime infers its own
     del graph.value_info[:]
-    opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="netdsl")
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="netdsl")

@@ -25,8 +25,10 @@ def _positive(bw: Backward, value: str) -> str:
 
 @rule("Relu", kinks="x = 0")
 def relu(bw: Backward) -> Gradients:
-    """dy where y > 0. The 0/1 mask is one HardSigmoid in float32, the cheapest kernel that computes it."""
-    if bw.element(bw.y) == TensorProto.FLOAT:
+    """dy where y > 0. On the CPU the 0/1 mask is one HardSigmoid in float32, the cheapest kernel that computes it; on CUDA a
+    comparison writes a quarter of that, and serves a half type too.
+    """
+    if bw.target.provider == "cpu" and bw.element(bw.y) == TensorProto.FLOAT:
         return _times(bw, bw.op("HardSigmoid", bw.y, alpha=_STEEP, beta=0.0))
     return [bw.masked(_positive(bw, bw.y), bw.dy)]
 
