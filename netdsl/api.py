@@ -130,14 +130,16 @@ class Net:
         ONNX Runtime has no kernels for on the CPU.
         """
         from netdsl.lower import initial_parameters, write_model
-        from netdsl.runtime.precision import known_precision, require_precision
-        from netdsl.runtime.session import Device
+        from netdsl.runtime.options import known_precision
         from netdsl.training.portable import paths_of, portable
         from netdsl.training.step import build_step, training_of
 
         batch, known = training_of(self.graph).batch, known_precision(precision)
         step = build_step(self.graph, batch=batch, provider=provider, split=split, precision=known)
-        if provider == "cpu":  # whether a GPU has the kernels is known where it is
+        if provider == "cpu" and known != "float32":  # whether a GPU has the kernels is known where it is
+            from netdsl.runtime.precision import require_precision
+            from netdsl.runtime.session import Device
+
             require_precision(step, Device("cpu"))
         tensors = initial_parameters(self.graph, seed) | self._weights(weights, seed)
         models = portable(self.graph, step, tensors, seed=seed, provider=provider)

@@ -19,12 +19,13 @@ from torch.nn import functional
 
 from benchmarks.twins import TWINS, load
 from netdsl.autodiff import gradient
+from netdsl.elaborate import load_text
 from netdsl.lower import IR_VERSION, initial_parameters
 from netdsl.runtime.session import Device
 from netdsl.runtime.state import load_tensors
 from netdsl.runtime.stepper import Stepper
 from netdsl.training.mixed import HALVES, KINDS, Kind, kind_of, lower_precision, opset_for
-from netdsl.training.step import StepModel, build_step
+from netdsl.training.step import TENSORS, StepModel, build_step
 from tests.half_emulation import emulating
 from tests.op_case import Case
 
@@ -45,7 +46,7 @@ def losses_of(name: str, precision: str, steps: int, provider: str = "cuda") -> 
     images, labels = TWINS[name].batch(graph, BATCH)
     weights, state = initial_parameters(graph, 0), {}
     for vector, layout in model.state.items():
-        state[f"state/{vector}"] = layout.pack(weights) if vector in ("parameters", "statistics", "fixed") else model.initial(vector)
+        state[f"state/{vector}"] = layout.pack(weights) if vector in TENSORS else model.initial(vector)
     state["state/totals"] = model.initial("totals")
     if precision == "fp16":
         state["state/scaling"][0] = SCALE
@@ -155,10 +156,9 @@ def test_between_convolutions_of_a_residual_net_all_maps_are_half() -> None:
 def test_random_numbers_stay_float32() -> None:
     """The bits of a draw are a whole number up to 2**24, which float16 does not hold."""
     text = TWINS["lenet5"].text.replace("flatten ->", "dropout(0.5) -> flatten ->")
-    from netdsl.elaborate import load_text
-
-    train = "train {\n target = class(label)\n loss = cross_entropy(logits, label)\n optimizer = sgd(0.1)\n batch = 4\n epochs = 1\n}\n"
-    model = build_step(load_text(text + train), batch=4, provider="cuda", precision="fp16").model
+    train = "target = class(label)\n loss = cross_entropy(logits, label)\n optimizer = sgd(0.1)\n batch = 4\n epochs = 1"
+    graph = load_text(f"{text}train {{\n {train}\n}}\n")
+    model = build_step(graph, batch=4, provider="cuda", precision="fp16").model
     types, makers = types_of(model), {o: n for n in model.graph.node for o in n.output}
     draws = [n for n in model.graph.node if n.op_type == "Cast" and types[n.input[0]] == TensorProto.UINT32]
     assert draws and all(types[n.output[0]] == TensorProto.FLOAT for n in draws)
@@ -231,7 +231,7 @@ def test_every_operator_and_its_gradient_in_mixed_precision(case: Case, precisio
     outputs = ["of", *(f"grad/{name}" for name in names)]
     mixed = onnx.ModelProto()
     mixed.CopyFrom(plain)
-    lower_precision(mixed.graph, HALVES[precision], set(v.name for v in mixed.graph.output))
+    lower_precision(mixed.graph, HALVES[precision], {v.name for v in mixed.graph.output})
     for entry in mixed.opset_import:
         entry.version = opset_for(HALVES[precision])
     onnx.checker.check_model(mixed, full_check=True)

@@ -13,22 +13,13 @@ import onnx
 import onnxruntime as ort
 from onnx import helper
 
-from netdsl.diagnostics import DeviceError, Diagnostic, TrainingError
+from netdsl.diagnostics import DeviceError, Diagnostic
 from netdsl.lower import IR_VERSION
 from netdsl.runtime.session import Device
-from netdsl.training.mixed import HALVES, PRECISIONS, Precision, in_half
+from netdsl.training.mixed import HALVES, in_half
 from netdsl.training.step import StepModel
 
 _SHOWN = 4
-
-
-def known_precision(value: object) -> Precision:
-    """The value of an option. Raises TrainingError (E0807) unless it is one of `PRECISIONS`."""
-    for precision in PRECISIONS:
-        if value == precision:
-            return precision
-    message = f"precision is {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, not {value!r:.100}"
-    raise TrainingError(Diagnostic("E0807", message))
 
 
 def require_precision(step: StepModel, device: Device) -> None:

@@ -23,7 +23,8 @@ from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
 from netdsl.runtime.loop import Interrupt, interruptible, order
-from netdsl.runtime.precision import known_precision, require_precision
+from netdsl.runtime.options import known_precision, parts_of, whole
+from netdsl.runtime.precision import require_precision
 from netdsl.runtime.progress import Progress, Silence
 from netdsl.runtime.session import Device, choose_device
 from netdsl.runtime.state import checkpoint_of, environment, load_tensors, named_tensors, plain, refuse, restore
@@ -70,8 +71,8 @@ class Trainer:
         """
         training = training_of(graph)
         self.graph, self.data, self.training = graph, data, training
-        self.seed = _whole("seed", seed, 0, _MOST_SEED)
-        self.epochs = training.epochs if epochs is None else _whole("epochs", epochs, 1)
+        self.seed = whole("seed", seed, 0, _MOST_SEED)
+        self.epochs = training.epochs if epochs is None else whole("epochs", epochs, 1)
         self.directory = None if directory is None else Path(directory)
         self.history = History(directory=None if directory is None else str(directory))
         self.progress = progress or Silence()
@@ -81,7 +82,7 @@ class Trainer:
         self._validation = Feed(graph, data.validation, self.pipeline, where="validation samples")
         self.batch = min(training.batch, len(self._train))
         self.steps_per_epoch = len(self._train) // self.batch
-        self.parts = _parts(accumulate, self.batch)
+        self.parts = parts_of(accumulate, self.batch)
         self._data_mark = {"training": _mark(data.train), "validation": _mark(data.validation)}
 
         self._part = self.batch // self.parts  # samples that are computed at a time
@@ -378,29 +379,6 @@ class Trainer:
             changed.append(f"the learning rate falls over {self.epochs} epochs, not {at.running.get('epochs')}")
         if changed:
             self.progress.message(f"note: this will not continue bit for bit: {'; '.join(changed)}")
-
-
-def _whole(name: str, value: object, least: int, most: int | None = None) -> int:
-    """The value of an option. Raises TrainingError (E0807) unless it is a whole number from `least` to `most`."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        whole = int(value)
-        if least <= whole and (most is None or whole <= most):
-            return whole
-    span = f"from {least} on" if most is None else f"from {least} to {most}"
-    raise TrainingError(Diagnostic("E0807", f"{name} is a whole number {span}, not {value!r:.100}"))
-
-
-def _parts(accumulate: object, batch: int) -> int:
-    """Into how many parts a batch goes. Raises TrainingError (E0807) where these would not be equal."""
-    parts = _whole("accumulate", accumulate, 1)
-    if batch % parts:
-        fitting = [count for count in range(1, batch + 1) if batch % count == 0]
-        message = f"a batch of {batch} cannot be computed in {parts} equal parts"
-        help = f"accumulate = {max(count for count in fitting if count < parts)}"
-        if parts < batch:
-            help += f" or {min(count for count in fitting if count > parts)}"
-        raise TrainingError(Diagnostic("E0807", message, helps=(f"use {help}",)))
-    return parts
 
 
 def _mark(samples: Samples) -> dict[str, int | str]:
