@@ -15,7 +15,7 @@ from onnx import helper
 
 from netdsl.diagnostics import DeviceError, Diagnostic
 from netdsl.lower import IR_VERSION
-from netdsl.runtime.session import Device
+from netdsl.runtime.session import Device, provider_name
 from netdsl.training.mixed import HALVES, in_half
 from netdsl.training.step import StepModel
 
@@ -79,7 +79,7 @@ def _problem(model: onnx.ModelProto, device: Device) -> str | None:
         options.optimized_model_filepath = str(planned)
         try:
             ort.InferenceSession(
-                model.SerializeToString(), options, providers=[f"{device.provider.upper()}ExecutionProvider"]
+                model.SerializeToString(), options, providers=[provider_name(device)]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             return f"ONNX Runtime: {(str(error).splitlines() or [type(error).__name__])[0][:200]}"

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from netdsl.diagnostics import DeviceError, Diagnostic
 from netdsl.lower.write import LARGEST_IN_ONE_FILE, weight_bytes, write_model
+from netdsl.runtime.placement import RECORDED
 
 Provider = Literal["cpu", "cuda"]
 DEVICES = ("auto", "cpu", "cuda")
@@ -53,6 +54,11 @@ def choose_device(wanted: str = "auto", threads: int | None = None) -> Device:
     if wanted == "auto":
         return Device("cpu", threads)
     raise DeviceError(problem)
+
+
+def provider_name(device: Device) -> str:
+    """As ONNX Runtime calls it."""
+    return f"{device.provider.upper()}ExecutionProvider"
 
 
 def open_session(
@@ -103,6 +109,8 @@ def _options(device: Device, constant_weights: bool, profile: str | None) -> ort
         # planning which tensors share memory takes time with the square of the nodes (FC-DenseNet-56's step: 3 of 4 s),
         # and the allocator reuses memory by itself: steps take as long without, and as much memory within 1 %
         options.enable_mem_reuse = False
+    if device.provider != "cpu":
+        options.add_session_config_entry(*RECORDED)
     return options
 
 

@@ -11,7 +11,8 @@ import onnxruntime as ort
 
 from netdsl.runtime.blocked import block_convolutions, block_size
 from netdsl.runtime.kept import open_kept
-from netdsl.runtime.session import Device, memory_errors_told, open_session
+from netdsl.runtime.placement import elsewhere
+from netdsl.runtime.session import Device, memory_errors_told, open_session, provider_name
 from netdsl.runtime.work import multiply_accumulates, static_shapes
 from netdsl.training.step import StepModel
 
@@ -115,6 +116,17 @@ class Stepper:
     @seed.setter
     def seed(self, seed: int) -> None:
         self._scalars[self.model.seed][...] = seed
+
+    def elsewhere(self) -> dict[str, list[str]]:
+        """The nodes that run on the CPU though the device is another, their names by operator; see `placement`."""
+        if self.device.provider == "cpu":
+            return {}
+        found: dict[str, list[str]] = {}
+        models = [self.model.model] if self.model.update is None else [self.model.model, self.model.update]
+        for program, model in zip(self._programs, models, strict=True):
+            for operator, names in elsewhere(program.session, model, provider_name(self.device)).items():
+                found.setdefault(operator, []).extend(names)
+        return found
 
     def current(self) -> dict[str, ort.OrtValue]:
         """The state's vectors where they are; the next two steps overwrite them."""

@@ -24,6 +24,7 @@ from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
 from netdsl.runtime.loop import Interrupt, interruptible, order
 from netdsl.runtime.options import known_precision, parts_of, whole
+from netdsl.runtime.placement import told
 from netdsl.runtime.precision import require_precision
 from netdsl.runtime.progress import Progress, Silence
 from netdsl.runtime.session import Device, choose_device
@@ -94,6 +95,8 @@ class Trainer:
         evaluation = build_evaluation(graph, model, provider=self.device.provider)
         self._stepper = Stepper(model, self.device, seed=seed, parts=self.parts)
         self._evaluator = Evaluator(evaluation, self.device)
+        if found := self._stepper.elsewhere():
+            self.progress.message(told(found, self.device.provider))
         load_tensors(self._stepper, initial_parameters(graph, seed) | dict(weights or {}))
         self._epoch = 0  # finished epochs
         self._done = 0  # steps of the running epoch
