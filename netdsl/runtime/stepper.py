@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from netdsl.runtime.blocked import block_convolutions, block_size
+from netdsl.runtime.blocked import tuned
 from netdsl.runtime.kept import open_kept
 from netdsl.runtime.placement import elsewhere
 from netdsl.runtime.session import Device, memory_errors_told, open_session, provider_name
-from netdsl.runtime.work import multiply_accumulates, static_shapes
+from netdsl.runtime.work import all_shapes, multiply_accumulates
 from netdsl.training.step import StepModel
 
 #: multiply-accumulates of a step below which waking a second thread costs more than it does (LeNet-5: 16 samples)
@@ -25,10 +25,10 @@ def _suited(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, De
     """The form of the step that is the fastest on the device, and the device with no more threads than are of use."""
     if device.provider != "cpu":
         return model, device
-    shapes, block = static_shapes(model), block_size()
+    shapes = all_shapes(model)
     if multiply_accumulates(model, shapes) < _ONE_THREAD:
         device = replace(device, threads=1)
-    return (model if block is None else block_convolutions(model, shapes, block)), device
+    return tuned(model, shapes, device), device
 
 
 def _as_it_is(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, Device]:

@@ -39,6 +39,20 @@ def static_shapes(model: onnx.ModelProto) -> Shapes:
     return _inferred(model, values=True)
 
 
+def all_shapes(model: onnx.ModelProto) -> Shapes:
+    """The shapes for which all dimensions are known, of all tensors: those behind the last product, too."""
+    known = static_shapes(model)
+    told = onnx.ModelProto()
+    told.CopyFrom(model)
+    # what followed from values before the last product
+    told.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name])
+        for node in model.graph.node if node.op_type == "MaxUnpool"
+        for name in node.output if name in known
+    )  # fmt: skip
+    return _inferred(told, values=False) | known
+
+
 def _operands(node: onnx.NodeProto) -> tuple[str, ...]:
     """Both factors of a product, and what it gives."""
     return (*node.input[:2], node.output[0])
