@@ -13,36 +13,46 @@ from .convolution import Layer, Window
 from .graph import DOMAIN, Graph
 
 
+#: pieces of work that a convolution is cut into at least, so that threads get about as much each
+_PIECES = 12
+#: rows of a strip, at least
+_ROWS = 4
+
+
 def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     """dw, plain, in the shape of the weight; None where it has no such form."""
     if layer.is_depthwise:
         return _depthwise(graph, layer, x, dy)
-    if layer.group > 1 or layer.window.dilations[1] != 1 and layer.window.kernel[1] > 1:
-        return None
-    strips = graph.block // gcd(graph.block, layer.x[0])
-    if layer.y[2] % strips or not graph.is_image(dy) or layer.y[2] // strips < 4:
+    if layer.group > 1 or not graph.is_image(dy) or layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1:
         return None
     few = not graph.is_image(x)
-    image, blocks, lane = _image(graph, layer, x, strips, few)
-    kernel = _kernel(graph, layer, dy, strips)
-    groups, height = layer.x[0] * strips // graph.block, layer.y[2] // strips
-    sh, sw = layer.window.strides
-    kh, kw = layer.window.kernel
-    outputs = graph.padded(layer.y[1])
+    lane = layer.x[1] if few else graph.block
+    blocks = 1 if few else graph.padded(layer.x[1]) // graph.block
+    strips = _strips(layer, blocks, graph.block)
+    if strips is None:
+        return None
+    b, groups, outputs = graph.block, layer.x[0] * strips // graph.block, graph.padded(layer.y[1])
+    (kh, kw), (sh, sw) = layer.window.kernel, layer.window.strides
     rows = (0, 0) if strips > 1 else (layer.window.before[0], max(_after(layer)[0], 0))
-    window = Window((height, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (rows[0], 0), (rows[1], 0))
-    taps = graph.op("Conv", image, kernel, domain=DOMAIN, **window.attributes(groups))
-    b = graph.block
+    window = Window((layer.y[2] // strips, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (rows[0], 0), (rows[1], 0))
+    image = _image(graph, layer, x, few, strips)
+    taps = graph.op("Conv", image, _kernel(graph, layer, dy, strips), domain=DOMAIN, **window.attributes(groups))
     parts = graph.reshape(taps, [blocks, groups, outputs // b, kh, kw, lane, b])
-    if groups > 1:
-        parts = graph.op("ReduceSum", parts, graph.ints([1]), keepdims=0)
-    else:
-        parts = graph.reshape(parts, [blocks, outputs // b, kh, kw, lane, b])
-    moved = graph.op("Transpose", parts, perm=[1, 5, 0, 4, 2, 3])
-    whole = graph.reshape(moved, [outputs, blocks * lane, kh, kw])
+    total = graph.op("ReduceSum", parts, graph.ints([1]), keepdims=0)
+    whole = graph.reshape(graph.op("Transpose", total, perm=[1, 5, 0, 4, 2, 3]), [outputs, blocks * lane, kh, kw])
     if (outputs, blocks * lane) == layer.weight[:2]:
         return whole
     return graph.op("Slice", whole, graph.ints([0, 0]), graph.ints(layer.weight[:2]), graph.ints([0, 1]))
+
+
+def _strips(layer: Layer, blocks: int, block: int) -> int | None:
+    """Into how many strips of rows each image is cut: so many that they fill blocks, and make enough pieces of work."""
+    strips = block // gcd(block, layer.x[0])
+    while layer.x[0] * strips // block * blocks * layer.window.kernel[0] < _PIECES and layer.y[2] % (4 * strips) == 0:
+        if layer.y[2] // (2 * strips) < 2 * _ROWS:
+            break
+        strips *= 2
+    return strips if layer.y[2] % strips == 0 and layer.y[2] // strips >= _ROWS or strips == 1 else None
 
 
 def _after(layer: Layer) -> tuple[int, int]:
@@ -52,50 +62,39 @@ def _after(layer: Layer) -> tuple[int, int]:
     return height, width
 
 
-def _image(graph: Graph, layer: Layer, x: str, strips: int, few: bool) -> tuple[str, int, int]:
-    """x as [C/B, N, H, W·B], its images in blocks, padded to the left and right; C/B and B."""
+def _image(graph: Graph, layer: Layer, x: str, few: bool, strips: int) -> str:
+    """x as [C/B, N·strips, H, W·B], its images in blocks, padded to the left and right."""
     n, c, h, w = layer.x
     if few:
-        blocks, lane = 1, c
-        rows = graph.op("Transpose", graph.plain(x), perm=[0, 2, 3, 1])
+        blocks, lane, images = 1, c, graph.op("Transpose", graph.plain(x), perm=[0, 2, 3, 1])
     else:
-        blocks, lane = graph.padded(c) // graph.block, graph.block
-        rows = graph.blocked(x)
-    rows = graph.reshape(rows, [n, blocks, h, w * lane])
-    top, left = layer.window.before
-    bottom, right = _after(layer)
-    if strips == 1:
-        top = 0
-        bottom = min(bottom, 0)  # what is not reached is cut off; zeros are in the convolution's own padding
+        blocks, lane, images = graph.padded(c) // graph.block, graph.block, graph.blocked(x)
+    (top, left), (bottom, right) = layer.window.before, _after(layer)
+    if strips == 1:  # zeros above and below are the convolution's own; what is not reached is cut off
+        top, bottom = 0, min(bottom, 0)
+    rows, height, width = graph.reshape(images, [n, blocks, h, w * lane]), h + top + bottom, (w + left + right) * lane
     pads = [0, 0, top, left * lane, 0, 0, bottom, right * lane]
     if any(pads):
         rows = graph.op("Pad", rows, graph.ints(pads))
     if strips > 1:
-        each = layer.y[2] // strips
-        reach = (each - 1) * layer.window.strides[0] + layer.window.spans[0]
-        starts = [i * each * layer.window.strides[0] for i in range(strips)]
-        cut = [graph.op("Slice", rows, graph.ints([s]), graph.ints([s + reach]), graph.ints([2])) for s in starts]
-        rows = graph.op("Concat", *cut, axis=0)
+        starts = range(0, layer.y[2] * layer.window.strides[0], layer.y[2] // strips * layer.window.strides[0])
+        height = (layer.y[2] // strips - 1) * layer.window.strides[0] + layer.window.spans[0]
+        rows = graph.op("Gather", rows, graph.ints([s + i for s in starts for i in range(height)]), axis=2)
     if blocks > 1:
-        rows = graph.op("Transpose", rows, perm=[1, 0, 2, 3])
-    elif blocks == 1:
-        rows = graph.op("Squeeze", rows, graph.ints([1]))
-        rows = graph.op("Unsqueeze", rows, graph.ints([0]))
-    return graph.op("ReorderInput", rows, domain=DOMAIN), blocks, lane
+        rows = graph.op("Transpose", graph.reshape(rows, [n, blocks, strips * height * width]), perm=[1, 0, 2])
+    return graph.op("ReorderInput", graph.reshape(rows, [blocks, n * strips, height, width]), domain=DOMAIN)
 
 
 def _kernel(graph: Graph, layer: Layer, dy: str, strips: int) -> str:
-    """dy as the blocked weight of a convolution: [N/B·K, B, H, W], in memory [N/B, K/B, H·W, Bn, Bk]."""
+    """dy as the blocked weight of a convolution: [N·strips/B·K, B, H, W], in memory [N·strips/B, K/B, H·W, Bn, Bk]."""
     n, k, h, w = layer.y
-    k, b = graph.padded(k), graph.block
+    k, b, height = graph.padded(k), graph.block, h // strips
     images = graph.blocked(dy)
-    if strips > 1:
-        parts = graph.reshape(images, [n, k // b, strips, h // strips * w * b])
-        images = graph.op("Transpose", parts, perm=[2, 0, 1, 3])
-    groups = n * strips // b
-    parts = graph.reshape(images, [groups, b, k // b * (h // strips) * w, b])
+    if strips > 1 and k > b:
+        images = graph.op("Transpose", graph.reshape(images, [n, k // b, strips, height * w * b]), perm=[0, 2, 1, 3])
+    parts = graph.reshape(images, [n * strips // b, b, k // b * height * w, b])
     moved = graph.op("Transpose", parts, perm=[0, 2, 1, 3])
-    return graph.reshape(moved, [groups * k, b, h // strips, w])
+    return graph.reshape(moved, [n * strips // b * k, b, height, w])
 
 
 def _depthwise(graph: Graph, layer: Layer, x: str, dy: str) -> str:
