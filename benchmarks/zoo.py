@@ -5,7 +5,8 @@
 Each net is done in a process of its own: `netdsl analyze` in a fresh process; the ONNX model written to disk, checked by
 path, loaded by ONNX Runtime by path and run on one sample; then steps on one fixed random batch of two samples (of one
 sample for the largest nets, which `batch` then says) until the loss has fallen by a tenth, at the file's rate, else at
-the tests' or at a tenth or a hundredth of it (then `rate` says so). Small nets come first. What is written already is kept: another call does what is missing.
+the tests' or at a tenth or a hundredth of it (then `rate` says so). Small nets come first. What is written already is
+kept: another call does what is missing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="The JSON file to write, after each net.")
     parser.add_argument("--only", nargs="+", default=[], help="Files of the zoo, without `.net`.")
-    parser.add_argument("--macs", type=float, default=1e12, help="Leave out nets of more multiply-accumulates a sample.")
+    parser.add_argument(
+        "--macs", type=float, default=1e12, help="Leave out nets of more multiply-accumulates a sample."
+    )
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

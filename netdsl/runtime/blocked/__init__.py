@@ -5,7 +5,7 @@ weights are constant, and it leaves them alone. `layout` writes the step anew wi
 convolution to the last, forward and backward:
 
     graph          the step that is written: which tensors are plain, which blocked, and what waits to be fused
-    rules          what each operator becomes
+    rules          what each operator becomes: elementwise, sums, normalization, pooling, channels
     convolution    convolutions, and transposed ones as convolutions
     correlation    the gradient of a convolution's weight, as a convolution
     layout         the pass over the nodes

@@ -13,7 +13,7 @@ from netdsl.runtime.work import Shapes
 
 #: of the change of a tensor, relative: activations at a kink may fall on either side of it
 _TOLERANCE = 0.1
-#: of the largest change of all: what is rounding where the true gradient is zero (a bias before a normalisation)
+#: of the largest change in the same vector: what is rounding where the true gradient is zero (a bias before a normalisation)
 _NOISE = 1e-3
 
 
@@ -22,15 +22,15 @@ def agree(portable: onnx.ModelProto, tuned: onnx.ModelProto, shapes: Shapes, dev
     feeds = _feeds(portable.graph, shapes)
     expected, found = (_run(model, feeds, device) for model in (portable, tuned))
     parts = _parts(portable.graph, shapes)
-    changes = []
     for name, value in expected.items():
         before = feeds.get(name.replace("next/", "state/", 1), np.float32(0))
-        sizes = parts.get(name.removeprefix("next/"), [value.size])
-        cuts = np.cumsum(sizes)[:-1]
-        changes += zip(np.split((value - before).ravel(), cuts), np.split((found[name] - before).ravel(), cuts), strict=True)
-    norms = [float(np.linalg.norm(change)) for change, _ in changes]
-    errors = [float(np.linalg.norm(one - other)) for one, other in changes]
-    return all(error <= _TOLERANCE * norm + _NOISE * max(norms) for error, norm in zip(errors, norms, strict=True))
+        cuts = np.cumsum(parts.get(name.removeprefix("next/"), [value.size]))[:-1]
+        one, other = (np.split((result - before).ravel(), cuts) for result in (value, found[name]))
+        norms = [float(np.linalg.norm(change)) for change in one]
+        errors = [float(np.linalg.norm(a - b)) for a, b in zip(one, other, strict=True)]
+        if not all(error <= _TOLERANCE * norm + _NOISE * max(norms) for error, norm in zip(errors, norms, strict=True)):
+            return False
+    return True
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], device: Device) -> dict[str, np.ndarray]:
@@ -62,7 +62,7 @@ def _feeds(graph: onnx.GraphProto, shapes: Shapes) -> dict[str, np.ndarray]:
 def _weight(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) < 2:
         return generator.uniform(0.5, 1.5, prod(shape)).astype(np.float32)
-    return (generator.standard_normal(prod(shape)) * (2 / prod(shape[1:])) ** 0.5).astype(np.float32)
+    return generator.normal(0, (2 / prod(shape[1:])) ** 0.5, prod(shape)).astype(np.float32)
 
 
 def _tensors(graph: onnx.GraphProto, vector: str, shapes: Shapes) -> list[tuple[int, ...]]:
@@ -77,5 +77,7 @@ def _parts(graph: onnx.GraphProto, shapes: Shapes) -> dict[str, list[int]]:
     sizes = [prod(shape) for shape in _tensors(graph, "state/parameters", shapes)]
     lengths = {value.name: prod(dim.dim_value for dim in value.type.tensor_type.shape.dim) for value in graph.output}
     return {
-        name.removeprefix("next/"): sizes for name, length in lengths.items() if name.startswith("next/") and length == sum(sizes)
+        name.removeprefix("next/"): sizes
+        for name, length in lengths.items()
+        if name.startswith("next/") and length == sum(sizes)
     }

@@ -8,9 +8,8 @@ from math import prod
 from typing import Any
 
 import onnx
-from onnx import helper
 
-from .graph import Convolution, Graph
+from .graph import Convolution, Graph, attributes_of
 
 Pair = tuple[int, int]
 
@@ -57,12 +56,12 @@ class Layer:
             return None
         first, weight, second = (tuple(shape) for shape in shapes if shape is not None)
         x, y = (second, first) if node.op_type == "ConvTranspose" else (first, second)
-        found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        found = attributes_of(node)
         if found.get("auto_pad", b"NOTSET") != b"NOTSET":
             return None
         pads = found.get("pads", [0] * 4)
-        pair = {name: tuple(found.get(name, (1, 1))) for name in ("strides", "dilations")}
-        window = Window(weight[2:], pair["strides"], pair["dilations"], tuple(pads[:2]), tuple(pads[2:]))
+        strides, dilations = (_pair(found.get(name, (1, 1))) for name in ("strides", "dilations"))
+        window = Window(_pair(weight[2:]), strides, dilations, _pair(pads[:2]), _pair(pads[2:]))
         return Layer(window, found.get("group", 1), weight, x, y)
 
     @property
@@ -111,7 +110,9 @@ def _adjoint(
 ) -> Convolution | None:
     """Of stride 1: the convolution with the flipped weight."""
     window = layer.window
-    pads = [[span - 1 - pad for span, pad in zip(window.spans, side, strict=True)] for side in (window.before, window.after)]
+    pads = [
+        [span - 1 - pad for span, pad in zip(window.spans, side, strict=True)] for side in (window.before, window.after)
+    ]
     # what no window reached: rows of zeros
     for axis in (0, 1):
         reached = y_shape[axis + 2] + pads[0][axis] + pads[1][axis] - window.spans[axis] + 1
@@ -135,7 +136,9 @@ def _by_zeros(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None)
         return None
     source = y
     if single:
-        narrow = Layer(Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0)), layer.group, layer.weight, (*layer.x[:2], h, w), layer.y)
+        narrow = Layer(
+            Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0)), layer.group, layer.weight, (*layer.x[:2], h, w), layer.y
+        )
         convolution = _adjoint(graph, narrow, graph.blocked(y), layer.y, weight, None)
         if convolution is None:
             return None
@@ -158,11 +161,16 @@ def _by_phases(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None
     """Of a stride s: one convolution of stride 1 whose channels are the s² residues of the position, which are then put
     beside each other (Shi et al. 2016, sub-pixel convolution).
     """
-    axes = [_phases(*sizes) for sizes in zip(layer.window.kernel, layer.window.strides, layer.window.before, strict=True)]
+    axes = [
+        _phases(*sizes) for sizes in zip(layer.window.kernel, layer.window.strides, layer.window.before, strict=True)
+    ]
     (sh, sw), (height, width) = layer.window.strides, layer.x[2:]
     lows, sizes = [axis[0] for axis in axes], [len(axis[1][0]) for axis in axes]
     rows, columns = -(-height // sh), -(-width // sw)
-    after = [count + low + size - 1 - have for count, low, size, have in zip((rows, columns), lows, sizes, layer.y[2:], strict=True)]
+    after = [
+        count + low + size - 1 - have
+        for count, low, size, have in zip((rows, columns), lows, sizes, layer.y[2:], strict=True)
+    ]
     if max(lows) > 0 or min(after) < 0 or layer.group > 1:
         return None
     none = prod(layer.window.kernel)  # the index of a tap of zeros
@@ -175,7 +183,9 @@ def _by_phases(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None
     n, c, b = layer.y[0], graph.padded(layer.x[1]), graph.block
     biases = bias and graph.op("Concat", *[padded_vector(graph, bias, layer.x[1])] * (sh * sw), axis=0)
     blocks = _swapped(graph, layer, weight, order, _pair(sizes))
-    phases = graph.convolve(Convolution(graph.blocked(y), blocks, biases, window.attributes(), (n, sh * sw * c, rows, columns)))
+    phases = graph.convolve(
+        Convolution(graph.blocked(y), blocks, biases, window.attributes(), (n, sh * sw * c, rows, columns))
+    )
     parts = graph.reshape(phases, [n, sh, sw, c // b, rows, columns, b])
     beside = graph.op("Transpose", parts, perm=[0, 3, 4, 1, 5, 2, 6])
     shape = [n, c // b, rows * sh, columns * sw, b]

@@ -12,7 +12,6 @@ from math import gcd
 from .convolution import Layer, Window
 from .graph import DOMAIN, Graph
 
-
 #: pieces of work that a convolution is cut into at least, so that threads get about as much each
 _PIECES = 12
 #: rows of a strip, at least
@@ -23,7 +22,7 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     """dw, plain, in the shape of the weight; None where it has no such form."""
     if layer.is_depthwise:
         return _depthwise(graph, layer, x, dy)
-    if layer.group > 1 or not graph.is_image(dy) or layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1:
+    if layer.group > 1 or not graph.is_image(dy) or (layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1):
         return None
     few = not graph.is_image(x)
     lane = layer.x[1] if few else graph.block
@@ -34,7 +33,9 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     b, groups, outputs = graph.block, layer.x[0] * strips // graph.block, graph.padded(layer.y[1])
     (kh, kw), (sh, sw) = layer.window.kernel, layer.window.strides
     rows = (0, 0) if strips > 1 else (layer.window.before[0], max(_after(layer)[0], 0))
-    window = Window((layer.y[2] // strips, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (rows[0], 0), (rows[1], 0))
+    window = Window(
+        (layer.y[2] // strips, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (rows[0], 0), (rows[1], 0)
+    )
     image = _image(graph, layer, x, few, strips)
     taps = graph.op("Conv", image, _kernel(graph, layer, dy, strips), domain=DOMAIN, **window.attributes(groups))
     parts = graph.reshape(taps, [blocks, groups, outputs // b, kh, kw, lane, b])
@@ -52,7 +53,7 @@ def _strips(layer: Layer, blocks: int, block: int) -> int | None:
         if layer.y[2] // (2 * strips) < 2 * _ROWS:
             break
         strips *= 2
-    return strips if layer.y[2] % strips == 0 and layer.y[2] // strips >= _ROWS or strips == 1 else None
+    return strips if (layer.y[2] % strips == 0 and layer.y[2] // strips >= _ROWS) or strips == 1 else None
 
 
 def _after(layer: Layer) -> tuple[int, int]:
@@ -109,7 +110,9 @@ def _depthwise(graph: Graph, layer: Layer, x: str, dy: str) -> str:
         rows = graph.op("Pad", rows, graph.ints(pads))
     image = graph.reshape(rows, [1, n * c, h + pads[4], w + left + right])
     kernel = graph.reshape(graph.blocked(dy), [n * c, 1, *layer.y[2:]])
-    window = Window((layer.y[2], layer.y[3]), layer.window.dilations, layer.window.strides, (top, 0), (max(bottom, 0), 0))
+    window = Window(
+        (layer.y[2], layer.y[3]), layer.window.dilations, layer.window.strides, (top, 0), (max(bottom, 0), 0)
+    )
     taps = graph.op("Conv", image, kernel, domain=DOMAIN, **window.attributes(n * c))
     kh, kw = layer.window.kernel
     each = graph.reshape(taps, [n, c // b, kh * kw, b])

@@ -11,13 +11,13 @@ What a rule computes blocked becomes plain at the first node that wants it plain
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from netdsl.runtime.work import Shapes
 
@@ -25,6 +25,10 @@ DOMAIN = "com.microsoft.nchwc"
 
 #: of batch and positions
 IMAGE_AXES = [0, 2, 3]
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Graph:
         self._joined: dict[str, tuple[onnx.NodeProto, list[str]]] = {}
         self._runs: dict[tuple[str, ...], str] = {}
         self._products: dict[str, tuple[str, str]] = {}
+        self._reshaped: dict[str, str] = {}  # the tensor that a reshape was written of
         self._constants: dict[tuple[Any, ...], str] = {}
         self._count = 0
 
@@ -75,7 +80,9 @@ class Graph:
     def is_image(self, name: str) -> bool:
         """Whether the tensor is [N, C, H, W] and may lie in blocks: ORT reorders channels in fours."""
         shape = self.shapes.get(name)
-        return shape is not None and len(shape) == 4 and shape[1] % 4 == 0 and self.padded(shape[1]) <= 4 * shape[1] // 3
+        return (
+            shape is not None and len(shape) == 4 and shape[1] % 4 == 0 and self.padded(shape[1]) <= 4 * shape[1] // 3
+        )
 
     def padded(self, channels: int) -> int:
         """The channels with those that fill up the last block."""
@@ -129,7 +136,23 @@ class Graph:
         return self._constants[key]
 
     def reshape(self, name: str, shape: Sequence[int]) -> str:
-        return self.op("Reshape", name, self.ints(shape))
+        """The same elements in another shape. Of several reshapes in a row the last is written."""
+        name = self._reshaped.get(name, name)
+        view = self.op("Reshape", name, self.ints(shape))
+        self._reshaped[view] = name
+        return view
+
+    def either(self, condition: str, one: Callable[[], str], other: Callable[[], str]) -> str:
+        """What `one` writes, computed where the condition holds, else what `other` writes."""
+        graphs = {"then_branch": self._branch("then", one), "else_branch": self._branch("else", other)}
+        return self.op("If", condition, **graphs)
+
+    def _branch(self, name: str, write: Callable[[], str]) -> onnx.GraphProto:
+        outer, self.nodes = self.nodes, []
+        result = helper.make_tensor_value_info(write(), TensorProto.FLOAT, None)
+        branch = helper.make_graph(self.nodes, name, [], [result])
+        self.nodes = outer
+        return branch
 
     def copy(self, node: onnx.NodeProto) -> None:
         """Append a node as it is; what it reads is made plain."""
@@ -141,6 +164,8 @@ class Graph:
                     self.plain(name, missing_ok=True)
         self.nodes.append(node)
         self._plain.update(node.output)
+        if node.op_type == "Reshape":
+            self._reshaped[node.output[0]] = self._reshaped.get(node.input[0], node.input[0])
 
     # Plain and blocked
 
@@ -157,7 +182,9 @@ class Graph:
             self.copy(self._joined[name][0])
         if name not in self._plain and not (missing_ok and not self.lies_blocked(name)):
             blocked = self.blocked(name)
-            node = helper.make_node("ReorderOutput", [blocked], [name], f"blocked/plain/{name}", None, DOMAIN, channels=self.shapes[name][1])
+            node = helper.make_node(
+                "ReorderOutput", [blocked], [name], f"blocked/plain/{name}", None, DOMAIN, channels=self.shapes[name][1]
+            )
             self.nodes.append(node)
             self._plain.add(name)
         return name
@@ -226,6 +253,14 @@ class Graph:
     def wait(self, name: str, convolution: Convolution) -> None:
         """The tensor is what this convolution gives, once it is read."""
         self._waiting[name] = convolution
+
+    def put(self, name: str, result: Convolution | str | None) -> bool:
+        """The tensor is this one, blocked, which may wait. False: it is not written."""
+        if isinstance(result, Convolution):
+            self.wait(name, result)
+        elif result is not None:
+            self.define(name, result)
+        return result is not None
 
     def take(self, name: str) -> Convolution | None:
         """The convolution that gives the tensor, if it waits and nothing else reads the tensor."""

@@ -11,7 +11,7 @@ from netdsl.runtime.work import Shapes
 
 from .convolution import Layer, convolution, transposed
 from .correlation import weight_gradient
-from .graph import DOMAIN, Convolution, Graph
+from .graph import DOMAIN, Graph
 from .rules import FOLLOWERS, SOURCES, size, suited
 
 #: how autodiff names what it writes for a node's gradient
@@ -125,18 +125,10 @@ class _Gradients:
         return {name}
 
     def _input(self, forward: onnx.NodeProto, layer: Layer, dy: str, name: str) -> set[str]:
-        weight, graph = forward.input[1], self.graph
-        if not graph.is_image(name):
+        if not self.graph.is_image(name):
             return set()
-        if forward.op_type == "ConvTranspose":
-            graph.wait(name, convolution(graph, layer, dy, weight))
-            return {name}
-        found = transposed(graph, layer, dy, weight)
-        if isinstance(found, Convolution):
-            graph.wait(name, found)
-        elif found is not None:
-            graph.define(name, found)
-        return {name} if found is not None else set()
+        write = transposed if forward.op_type == "Conv" else convolution
+        return {name} if self.graph.put(name, write(self.graph, layer, dy, forward.input[1])) else set()
 
 
 def _model(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
