@@ -152,7 +152,8 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_best(
     told = Told()
     resumed = trainer(tmp_path, progress=told, seed=99)
     resumed.resume()
-    assert told.messages == [f"note: {tmp_path / LAST} is damaged: going on from {tmp_path / BEST}"]
+    epoch = checkpoint.load(tmp_path / BEST).progress.epoch
+    assert told.messages == [f"note: {tmp_path / LAST} is damaged: going on from {tmp_path / BEST}, of epoch {epoch}"]
     resumed.run()
     assert contents(tmp_path / LAST) == straight[EPOCHS] and contents(tmp_path / BEST) == straight[-1]
 

@@ -140,7 +140,7 @@ class Trainer:
             assert last is not None, "without a directory, a resume needs a path"
             found, path = newest(last.parent)
             if path != last:
-                self.progress.message(f"note: {last} is damaged: going on from {path}")
+                self.progress.message(f"note: {last} is damaged: going on from {path}, of epoch {found.progress.epoch}")
         else:
             found = checkpoints.load(path)
         at = found.progress
