@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_without_a_place_to_write_steps_are_tuned(
     monkeypatch.setenv("NETDSL_CACHE", str(folder))
     for path in folder.iterdir():
         path.unlink()
-    monkeypatch.setattr(kept.tempfile, "tempdir", str(tmp_path / "none"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     assert _same(_trained(), expected)
     assert tuned.count == 3
     assert list(folder.iterdir()) == []

@@ -5,8 +5,7 @@ bit. An entry's name is a hash of all that it depends on: the portable step, the
 tunes it, the provider, the threads and the instructions of the processor.
 
 Entries lie in the user's cache folder (`NETDSL_CACHE` names another, `NETDSL_CACHE=off` keeps none), which nobody else may
-write to: a model decides what a run computes. What is damaged, of another key or refused by ONNX Runtime is made anew.
-Nothing here fails a run: where the disk is full or the folder is not to be had, steps are tuned as at the first start.
+write to: a model decides what a run computes. What is damaged, or of another step, is not read.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ import os
 import platform
 import stat
 import sys
-import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -27,83 +24,67 @@ import onnx
 import onnxruntime as ort
 
 from netdsl.files import atomic_write
-from netdsl.runtime.session import Device, open_session, reopen_session
+from netdsl.runtime.session import Device
 from netdsl.version import __version__
 
 VARIABLE = "NETDSL_CACHE"
 #: bytes of all entries together, beyond which those go that were used the longest ago; one entry has at most a quarter
 MOST_BYTES = 1 << 29
-#: nodes below which ONNX Runtime optimises as fast as a file is read
-_WORTH = 200
 _MAGIC = b"netdsl step 1\n"
 _DIGEST = hashlib.sha256().digest_size
 
-#: from a portable step and the device asked for to the form that is the fastest there, and the device with its threads
-Tune = Callable[[onnx.ModelProto, Device], tuple[onnx.ModelProto, Device]]
 
+class Entry:
+    """The place of one step in the cache."""
 
-def open_kept(
-    model: onnx.ModelProto, device: Device, tune: Tune, *, profile: str | None = None
-) -> tuple[ort.InferenceSession, Device]:
-    """A session for the step, tuned for the device, from the cache where it has one; and the device as tuned.
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._path, self._key = path, key
 
-    Raises what `tune` and `open_session` do.
-    """
-    folder = _folder() if device.provider == "cpu" and len(model.graph.node) >= _WORTH else None
-    if folder is None:
-        tuned, narrowed = tune(model, device)
-        return open_session(tuned, narrowed, profile=profile), narrowed
-    key = _key(model, device)
-    entry = folder / key.hex()
-    with suppress(
-        Exception
-    ):  # ONNX Runtime's exceptions share no base class; whatever it is, the model can be made anew
-        threads, optimised = _read(entry, key)
-        narrowed = replace(device, threads=threads or None)
-        session = reopen_session(optimised, narrowed, profile=profile)
-        if _interface(session) == [value.name for value in (*model.graph.input, *model.graph.output)]:
-            return session, narrowed
-    tuned, narrowed = tune(model, device)
-    with suppress(Exception), tempfile.TemporaryDirectory(prefix="netdsl-") as drafts:
-        draft = Path(drafts, "step.onnx")
-        session = open_session(tuned, narrowed, profile=profile, optimised=str(draft))
+    def read(self) -> tuple[int | None, bytes]:
+        """The threads that the step is for, and its model. Raises OSError, ValueError where there is none, or none that
+        is whole and this user's.
+        """
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(self._path, flags), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or not _ours(found) or found.st_size > MOST_BYTES:
+                raise ValueError("no file of this user's")
+            head, digest, content = file.read(len(_MAGIC)), file.read(_DIGEST), file.read()
+        if head != _MAGIC or digest != self._seal(content):
+            raise ValueError("damaged, or of another step")
         with suppress(OSError):
-            _keep(entry, key, narrowed.threads or 0, draft)
-        return session, narrowed
-    # there was no place for the draft, or what went wrong is told here
-    return open_session(tuned, narrowed, profile=profile), narrowed
+            os.utime(self._path)  # what is used last goes last
+        return int.from_bytes(content[:4], "little") or None, content[4:]
+
+    def write(self, threads: int | None, model: bytes) -> None:
+        """Keep a step, and remove those that were used the longest ago. Raises OSError."""
+        content = (threads or 0).to_bytes(4, "little") + model
+        if len(content) > MOST_BYTES // 4:
+            return
+        if self._path.is_symlink():  # it is not read, and would be written through
+            self._path.unlink()
+        with atomic_write(self._path) as file:
+            file.write(_MAGIC + self._seal(content) + content)
+        files = [
+            (found.st_mtime, found.st_size, path) for path in self._path.parent.iterdir() if (found := path.lstat())
+        ]
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total > MOST_BYTES and path != self._path:
+                path.unlink(missing_ok=True)
+                total -= size
+
+    def _seal(self, content: bytes) -> bytes:
+        return hashlib.sha256(self._key + content).digest()
 
 
-def _read(entry: Path, key: bytes) -> tuple[int, bytes]:
-    """The threads and the model of an entry. Raises OSError, ValueError where it is not whole, or not ours."""
-    with open(os.open(entry, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or not _ours(found) or found.st_size > MOST_BYTES:
-            raise ValueError("no file of this user's")
-        head, digest = file.read(len(_MAGIC)), file.read(_DIGEST)
-        content = file.read()
-    if head != _MAGIC or digest != hashlib.sha256(key + content).digest():
-        raise ValueError("damaged, or of another step")
-    with suppress(OSError):
-        os.utime(entry)  # used last goes last
-    return int.from_bytes(content[:4], "little"), content[4:]
-
-
-def _keep(entry: Path, key: bytes, threads: int, draft: Path) -> None:
-    """Write an entry, and remove those that were used the longest ago. Raises OSError."""
-    if draft.stat().st_size > MOST_BYTES // 4:
-        return
-    if entry.is_symlink():  # it is not read, and would be written through
-        entry.unlink()
-    content = threads.to_bytes(4, "little") + draft.read_bytes()
-    with atomic_write(entry) as file:
-        file.write(_MAGIC + hashlib.sha256(key + content).digest() + content)
-    files = [(found.st_mtime, found.st_size, path) for path in entry.parent.iterdir() if (found := path.lstat())]
-    total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files):
-        if total > MOST_BYTES and path != entry:
-            path.unlink(missing_ok=True)
-            total -= size
+def entry_for(model: onnx.ModelProto, device: Device) -> Entry | None:
+    """The place of a portable step on a device; None where nothing is kept."""
+    folder = _folder()
+    if folder is None:
+        return None
+    key = _key(model, device)
+    return Entry(folder / key.hex(), key)
 
 
 def _key(model: onnx.ModelProto, device: Device) -> bytes:
@@ -156,7 +137,3 @@ def _user_cache() -> Path:
 
 def _ours(found: os.stat_result) -> bool:
     return os.name != "posix" or found.st_uid == os.geteuid()
-
-
-def _interface(session: ort.InferenceSession) -> list[str]:
-    return [value.name for value in (*session.get_inputs(), *session.get_outputs())]

@@ -86,12 +86,14 @@ def open_session(
 
 
 def reopen_session(optimised: bytes, device: Device, *, profile: str | None = None) -> ort.InferenceSession:
-    """A session for a model without constant weights that `open_session` wrote for such a device, taken as it is.
+    """A session for a model without constant weights that `open_session` wrote for such a device, taken as it is; nodes
+    run in the order of the model.
 
     Raises DeviceError where memory does not suffice.
     """
     options = _options(device, False, profile)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     with memory_errors_told(None):
         return ort.InferenceSession(optimised, options, providers=_providers(device))
 
@@ -109,6 +111,8 @@ def _options(device: Device, constant_weights: bool, profile: str | None) -> ort
         # planning which tensors share memory takes time with the square of the nodes (FC-DenseNet-56's step: 3 of 4 s),
         # and the allocator reuses memory by itself: steps take as long without, and as much memory within 1 %
         options.enable_mem_reuse = False
+        # a pattern is one block for all tensors of a step, which comes on top of what the first step took: twice the memory
+        options.enable_mem_pattern = False
     if device.provider != "cpu":
         options.add_session_config_entry(*RECORDED)
     return options

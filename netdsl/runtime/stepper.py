@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 
 from netdsl.runtime.blocked import tuned
-from netdsl.runtime.kept import open_kept
+from netdsl.runtime.opening import open_step
 from netdsl.runtime.placement import elsewhere
 from netdsl.runtime.session import Device, memory_errors_told, open_session, provider_name
 from netdsl.runtime.work import all_shapes, multiply_accumulates
@@ -72,7 +72,7 @@ class Stepper:
         assert parts == 1 or model.update is not None, "only a step that is split can be taken in parts"
         self.model, self.device, self.parts = model, device, parts
         tune = _suited if model.precision == "float32" else _as_it_is
-        self.session, narrowed = open_kept(model.model, device, tune, profile=profile)
+        self.session, narrowed = open_step(model.model, device, tune, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
         self._programs = [_Program.of(self.session)]
         if model.update is not None:
