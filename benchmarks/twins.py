@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -184,12 +185,17 @@ class UNet(nn.Module):
 
 @dataclass(frozen=True)
 class Twin:
-    """A network both ways. `target` is the label's shape, as the .net file says it; the input is [3 or 1, ...]."""
+    """A network both ways. `target` is the label's shape, as the .net file says it; the input is [3 or 1, ...].
+
+    `settings` are its hyperparameters, `sizes` its symbolic sizes, both where they are not the text's own.
+    """
 
     text: str
     module: Callable[[], nn.Module]
     target: str
     classes: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def graph(self, optimizer: str, batch: int = 8, epochs: int = 1, metrics: bool = True) -> Graph:
         return load_text(
@@ -197,7 +203,8 @@ class Twin:
             + f"train {{\n target = {self.target}\n loss = cross_entropy(logits, label)\n"
             + (" metrics = accuracy(logits, label)\n" if metrics else "")
             + f" optimizer = {optimizer}\n"
-            + f" batch = {batch}\n epochs = {epochs}\n}}\n"
+            + f" batch = {batch}\n epochs = {epochs}\n}}\n",
+            **self.settings,
         )
 
     def batch(self, graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +212,8 @@ class Twin:
         assert graph.training is not None
         generator = np.random.default_rng(seed)
         label = graph.training.targets[0].value
-        images = generator.standard_normal((count, *map(int, graph.inputs[0].shape))).astype(np.float32)
+        shape = [dim if isinstance(dim, int) else dim.at(self.sizes) for dim in graph.inputs[0].shape]
+        images = generator.standard_normal((count, *shape)).astype(np.float32)
         return images, generator.integers(0, self.classes, (count, *map(int, label.shape)))
 
 
