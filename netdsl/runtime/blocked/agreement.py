@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from netdsl.runtime.session import Device, open_session
+from netdsl.runtime.session import Device, reopen_session
 from netdsl.runtime.work import Shapes
 
 #: of the change of a tensor, relative: activations at a kink may fall on either side of it
@@ -34,9 +34,10 @@ def agree(portable: onnx.ModelProto, tuned: onnx.ModelProto, shapes: Shapes, dev
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray], device: Device) -> dict[str, np.ndarray]:
-    session = open_session(model, device)
+    session = reopen_session(model.SerializeToString(), device)  # as it is: quickly made, and few tensors alive at once
     names = [value.name for value in model.graph.output]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    # copies: what a session returns keeps all its memory alive
+    return {name: np.array(value) for name, value in zip(names, session.run(names, feeds), strict=True)}
 
 
 def _feeds(graph: onnx.GraphProto, shapes: Shapes) -> dict[str, np.ndarray]:
