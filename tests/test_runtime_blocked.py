@@ -78,6 +78,7 @@ def _assert_same(step: StepModel, tolerance: float = 2e-3) -> Counter[str]:
 #: layers after a convolution to 16 channels
 LAYERS = {
     "residual": "x = x + (x -> conv(16, 3, bias = false) -> bn -> relu) -> relu",
+    "projection": "x = (x -> conv(32, 3, 2) -> bn) + (x -> conv(32, 1, 2, bias = false) -> bn) -> relu",
     "batch norm": "x = x -> bn -> tanh -> conv(32, 3) -> bn -> sigmoid",
     "dilated": "x = x -> conv(16, 3, dilation = 2) -> tanh -> conv(16, [3, 1], dilation = [2, 1]) -> tanh",
     "strided": "x = x -> conv(32, 3, stride = 2) -> tanh -> conv(32, 1, stride = 2) -> tanh -> conv(32, 5, 3, pad = 2)",

@@ -8,6 +8,7 @@ convolution to the last, forward and backward:
     rules          what each operator becomes: elementwise, sums, normalization, pooling, channels
     convolution    convolutions, and transposed ones as convolutions
     correlation    the gradient of a convolution's weight, as a convolution
+    gradients      gradients that are written anew as a whole
     layout         the pass over the nodes
     probe          the block size here
     agreement      the numeric comparison with the portable form, which decides

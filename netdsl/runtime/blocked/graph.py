@@ -67,6 +67,8 @@ class Graph:
         self._joined: dict[str, tuple[onnx.NodeProto, list[str]]] = {}
         self._runs: dict[tuple[str, ...], str] = {}
         self._products: dict[str, tuple[str, str]] = {}
+        self._written: dict[tuple[Any, ...], str] = {}
+        self._branches = 0
         self._reshaped: dict[str, str] = {}  # the tensor that a reshape was written of
         self._constants: dict[tuple[Any, ...], str] = {}
         self._count = 0
@@ -107,8 +109,14 @@ class Graph:
     # Writing
 
     def op(self, op_type: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Append a node of one output, whose name is returned."""
-        return self.ops(op_type, inputs, 1, domain, **attributes)[0]
+        """The name of what a node of one output gives; the same node is written once."""
+        key = (op_type, inputs, domain, repr(attributes))
+        written = self._written.get(key)
+        if written is None:
+            written = self.ops(op_type, inputs, 1, domain, **attributes)[0]
+            if not self._branches:  # what a branch computes is not seen outside
+                self._written[key] = written
+        return written
 
     def ops(self, op_type: str, inputs: Sequence[str], count: int, domain: str = "", **attributes: Any) -> list[str]:
         """Append a node of so many outputs."""
@@ -149,9 +157,11 @@ class Graph:
 
     def _branch(self, name: str, write: Callable[[], str]) -> onnx.GraphProto:
         outer, self.nodes = self.nodes, []
+        self._branches += 1
         result = helper.make_tensor_value_info(write(), TensorProto.FLOAT, None)
         branch = helper.make_graph(self.nodes, name, [], [result])
         self.nodes = outer
+        self._branches -= 1
         return branch
 
     def copy(self, node: onnx.NodeProto) -> None:

@@ -9,13 +9,10 @@ from onnx import helper
 
 from netdsl.runtime.work import Shapes
 
-from .convolution import Layer, convolution, transposed
-from .correlation import weight_gradient
+from .convolution import Layer
+from .gradients import Gradients
 from .graph import DOMAIN, Graph
 from .rules import FOLLOWERS, SOURCES, size, suited
-
-#: how autodiff names what it writes for a node's gradient
-_GRADIENT = "grad/"
 
 
 def in_blocks(model: onnx.ModelProto, shapes: Shapes, block: int) -> onnx.ModelProto:
@@ -29,7 +26,7 @@ def in_blocks(model: onnx.ModelProto, shapes: Shapes, block: int) -> onnx.ModelP
     if not layers:
         return model
     wanted = _wanted(source.node, layers)
-    gradients = _Gradients(graph, source.node, layers)
+    gradients = Gradients(graph, source.node, layers)
     for node in source.node:
         if gradients.write(node):
             continue
@@ -60,75 +57,6 @@ def _wanted(nodes: Iterable[onnx.NodeProto], layers: Mapping[int, Layer]) -> set
         elif node.op_type in FOLLOWERS and found.intersection(node.output):
             found.update(node.input)
     return found
-
-
-class _Gradients:
-    """The gradients of blocked convolutions, which are blocked as a whole whatever the form they are written in."""
-
-    def __init__(self, graph: Graph, nodes: Iterable[onnx.NodeProto], layers: Mapping[int, Layer]):
-        self.graph, self.layers = graph, layers
-        nodes = list(nodes)
-        self.forward = {node.name: node for node in nodes if id(node) in layers}
-        self.scopes: dict[str, list[onnx.NodeProto]] = {}
-        for node in nodes:
-            owner = self._owner(node)
-            if owner is not None:
-                self.scopes.setdefault(owner, []).append(node)
-        self.skipped: set[int] = set()
-        self.seen: set[str] = set()
-
-    def _owner(self, node: onnx.NodeProto) -> str | None:
-        """The name of the blocked convolution that the node is part of the gradient of."""
-        name = node.name.rpartition("/")[0].removeprefix(_GRADIENT)
-        return name if node.name.startswith(_GRADIENT) and name in self.forward else None
-
-    def write(self, node: onnx.NodeProto) -> bool:
-        """Whether the node needs no form of its own."""
-        owner = self._owner(node)
-        if owner is not None and owner not in self.seen:
-            self.seen.add(owner)
-            self._write(owner)
-        return id(node) in self.skipped
-
-    def _write(self, owner: str) -> None:
-        """Both gradients of a convolution, as far as they are asked for and have a blocked form."""
-        nodes, forward = self.scopes[owner], self.forward[owner]
-        layer, graph = self.layers[id(forward)], self.graph
-        inside = {name for node in nodes for name in node.output}
-        read = dict.fromkeys(name for node in nodes for name in node.input if name not in inside)
-        x, weight, y = forward.input[0], forward.input[1], forward.output[0]
-        shape = graph.shape(y)
-        given = [name for name in read if name not in (x, weight, y) and graph.has(name) and graph.shape(name) == shape]
-        if len(given) != 1 or graph.shape(x) == layer.weight or not graph.is_image(given[0]):
-            return
-        outside = {name for name in inside if graph.reads[name] > sum(list(n.input).count(name) for n in nodes)}
-        done = set()
-        for name in sorted(outside, key=lambda name: graph.shape(name) != layer.weight):
-            if graph.shape(name) == layer.weight:
-                done |= self._weight(forward, layer, given[0], name)
-            elif graph.shape(name) == graph.shape(x):
-                done |= self._input(forward, layer, given[0], name)
-        needed = outside - done
-        for node in reversed(nodes):
-            if needed.intersection(node.output):
-                needed.update(node.input)
-            else:
-                self.skipped.add(id(node))
-
-    def _weight(self, forward: onnx.NodeProto, layer: Layer, dy: str, name: str) -> set[str]:
-        x = forward.input[0]
-        images = (x, dy) if forward.op_type == "Conv" else (dy, x)
-        found = weight_gradient(self.graph, layer, *images)
-        if found is None:
-            return set()
-        self.graph.define_plain(name, found)
-        return {name}
-
-    def _input(self, forward: onnx.NodeProto, layer: Layer, dy: str, name: str) -> set[str]:
-        if not self.graph.is_image(name):
-            return set()
-        write = transposed if forward.op_type == "Conv" else convolution
-        return {name} if self.graph.put(name, write(self.graph, layer, dy, forward.input[1])) else set()
 
 
 def _model(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 
 from .convolution import Window, padded_vector
@@ -16,30 +18,51 @@ def batch_normalization(graph: Graph, node: onnx.NodeProto) -> bool:
     """Per channel x · w + b: a depthwise 1×1 convolution."""
     x, scale, bias, mean, variance = node.input
     attributes = attributes_of(node)
-    epsilon = graph.number(attributes.get("epsilon", 1e-5))
-    shape = graph.shapes[x]
     if attributes.get("training_mode", 0):
         if attributes.get("momentum", 0.9) != 0:
             return False
-        mean, variance = _statistics(graph, x, shape)
+        mean, variance = _statistics(graph, x, graph.shapes[x])
         for name, value in zip(node.output[1:], (mean, variance), strict=False):
             graph.define_plain(name, value)
-    deviation = graph.op("Sqrt", graph.op("Add", graph.plain(variance), epsilon))
-    w = graph.op("Div", scale, deviation)
+    w = graph.op("Div", scale, _deviation(graph, node, variance))
     b = graph.op("Sub", bias, graph.op("Mul", graph.plain(mean), w))
     graph.wait(node.output[0], affine(graph, x, w, b))
     return True
 
 
-def affine(graph: Graph, x: str, weight: str, bias: str) -> Convolution:
-    """x · weight + bias, both [C]."""
+def gradient(graph: Graph, node: onnx.NodeProto, dy: str) -> tuple[Convolution, str, str]:
+    """The gradients of x, scale and bias in training mode (Ioffe & Szegedy 2015, section 3).
+
+    dx = w · (dy − mean(dy) − (x − mean) · mean(dy · (x − mean)) / deviation²), an affine function of dy and of x.
+    """
+    x, scale = node.input[:2]
+    mean, variance = (graph.plain(name) for name in node.output[1:3])
+    n, _, h, w = shape = graph.shapes[x]
+    deviation = _deviation(graph, node, variance)
+    dbias = image_sum(graph, dy)
+    product = graph.op("Sub", dot(graph, dy, x, shape), graph.op("Mul", mean, dbias))
+    dscale = graph.op("Div", product, deviation)
+    weight = graph.op("Div", scale, deviation)
+    share = graph.op("Mul", weight, graph.number(-1 / (n * h * w)))
+    slope = graph.op("Div", graph.op("Mul", share, dscale), deviation)
+    term = graph.op("Sub", graph.op("Mul", share, dbias), graph.op("Mul", slope, mean))
+    through_x = graph.convolve(affine(graph, x, slope, term))
+    return replace(affine(graph, dy, weight, None), addend=through_x), dscale, dbias
+
+
+def _deviation(graph: Graph, node: onnx.NodeProto, variance: str) -> str:
+    epsilon = graph.number(attributes_of(node).get("epsilon", 1e-5))
+    return graph.op("Sqrt", graph.op("Add", graph.plain(variance), epsilon))
+
+
+def affine(graph: Graph, x: str, weight: str, bias: str | None) -> Convolution:
+    """x · weight + bias, [C] both."""
     shape = graph.shapes[x]
     channels = graph.padded(shape[1])
     window = Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0))
     kernel = graph.reshape(padded_vector(graph, weight, shape[1]), [channels, 1, 1, 1])
-    return Convolution(
-        graph.blocked(x), kernel, padded_vector(graph, bias, shape[1]), window.attributes(channels), shape
-    )
+    bias = bias and padded_vector(graph, bias, shape[1])
+    return Convolution(graph.blocked(x), kernel, bias, window.attributes(channels), shape)
 
 
 def _statistics(graph: Graph, x: str, shape: tuple[int, ...]) -> tuple[str, str]:
