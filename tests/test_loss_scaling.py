@@ -39,7 +39,7 @@ TOO_LARGE, FINE = scaling.LARGEST, 2.0**10
 @pytest.fixture(autouse=True)
 def rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half types as a device has them: the casts that ONNX Runtime puts around float32 kernels let nothing overflow."""
-    monkeypatch.setattr(stepper_module, "open_kept", lambda model, device, *_, **__: (emulating(model), device))
+    monkeypatch.setattr(stepper_module, "open_step", lambda model, device, *_, **__: (emulating(model), device))
 
 
 @pytest.fixture
