@@ -97,9 +97,9 @@ LAYERS = {
     "scaled": "x = x -> conv(16, 3) -> scale_shift -> tanh\nx = 2 * x - 1",
     "shared": "share layer = conv(16, 3) -> tanh\nx = x -> layer -> layer",
 }
-#: with what has no blocked form: dilation along rows, gradients in groups, channels that would leave blocks half empty,
+#: with what has no blocked form: dilation along rows, channels that would leave blocks half empty,
 #: and the gradient of average pooling
-SOME_PLAIN = ("dilated", "groups", "odd channels", "average pool")
+SOME_PLAIN = ("dilated", "odd channels", "average pool")
 
 
 @pytest.mark.usefixtures("everything_gains")

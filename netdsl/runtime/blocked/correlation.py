@@ -14,6 +14,8 @@ from .graph import DOMAIN, Graph
 
 #: pieces of work that a convolution is cut into at least, so that threads get about as much each
 _PIECES = 12
+#: groups beyond which one convolution for each costs more than it gains
+_MOST_GROUPS = 8
 #: rows of a strip, at least
 _ROWS = 4
 
@@ -22,7 +24,9 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     """dw, plain, in the shape of the weight; None where it has no such form."""
     if layer.is_depthwise:
         return _depthwise(graph, layer, x, dy)
-    if layer.group > 1 or not graph.is_image(dy) or (layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1):
+    if layer.group > 1:
+        return _by_groups(graph, layer, x, dy)
+    if not graph.is_image(dy) or (layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1):
         return None
     few = not graph.is_image(x)
     lane = layer.x[1] if few else graph.block
@@ -44,6 +48,23 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     if (outputs, blocks * lane) == layer.weight[:2]:
         return whole
     return graph.op("Slice", whole, graph.ints([0, 0]), graph.ints(layer.weight[:2]), graph.ints([0, 1]))
+
+
+def _by_groups(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
+    """One group after the other, of channels that fill their blocks."""
+    outputs, inputs = layer.weight[0] // layer.group, layer.weight[1]
+    if outputs % graph.block or inputs % graph.block or layer.group > _MOST_GROUPS:
+        return None
+    sizes = (layer.x[0], inputs, *layer.x[2:]), (layer.y[0], outputs, *layer.y[2:])
+    part = Layer(layer.window, 1, (outputs, *layer.weight[1:]), *sizes)
+    parts = []
+    for group in range(layer.group):
+        images = [graph.channels_of(name, group * shape[1], shape) for name, shape in zip((x, dy), sizes, strict=True)]
+        found = weight_gradient(graph, part, *images)
+        if found is None:
+            return None
+        parts.append(found)
+    return graph.op("Concat", *parts, axis=0)
 
 
 def _strips(layer: Layer, blocks: int, block: int) -> int | None:

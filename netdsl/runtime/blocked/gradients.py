@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -18,15 +18,14 @@ _GRADIENT = "grad/"
 class Gradients:
     """Those of blocked convolutions and of batch normalisations: all nodes that autodiff has named after one."""
 
-    def __init__(self, graph: Graph, nodes: Iterable[onnx.NodeProto], layers: Mapping[int, Layer]):
+    def __init__(self, graph: Graph, nodes: Sequence[onnx.NodeProto], layers: Mapping[int, Layer]):
         """`layers`: the convolutions that are blocked, by their nodes' ids."""
         self._graph, self._layers = graph, layers
-        nodes = list(nodes)
         self._forward = {node.name: node for node in nodes if id(node) in layers or _normalises(node)}
         self._scopes: dict[str, list[onnx.NodeProto]] = {}
         for node in nodes:
             owner = self._owner(node)
-            if owner is not None:
+            if owner is not None and not self._accumulates(node, owner):
                 self._scopes.setdefault(owner, []).append(node)
         self._skipped: set[int] = set()
         self._seen: set[str] = set()
@@ -34,7 +33,7 @@ class Gradients:
     def write(self, node: onnx.NodeProto) -> bool:
         """Whether the node needs no form of its own. What it is part of is written with its first node."""
         owner = self._owner(node)
-        if owner is not None and owner not in self._seen:
+        if owner is not None and owner not in self._seen and self._scopes[owner][0] is node:
             self._seen.add(owner)
             self._write(self._forward[owner], self._scopes[owner])
         return id(node) in self._skipped
@@ -43,6 +42,11 @@ class Gradients:
         """The name of the node that this one is part of the gradient of."""
         name = node.name.rpartition("/")[0].removeprefix(_GRADIENT)
         return name if node.name.startswith(_GRADIENT) and name in self._forward else None
+
+    def _accumulates(self, node: onnx.NodeProto, owner: str) -> bool:
+        """Whether the node adds up the gradients of an output that several have read, before its own gradient begins."""
+        shape = self._graph.shape(self._forward[owner].output[0])
+        return node.op_type in ("Add", "Sum") and owner not in self._scopes and self._graph.shape(node.output[0]) == shape
 
     def _write(self, forward: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
         """The gradients of a node, as far as they are asked for and have a blocked form."""

@@ -229,6 +229,14 @@ class Graph:
         n, c, h, w = self.shapes[name]
         self.define(name, self.reshape(lanes, [n, self.padded(c), h, w]))
 
+    def channels_of(self, name: str, start: int, shape: tuple[int, ...]) -> str:
+        """Channels `start` and on of a tensor, which begin and end with a block, as a tensor of this shape."""
+        bounds = [self.ints([at]) for at in (start, start + shape[1])]
+        part = self.op("Slice", self.blocked(name), *bounds, self.ints([1]))
+        self.shapes[part] = shape
+        self.define(part, part)
+        return part
+
     # Joined tensors, of which both forms are put together when they are read
 
     def join(self, node: onnx.NodeProto) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import helper
@@ -12,7 +12,7 @@ from netdsl.runtime.work import Shapes
 from .convolution import Layer
 from .gradients import Gradients
 from .graph import DOMAIN, Graph
-from .rules import FOLLOWERS, SOURCES, size, suited
+from .rules import FOLLOWERS, SOURCES, Rule, suited
 
 
 def in_blocks(model: onnx.ModelProto, shapes: Shapes, block: int) -> onnx.ModelProto:
@@ -20,38 +20,42 @@ def in_blocks(model: onnx.ModelProto, shapes: Shapes, block: int) -> onnx.ModelP
 
     `block` is the block size of ONNX Runtime's blocked layout here. The same model where nothing gains.
     """
-    source = model.graph
-    graph = Graph(source, shapes, block)
-    layers = {id(node): layer for node in source.node if node.op_type in SOURCES and (layer := suited(graph, node))}
+    nodes = list(model.graph.node)
+    graph = Graph(model.graph, shapes, block)
+    layers = {id(node): layer for node in nodes if node.op_type in SOURCES and (layer := suited(graph, node))}
     if not layers:
         return model
-    wanted = _wanted(source.node, layers)
-    gradients = Gradients(graph, source.node, layers)
-    for node in source.node:
+    wanted = _wanted(nodes, layers)
+    gradients = Gradients(graph, nodes, layers)
+    for node in nodes:
         if gradients.write(node):
             continue
-        rule = SOURCES.get(node.op_type) if id(node) in layers else FOLLOWERS.get(node.op_type)
-        if node.op_type == "Size":
-            rule = size
-        elif id(node) not in layers and not _follows(graph, node, wanted):
-            rule = None
+        rule = _rule(graph, node, layers, wanted)
         if rule is None or not rule(graph, node):
             graph.copy(node)
     return _model(model, graph)
 
 
-def _follows(graph: Graph, node: onnx.NodeProto, wanted: set[str]) -> bool:
-    """Whether a node between convolutions is to be blocked: what it reads is, or what it gives is wanted so."""
-    images = [name for name in (*node.input, *node.output) if graph.is_image(name)]
-    if not images or not graph.is_image(node.input[0]):
-        return node.op_type == "Expand" and bool(wanted.intersection(node.output)) and graph.is_image(node.output[0])
-    return any(graph.lies_blocked(name) for name in node.input) or bool(wanted.intersection(node.output))
+def _rule(graph: Graph, node: onnx.NodeProto, layers: Mapping[int, Layer], wanted: set[str]) -> Rule | None:
+    """How the node is to be blocked; None: not. Between convolutions, what reads a blocked tensor is, or gives one that
+    is wanted so.
+    """
+    if node.op_type in SOURCES:
+        return SOURCES[node.op_type] if id(node) in layers else None
+    rule = FOLLOWERS.get(node.op_type)
+    if rule is None or node.op_type == "Size":
+        return rule
+    is_wanted = any(name in wanted and graph.is_image(name) for name in node.output)
+    if node.op_type == "Expand":
+        return rule if is_wanted else None
+    follows = is_wanted or any(graph.lies_blocked(name) for name in node.input)
+    return rule if follows and graph.is_image(node.input[0]) else None
 
 
-def _wanted(nodes: Iterable[onnx.NodeProto], layers: Mapping[int, Layer]) -> set[str]:
+def _wanted(nodes: Sequence[onnx.NodeProto], layers: Mapping[int, Layer]) -> set[str]:
     """The tensors that a blocked convolution reads, by way of operators that are blocked where that is wanted."""
     found: set[str] = set()
-    for node in reversed(list(nodes)):
+    for node in reversed(nodes):
         if id(node) in layers:
             found.add(node.input[0])
         elif node.op_type in FOLLOWERS and found.intersection(node.output):

@@ -19,6 +19,7 @@ from .pooling import pool, unpool
 from .sums import reduce_sum
 
 _WORTH = 1_000_000  # multiply-accumulates of a convolution below which the reorders cost more than they gain
+_LARGEST = 121  # taps: weight gradients that stay plain are convolutions with kernels as large as images
 _USES = 512  # positions that each weight is used at in the batch, below which moving the weights costs more
 
 Rule = Callable[[Graph, onnx.NodeProto], bool]
@@ -48,10 +49,11 @@ def suited(graph: Graph, node: onnx.NodeProto) -> Layer | None:
     else:
         fits = graph.is_image(y) and (graph.is_image(x) or (inputs < graph.block and node.op_type == "Conv"))
     worth = layer.multiply_accumulates >= _WORTH and layer.y[0] * layer.y[2] * layer.y[3] >= _USES
-    return layer if fits and worth else None
+    return layer if fits and worth and prod(layer.window.kernel) <= _LARGEST else None
 
 
 def size(graph: Graph, node: onnx.NodeProto) -> bool:
+    """A constant: what is computed from it is too, and the tensor need not be plain for it."""
     shape = graph.shape(node.input[0])
     if shape is None:
         return False
@@ -75,6 +77,7 @@ FOLLOWERS: dict[str, Rule] = {
     "AveragePool": pool,
     "GlobalAveragePool": pool,
     "Expand": expand,
+    "Size": size,
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(BINARY, binary),
 }
