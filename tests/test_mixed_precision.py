@@ -17,7 +17,7 @@ from op_running import applied, compiled, random_inputs, random_parameters, sess
 from test_ops_training import is_smooth
 from torch.nn import functional
 
-from benchmarks.twins import TWINS, load
+from benchmarks.twins import TWINS, load, names
 from netdsl.autodiff import gradient
 from netdsl.elaborate import load_text
 from netdsl.lower import IR_VERSION, initial_parameters
@@ -99,6 +99,37 @@ def test_losses_are_those_of_autocast_in_pytorch(precision: str, tolerance: floa
     name, steps = ("lenet5", 12) if precision == "fp16" else ("resnet20", 4)
     found, expected = (np.array(f(name, precision, steps)) for f in (losses_of, autocast_losses))
     assert np.abs(found - expected).max() < tolerance
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision: str) -> None:
+    """By the angle between them, over all parameters: ResNet-20, whose normalisations are decomposed for CUDA."""
+    found: dict[str, np.ndarray] = {}
+    for name in ("float32", precision):
+        graph, model = built("resnet20", name, split=True)
+        weights = initial_parameters(graph, 0)
+        images, labels = TWINS["resnet20"].batch(graph, BATCH)
+        state = {f"state/{v}": slots.pack(weights) for v, slots in model.state.items() if v in TENSORS}
+        state |= {"state/totals": model.initial("totals"), "state/scaling": np.array([SCALE, 0, 0], np.float32)}
+        state |= {"state/gradient": np.zeros(model.state["parameters"].size, np.float32), str(model.share): np.array(1, np.float32)}
+        running = emulating(model.model)
+        fed = {"image": images, "label": labels, model.step: np.array(0), model.seed: np.array(0), **state}
+        (gradient_,) = running.run(["next/gradient"], {i.name: fed[i.name] for i in running.get_inputs()})
+        found[name] = gradient_ / (SCALE if name == "fp16" else 1)
+    module = TWINS["resnet20"].module()
+    load(module, graph, weights)
+    with torch.autocast("cpu", dtype=TORCH[precision]):
+        loss = functional.cross_entropy(module.train()(torch.from_numpy(images)), torch.from_numpy(labels))
+    (SCALE * loss).backward()  # type: ignore[no-untyped-call]
+    ours = {theirs: mine for mine, theirs in names(graph, module).items()}
+    theirs = {ours[n]: p.grad.numpy() / SCALE for n, p in module.named_parameters() if p.grad is not None}
+    found["autocast"] = model.state["parameters"].pack(theirs)
+
+    def apart(a: np.ndarray, b: np.ndarray) -> float:
+        return 1 - float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    autocast = apart(found["autocast"], found["float32"])
+    assert 0 < apart(found[precision], found["float32"]) < 2 * autocast < (0.01 if precision == "fp16" else 0.05)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
