@@ -72,7 +72,8 @@ INTRODUCTION = """\
 # Examples
 
 In this folder lie first files: `small.net` of the README, and a residual network, a fabric, a U-Net with "same" padding and a
-siamese pair, short and without figures of a paper. `digits/` has ten images to try `netdsl run` on, and
+siamese pair, short and without figures of a paper; `fashion_resnet.net` has the recipe whose runs on Fashion-MNIST are
+recorded in `../benchmarks`. `digits/` has ten images to try `netdsl run` on, and
 `train_step_plain.py` trains a compiled step with ONNX Runtime alone. The zoo holds the architectures of the field, one file
 each, to be read next to the paper. Every file holds itself to the paper's figures with `expect`:
 `netdsl check examples/zoo/*.net`.
