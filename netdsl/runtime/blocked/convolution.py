@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -69,6 +69,17 @@ class Layer:
         return self.group > 1 and self.weight[:2] == (self.group, 1) and self.x[1] == self.group
 
     @property
+    def turned(self) -> Window:
+        """Of stride 1: the window of the adjoint convolution, from y to x, with the flipped weight. What no window of this
+        one reached are zeros for the other; a padding below zero has no such form.
+        """
+        spans, before = self.window.spans, self.window.before
+        lead = [span - 1 - pad for span, pad in zip(spans, before, strict=True)]
+        sizes = zip(self.x[2:], self.y[2:], spans, lead, strict=True)
+        after = [want - have - first + span - 1 for want, have, span, first in sizes]
+        return Window(self.window.kernel, (1, 1), self.window.dilations, _pair(lead), _pair(after))
+
+    @property
     def multiply_accumulates(self) -> int:
         return prod(self.y) * prod(self.weight[1:])
 
@@ -91,7 +102,7 @@ def transposed(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None
     A convolution that may wait, or the name of what is written, blocked; None where it has no such form.
     """
     if layer.window.strides == (1, 1):
-        return _adjoint(graph, layer, graph.blocked(y), layer.y, weight, bias)
+        return _adjoint(graph, layer, graph.blocked(y), weight, bias)
     if layer.window.dilations != (1, 1):
         return None
     if layer.is_depthwise or prod(layer.window.kernel) == 1:
@@ -105,27 +116,17 @@ def padded_vector(graph: Graph, vector: str, size: int) -> str:
     return graph.op("Pad", vector, graph.ints([0, more])) if more else vector
 
 
-def _adjoint(
-    graph: Graph, layer: Layer, y: str, y_shape: Sequence[int], weight: str, bias: str | None
-) -> Convolution | None:
-    """Of stride 1: the convolution with the flipped weight."""
-    window = layer.window
-    pads = [
-        [span - 1 - pad for span, pad in zip(window.spans, side, strict=True)] for side in (window.before, window.after)
-    ]
-    # what no window reached: rows of zeros
-    for axis in (0, 1):
-        reached = y_shape[axis + 2] + pads[0][axis] + pads[1][axis] - window.spans[axis] + 1
-        pads[1][axis] += layer.x[axis + 2] - reached
-    if min(*pads[0], *pads[1]) < 0:
+def _adjoint(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None) -> Convolution | None:
+    """Of stride 1: the convolution with the flipped weight, of y as it lies in blocks."""
+    window = layer.turned
+    if min(*window.before, *window.after) < 0:
         return None
-    turned = Window(window.kernel, (1, 1), window.dilations, _pair(pads[0]), _pair(pads[1]))
     taps = range(prod(window.kernel) - 1, -1, -1)
     if layer.is_depthwise:
         blocks, group = _depthwise(graph, layer, weight, taps), graph.padded(layer.group)
     else:
         blocks, group = _swapped(graph, layer, weight, [list(taps)], window.kernel), layer.group
-    return Convolution(y, blocks, bias and padded_vector(graph, bias, layer.x[1]), turned.attributes(group), layer.x)
+    return Convolution(y, blocks, bias and padded_vector(graph, bias, layer.x[1]), window.attributes(group), layer.x)
 
 
 def _by_zeros(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None) -> Convolution | str | None:
@@ -139,7 +140,7 @@ def _by_zeros(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None)
         narrow = Layer(
             Window((1, 1), (1, 1), (1, 1), (0, 0), (0, 0)), layer.group, layer.weight, (*layer.x[:2], h, w), layer.y
         )
-        convolution = _adjoint(graph, narrow, graph.blocked(y), layer.y, weight, None)
+        convolution = _adjoint(graph, narrow, graph.blocked(y), weight, None)
         if convolution is None:
             return None
         source = graph.convolve(convolution)
@@ -153,8 +154,8 @@ def _by_zeros(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None)
         cut = graph.reshape(rows, spread)
         cut = _cut(graph, cut, spread, layer.x)
         return graph.reshape(cut, [layer.y[0], channels, *layer.x[2:]])
-    spread_y = (layer.y[0], layer.y[1], h * sh, w * sw)
-    return _adjoint(graph, layer, graph.reshape(rows, [layer.y[0], channels, h * sh, w * sw]), spread_y, weight, bias)
+    wide = replace(layer, y=(*layer.y[:2], h * sh, w * sw))
+    return _adjoint(graph, wide, graph.reshape(rows, [layer.y[0], channels, h * sh, w * sw]), weight, bias)
 
 
 def _by_phases(graph: Graph, layer: Layer, y: str, weight: str, bias: str | None) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from math import gcd
 
+import numpy as np
+
 from .convolution import Layer, Window
 from .graph import DOMAIN, Graph
 
@@ -29,6 +31,8 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     if not graph.is_image(dy) or (layer.window.dilations[1] > 1 and layer.window.kernel[1] > 1):
         return None
     few = not graph.is_image(x)
+    if not few and layer.window.strides == (1, 1) and layer.x[1] >= 2 * layer.y[1] and min(layer.turned.before) >= 0:
+        return _by_adjoint(graph, layer, x, dy)
     lane = layer.x[1] if few else graph.block
     blocks = 1 if few else graph.padded(layer.x[1]) // graph.block
     strips = _strips(layer, blocks, graph.block)
@@ -48,6 +52,19 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
     if (outputs, blocks * lane) == layer.weight[:2]:
         return whole
     return graph.op("Slice", whole, graph.ints([0, 0]), graph.ints(layer.weight[:2]), graph.ints([0, 1]))
+
+
+def _by_adjoint(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
+    """Seen from y, dy is the image and x the kernel. The kernel is moved once and the image three times: where x has more
+    channels by far, it is to be the kernel.
+    """
+    weight = (layer.weight[1], layer.weight[0], *layer.weight[2:])
+    found = weight_gradient(graph, Layer(layer.turned, 1, weight, layer.y, layer.x), dy, x)
+    if found is None:
+        return None
+    swapped = graph.op("Transpose", found, perm=[1, 0, 2, 3])
+    bounds = [graph.ints([value] * 2) for value in (-1, np.iinfo(np.int64).min)]
+    return graph.op("Slice", swapped, *bounds, graph.ints([2, 3]), graph.ints([-1, -1]))
 
 
 def _by_groups(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:

@@ -58,11 +58,10 @@ def add(graph: Graph, node: onnx.NodeProto) -> bool:
         before = graph.take(name)
         if before is None:
             continue
-        if before.activation or before.addend:
-            graph.wait(name, before)
-            continue
-        graph.wait(node.output[0], replace(before, addend=graph.blocked(other)))
-        return True
+        if before.takes_addend:
+            graph.wait(node.output[0], before.plus(graph.blocked(other)))
+            return True
+        graph.wait(name, before)
     graph.define(node.output[0], graph.op("Add", graph.blocked(a), graph.blocked(b)))
     return True
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,18 @@ class Convolution:
     bias: str | None
     attributes: dict[str, Any]
     shape: tuple[int, ...]
-    addend: str | None = None
+    addend: str | Convolution | None = None
     activation: str | None = None
+
+    @property
+    def takes_addend(self) -> bool:
+        if self.activation is not None:
+            return False
+        return self.addend.takes_addend if isinstance(self.addend, Convolution) else self.addend is None
+
+    def plus(self, addend: str) -> Convolution:
+        """With one more term, where `takes_addend`."""
+        return replace(self, addend=self.addend.plus(addend) if isinstance(self.addend, Convolution) else addend)
 
 
 class Graph:
@@ -286,7 +296,8 @@ class Graph:
 
     def convolve(self, c: Convolution) -> str:
         """Write a convolution."""
-        inputs = [c.x, c.weight, c.bias or "", c.addend or ""]
+        addend = self.convolve(c.addend) if isinstance(c.addend, Convolution) else c.addend
+        inputs = [c.x, c.weight, c.bias or "", addend or ""]
         while not inputs[-1]:
             inputs.pop()
         activation = {} if c.activation is None else {"activation": c.activation}

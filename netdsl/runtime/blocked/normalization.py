@@ -46,8 +46,7 @@ def gradient(graph: Graph, node: onnx.NodeProto, dy: str) -> tuple[Convolution, 
     share = graph.op("Mul", weight, graph.number(-1 / (n * h * w)))
     slope = graph.op("Div", graph.op("Mul", share, dscale), deviation)
     term = graph.op("Sub", graph.op("Mul", share, dbias), graph.op("Mul", slope, mean))
-    through_x = graph.convolve(affine(graph, x, slope, term))
-    return replace(affine(graph, dy, weight, None), addend=through_x), dscale, dbias
+    return replace(affine(graph, dy, weight, None), addend=affine(graph, x, slope, term)), dscale, dbias
 
 
 def _deviation(graph: Graph, node: onnx.NodeProto, variance: str) -> str:
