@@ -9,6 +9,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zoo import load
 
 from benchmarks.twins import TWINS
 from netdsl.elaborate import load_text
@@ -205,6 +206,13 @@ def test_agreement_sees_a_single_tensor() -> None:
     shapes = all_shapes(step.model)
     assert agree(step.model, step.model, shapes, CPU)
     assert not agree(step.model, other, shapes, CPU)
+
+
+@pytest.mark.usefixtures("everything_gains")
+def test_places_of_maxima_are_blocked_only_where_they_are_read_so() -> None:
+    """The gradient of HED's fourth pooling is of a shape that inference does not tell, and stays plain."""
+    sizes = {"width": 4, "H": 32, "W": 40}
+    _assert_same(build_step(load("hed", sizes).graph, batch=2))
 
 
 def test_small_work_stays_plain() -> None:

@@ -30,13 +30,18 @@ def pool(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _pool_with_places(graph: Graph, node: onnx.NodeProto, attributes: dict[str, Any]) -> bool:
     """By ONNX's pool over volumes: [N·C/B, 1, H, W, B], where the window is one lane wide."""
-    if any(reader.op_type != "MaxUnpool" for reader in graph.readers(node.output[1])):
+    if not all(_reads_places(graph, reader) for reader in graph.readers(node.output[1])):
         return False
     volumes = _volumes(graph, node.input[0])
     pooled, places = graph.ops("MaxPool", [volumes], 2, **_over_volumes(attributes))
     graph.define_lanes(node.output[0], pooled)
     graph.define(node.output[1], places)
     return True
+
+
+def _reads_places(graph: Graph, reader: onnx.NodeProto) -> bool:
+    """Whether the node will be blocked: places count elements as they lie, and have no plain form to go back to."""
+    return reader.op_type == "MaxUnpool" and all(graph.is_image(name) for name in (reader.input[0], reader.output[0]))
 
 
 def unpool(graph: Graph, node: onnx.NodeProto) -> bool:
