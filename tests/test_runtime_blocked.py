@@ -9,6 +9,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_zoo import SMALL
 from zoo import load
 
 from benchmarks.twins import TWINS
@@ -92,7 +93,7 @@ LAYERS = {
     "x = x -> deconv(16, 4, 2, pad = 1)",
     "transposed, not strided": "x = x -> deconv(32, 3, pad = 1) -> tanh",
     "max pool": "x = x -> conv(16, 3) -> tanh -> max_pool(2) -> conv(16, 3) -> tanh -> max_pool(3, 2, pad = 1)",
-    "average pool": "x = x -> conv(16, 3) -> tanh -> avg_pool(2) -> conv(32, 3) -> tanh",
+    "average pool": "x = x -> conv(16, 3) -> tanh -> avg_pool(2) -> conv(32, 3) -> tanh -> avg_pool(3, 2, pad = 1)",
     "gate": "x = x * reshape(x -> global_avg_pool -> dense(16) -> sigmoid, [16, 1, 1]) -> conv(16, 3)",
     "crossing": "a = x -> conv(16, 3)\nb = x -> conv(16, 3) -> tanh\nx = concat(a * b, a, max(a, b)) -> conv(16, 1)",
     "scaled": "x = x -> conv(16, 3) -> scale_shift -> tanh\nx = 2 * x - 1",
@@ -208,11 +209,23 @@ def test_agreement_sees_a_single_tensor() -> None:
     assert not agree(step.model, other, shapes, CPU)
 
 
+#: nets of the zoo with crops, places of maxima, sums and joins of every kind
+NETS = (
+    "fcn", "unet", "hed", "deepskeleton", "fc_densenet", "segnet", "frrn", "mobilenet_v2", "googlenet", "preact_resnet",
+)  # fmt: skip
+
+
 @pytest.mark.usefixtures("everything_gains")
-def test_places_of_maxima_are_blocked_only_where_they_are_read_so() -> None:
-    """The gradient of HED's fourth pooling is of a shape that inference does not tell, and stays plain."""
-    sizes = {"width": 4, "H": 32, "W": 40}
-    _assert_same(build_step(load("hed", sizes).graph, batch=2))
+@pytest.mark.parametrize("net", NETS)
+def test_nets_of_the_zoo_in_blocks_agree(net: str) -> None:
+    """Without a fall back to the plain form, which would hide what goes wrong."""
+    assert BLOCK is not None
+    case = next(case for case in SMALL if case.net.partition(":")[0] == net)
+    model = build_step(load(case.net, case.set).graph, batch=2).model
+    shapes = all_shapes(model)
+    written = in_blocks(model, shapes, BLOCK)
+    assert written is not model
+    assert agree(model, written, shapes, CPU)
 
 
 def test_small_work_stays_plain() -> None:

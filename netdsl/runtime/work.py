@@ -44,12 +44,15 @@ def all_shapes(model: onnx.ModelProto) -> Shapes:
     known = static_shapes(model)
     told = onnx.ModelProto()
     told.CopyFrom(model)
-    # what followed from values before the last product
-    told.graph.value_info.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name])
-        for node in model.graph.node if node.op_type == "MaxUnpool"
-        for name in node.output if name in known
-    )  # fmt: skip
+    for node in model.graph.node:
+        if node.op_type == "MaxUnpool" and node.input[1] in known:
+            known.setdefault(node.input[0], known[node.input[1]])  # as many values as places
+            # what follows from values before the last product is not inferred again
+            told.graph.value_info.extend(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, known[name])
+                for name in (node.input[0], *node.output)
+                if name in known
+            )
     return _inferred(told, values=False) | known
 
 

@@ -12,7 +12,8 @@ from .graph import DOMAIN, Graph, attributes_of
 def pool(graph: Graph, node: onnx.NodeProto) -> bool:
     """Maximum, with or without the places of the maxima, and average."""
     attributes = attributes_of(node)
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or attributes.get("ceil_mode", 0):
+    dilated_mean = node.op_type == "AveragePool" and set(attributes.get("dilations", [1])) != {1}
+    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or attributes.get("ceil_mode", 0) or dilated_mean:
         return False
     if len(node.output) > 1:
         return _pool_with_places(graph, node, attributes)
