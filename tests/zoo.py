@@ -33,16 +33,16 @@ Feed = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 class Figures(NamedTuple):
     """A net (`FILE` or `FILE:NET` with hyperparameters) and the record of `zoo_figures.json` that it has to meet.
 
-    Parameters are compared exactly, MACs to 0.5 %. `milestones` and `fields` map the record's names of layers (of a
-    milestone also its index) to ours: a name of the net's body, an entry of a family, or a layer of `analyze`'s table.
-    Shapes and receptive fields are compared exactly. `apart` gives our figure where it rightly is another one
+    Parameters are compared exactly, MACs to 0.5 %. `milestones` and `fields` map the record's names of layers to ours: a
+    name of the net's body, an entry of a family, or a layer of `analyze`'s table. Shapes, without the batch, and receptive
+    fields are compared exactly. `apart` gives our figure where it rightly is another one
     ("params", "macs"), and why; the file has to say both.
     """
 
     net: str
     record: str
     set: Mapping[str, Any] = NOTHING
-    milestones: Mapping[str | int, str] = NOTHING
+    milestones: Mapping[str, str] = NOTHING
     fields: Mapping[str, str] = NOTHING
     apart: Mapping[str, tuple[int, str]] = NOTHING
 
@@ -92,20 +92,13 @@ def check_figures(case: Figures) -> None:
     if wanted["macs"] is not None:
         assert abs(facts.macs - wanted["macs"]) <= 0.005 * wanted["macs"], (facts.macs, wanted["macs"])
     for layer, name in case.milestones.items():
-        shape, field = _milestone(record, layer)
+        shape, *field = record["milestones"][layer]
         value = named(graph, name)
         assert list(map(int, value.shape)) == shape, (layer, name)
-        if field is not None:
-            check_field(facts, value, {"size": field[0], "stride": field[1], "start": field[2]})
+        for numbers in field:  # where the record has it
+            check_field(facts, value, dict(zip(("size", "stride", "start"), numbers, strict=True)))
     for layer, name in case.fields.items():
         check_field(facts, named(graph, name), record["fields"][layer])
-
-
-def _milestone(record: Mapping[str, Any], layer: str | int) -> tuple[list[int], list[float] | None]:
-    """The shape without batch, and the receptive field where the record has it."""
-    milestones = record["milestones"]
-    found = milestones[layer] if isinstance(layer, int) else next(m for m in milestones if m[0] == layer)
-    return found[1][1:], found[2] if len(found) > 2 else None
 
 
 def check_field(facts: Facts, value: Value, expected: Mapping[str, float | None]) -> None:
@@ -113,7 +106,7 @@ def check_field(facts: Facts, value: Value, expected: Mapping[str, float | None]
     for source, field in facts.receptive_fields(value).items():
         assert field is not None, f"{value.name} sees all of {source}"
         for key, number in expected.items():
-            if number is not None and key != "smallest":
+            if number is not None:
                 assert set(getattr(field, key)) == {number}, (value.name, key, getattr(field, key), number)
 
 

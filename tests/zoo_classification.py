@@ -29,7 +29,7 @@ DENSE_32 = {"block1_l32": "stage[0]", "block2_l32": "stage[1]", "block3_l32": "s
 
 FIGURES: list[Figures] = [
     Figures("alexnet", "alexnet_2012_grouped", milestones={
-        1: "c1", 5: "c2", 9: "c3", 11: "c4", 13: "c5", 14: "pool", 22: "logits",
+        "1": "c1", "5": "c2", "9": "c3", "11": "c4", "13": "c5", "14": "pool", "22": "logits",
     }),
     Figures("alexnet", "caffe/bvlc_alexnet_227"),
     Figures("googlenet", "caffe/bvlc_googlenet_deploy", milestones={
@@ -75,15 +75,15 @@ FIGURES: list[Figures] = [
         )
     ),
     Figures("deepface", "deepface", milestones={
-        1: "c1", 2: "m2", 4: "c3", 6: "l4", 8: "l5", 10: "l6", 13: "f7", 14: "logits",
+        "1": "c1", "2": "m2", "4": "c3", "6": "l4", "8": "l5", "10": "l6", "13": "f7", "14": "logits",
     }),
     Figures("mobilenet", "keras/MobileNet"),
     Figures("mobilenet", "timm/mobilenetv1_100"),
     Figures("overfeat:fast", "overfeat_fast", milestones={
-        2: "layer[1]", 5: "layer[2]", 7: "layer[3]", 9: "layer[4]", 12: "layer[5]", 18: "logits",
+        "2": "layer[1]", "5": "layer[2]", "7": "layer[3]", "9": "layer[4]", "12": "layer[5]", "18": "logits",
     }, fields={"overfeat_fast_conv5pool": "layer[5]"}),
     Figures("overfeat:accurate", "overfeat_accurate", milestones={
-        2: "layer[1]", 5: "layer[2]", 7: "layer[3]", 9: "layer[4]", 11: "layer[5]", 14: "layer[6]", 20: "logits",
+        "2": "layer[1]", "5": "layer[2]", "7": "layer[3]", "9": "layer[4]", "11": "layer[5]", "14": "layer[6]", "20": "logits",
     }, fields={"overfeat_accurate_pool6": "layer[6]"}),
 ]  # fmt: skip
 

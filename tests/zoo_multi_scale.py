@@ -54,8 +54,8 @@ CLASSES = {"cifar10": 10, "cifar100": 100, "ImageNet": 1000}
 MSDNETS = [_msdnet(name) for name in records() if name.startswith("msdnet")]
 
 def _supernet(record: str, gated: int, gates: int, out: str, **hyperparameters: object) -> Figures:
-    nodes = records()[record]["milestones"][:-1]
-    milestones = {name: f"node[{name[2:].replace('_', ', ')}]" for name, _ in nodes} | {out: "logits"}
+    nodes = [name for name in records()[record]["milestones"] if name != out]
+    milestones = {name: f"node[{name[2:].replace('_', ', ')}]" for name in nodes} | {out: "logits"}
     return Figures("budgeted_supernet", record, hyperparameters, milestones,
                    apart={"params": (gated, f"a gate for each of {gates} edges")})  # fmt: skip
 

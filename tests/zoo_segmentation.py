@@ -40,7 +40,8 @@ SKIPS = {
     4: {"upscore2": "up[0].upscore/y.deconv", "score_pool4": "fine[4].conv", "score_pool4c": "fine[4]"},
     3: {"upscore_pool4": "up[1].upscore/y.deconv", "score_pool3": "fine[3].conv", "score_pool3c": "fine[3]"},
 }
-DEEPLAB = {i: f"pool[{s}]" for i, s in ((4, 1), (9, 2), (16, 3), (23, 4), (30, 5))} | {33: "fc6", 36: "fc7", 37: "scores"}
+DEEPLAB = {layer: f"pool[{i + 1}]" for i, layer in enumerate(("4", "9", "16", "23", "30"))}
+DEEPLAB |= {"33": "fc6", "36": "fc7", "37": "scores"}
 
 FIGURES: list[Figures] = [
     Figures("fcn", "caffe/fcn32s_voc_500", {"stride": 32}, {**FCN, "upscore": "up", "score": "score"}),
@@ -57,11 +58,12 @@ FIGURES: list[Figures] = [
                 {f"deeplab_{kernel}x{kernel}_r{hole}_fc6": "fc6"})
         for kernel, hole in ((7, 4), (4, 4), (4, 8))
     ),
-    Figures("context_module", "context_module_basic_c21", {}, {2 * i - 1: f"layer[{i}]" for i in range(1, 8)} | {14: "scores"},
+    Figures("context_module", "context_module_basic_c21", {},
+            {**{str(2 * i - 1): f"layer[{i}]" for i in range(1, 8)}, "14": "scores"},
             {"context_module_basic": "scores"}),
     Figures("unet", "unet_2015_valid", {},
-            {0: "skip[0]", 2: "skip[1]", 4: "skip[2]", 6: "skip[3]", 7: "x[3].max_pool", 8: "x.dropout",
-             9: "x[3].unit/y.conv[1]", 12: "x[0].unit/y.conv[1]", 13: "scores"},
+            {**{f"down.{d}": f"skip[{d}]" for d in range(4)}, "pool": "x[3].max_pool", "down.4": "x.dropout",
+             "dec.0": "x[3].unit/y.conv[1]", "dec.3": "x[0].unit/y.conv[1]", "out": "scores"},
             {"unet_bottleneck": "x.dropout", "unet_output_valid": "scores"}),
     Figures("hed", "caffe/hed_deploy", {}, {
         "conv1_1": "x[0].conv[0]", "conv1_2": "x[0].conv[1]", **{f"pool{s}": f"x[{s}].max_pool" for s in range(1, 5)},
