@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import installed, machine
+from benchmarks.record import compact, write
 
 ROOT = Path(__file__).resolve().parent.parent
 RESNET = "examples/zoo/resnet.net"
@@ -224,11 +225,9 @@ def main() -> None:
             "load_average_before": round(load, 2), "resnet152": compare(options.rounds, Path(folder)),
             "growth": growth(max(3, options.rounds // 2), Path(folder)),
         }  # fmt: skip
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(compact(report))
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+        write(options.out, report)
 
 
 if __name__ == "__main__":

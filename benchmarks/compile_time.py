@@ -70,6 +70,7 @@ def main() -> None:
         return
     sys.path.insert(0, str(ROOT))
     from benchmarks.machine import machine
+    from benchmarks.record import write
 
     rounds: dict[str, list[list[dict[str, float]]]] = {name: [] for name in NETS}
     for _ in range(arguments.rounds):
@@ -88,7 +89,7 @@ def main() -> None:
             "command": "python benchmarks/compile_time.py", "machine": machine("onnxruntime", "onnx", "numpy"),
             "threads": arguments.threads, "rounds": arguments.rounds, "seconds": results,
         }  # fmt: skip
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+        write(arguments.out, record)
 
 
 if __name__ == "__main__":

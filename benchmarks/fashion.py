@@ -30,6 +30,7 @@ from torch.nn import functional
 
 import netdsl
 from benchmarks.machine import machine
+from benchmarks.record import compact, write
 from benchmarks.twins import Basic, load, tensors_of
 from netdsl.files import atomic_write
 from netdsl.ir import Graph, Training
@@ -258,7 +259,7 @@ def main() -> None:
     text = NET.read_text(encoding="utf-8")
     folder = options.runs / hashlib.sha256(text.encode()).hexdigest()[:8]  # another recipe's runs are not gone on with
     if options.pilot:
-        print(json.dumps(run("netdsl", net, held_out(data), 100, folder / "pilot"), indent=2))
+        print(compact(run("netdsl", net, held_out(data), 100, folder / "pilot")))
         return
     runs: list[dict[str, Any]] = []
     if options.out and options.out.exists():
@@ -278,8 +279,8 @@ def main() -> None:
             runs.append(run(side, net, data, seed, folder / f"{side}-{seed}"))
             report["accuracies"] = summary(runs)
             if options.out:
-                options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({name: value for name, value in report.items() if name != "file"}, indent=2))
+                write(options.out, report)
+    print(compact({name: value for name, value in report.items() if name != "file"}))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.fuzz_worker import HANGS, MEMORY, SECONDS
 from benchmarks.machine import installed, machine
+from benchmarks.record import compact, write
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = ROOT / "tests" / "fuzz_seeds"
@@ -52,9 +53,9 @@ def main() -> None:
                   "findings": len(found), "bounds": {"seconds_per_input": SECONDS, "address_space_bytes": MEMORY},
                   "machine": machine("atheris", "hypothesis", "lark", "onnx"),
                   "command": f"python benchmarks/fuzz.py --minutes {arguments.minutes:g} --seed {arguments.seed}"}  # fmt: skip
-    print(json.dumps(result, indent=2))
+    print(compact(result))
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+        write(arguments.out, result)
     raise SystemExit(1 if found else 0)
 
 

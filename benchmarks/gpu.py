@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.record import write
 from benchmarks.train_step import CASES, LARGE_CASES
 
 STEP = Path(__file__).with_name("train_step.py")
@@ -121,7 +122,7 @@ def main() -> None:
             rounds = min(options.rounds, 3) if options.quick else options.rounds
             found = measured(case, [*MODES[mode], *passed], options.forms, rounds, options.timeout)
             results.append({"case": case, "mode": mode, **found})
-            stem.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+            write(stem.with_suffix(".json"), results)
             stem.with_suffix(".txt").write_text(text(results))
             print(text(results[-1:]).rpartition("\n\n")[2], flush=True)
 

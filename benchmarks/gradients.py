@@ -10,10 +10,10 @@ Exit status 1 where a gradient is wrong.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from backend_cases import Outcome, cases, modules, outcome
 
 from benchmarks.machine import machine
+from benchmarks.record import write
 
 #: verdicts of cases in which no output depends on a float input, and of those that the evaluator does not run
 _ONLY_COUNTED = ("constant", "not run")
@@ -44,18 +45,31 @@ def main() -> int:
         print(f"WRONG: {o.name}, a relative error of {o.error:.2g}")
     if arguments.out:
         result = {"command": "python benchmarks/gradients.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
-                  "verdicts": dict(Counter(o.verdict for o in found)),
-                  "cases": {o.name: told(o) for o in found if o.verdict not in _ONLY_COUNTED}}  # fmt: skip
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+                  "verdicts": dict(Counter(o.verdict for o in found)), "operators": by_operator(found)}  # fmt: skip
+        write(arguments.out, result)
     return 1 if wrong else 0
 
 
-def told(o: Outcome) -> str:
-    """One line: the verdict, the errors where gradients were compared, else why not."""
-    if not o.verdict.startswith("checked"):
-        return ": ".join(filter(None, [o.verdict, o.reason]))
-    float32 = f"{o.float32:.1e}" if isinstance(o.float32, float) else "not run by ONNX Runtime"
-    return f"{o.verdict}: {o.error:.1e}, in float32 {float32}"
+def by_operator(found: list[Outcome]) -> dict[str, dict[str, Any]]:
+    """Of each operator, for each verdict: how many cases have it and the largest errors, or which have it and why."""
+    told: dict[str, dict[str, Any]] = {}
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for o in found:
+        if o.verdict not in _ONLY_COUNTED:
+            groups.setdefault((o.operator, ": ".join(filter(None, [o.verdict, o.reason]))), []).append(o)
+    for (operator, verdict), those in groups.items():
+        told.setdefault(operator, {})[verdict] = (
+            largest(those) if verdict.startswith("checked") else [o.name.removeprefix("test_") for o in those]
+        )
+    return told
+
+
+def largest(those: list[Outcome]) -> dict[str, Any]:
+    run = [o.float32 for o in those if isinstance(o.float32, float)]
+    found = {"cases": len(those), "error": float(f"{max(o.error for o in those):.1e}")}
+    if run:
+        found["float32"] = float(f"{max(run):.1e}")
+    return found | ({"not run by ONNX Runtime": len(those) - len(run)} if len(run) < len(those) else {})
 
 
 if __name__ == "__main__":

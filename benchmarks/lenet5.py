@@ -10,7 +10,6 @@ one.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netdsl
 from benchmarks.machine import machine
+from benchmarks.record import compact, write
 
 NET = Path(__file__).resolve().parent.parent / "examples" / "zoo" / "lenet5.net"
 
@@ -57,10 +57,9 @@ def main() -> None:
         "digits_mean_accuracy": mean,
         "runs": runs,
     }
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(compact(report))
     if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        write(options.out, report)
 
 
 if __name__ == "__main__":

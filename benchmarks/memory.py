@@ -25,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.record import write
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -141,7 +142,7 @@ def main() -> None:
             "command": "python benchmarks/memory.py", "unit": "MB (10^6 bytes), medians", "threads": arguments.threads,
             "rounds": arguments.rounds, "machine": machine("onnxruntime", "torch", "numpy"), "networks": results,
         }  # fmt: skip
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+        write(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ after the same epoch; then the run is resumed. When it is over, another begins. 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -27,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.record import compact, write
 from netdsl.elaborate import load_text
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
@@ -177,10 +177,9 @@ def main() -> None:
             "machine": machine("onnxruntime-gpu", "numpy", "safetensors"),
             **survive(options.kills, options.epochs, options.seed, Path(folder)),
         }
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(compact(report))
     if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        write(options.out, report)
     sys.exit(bool(report["failures"]))
 
 

@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.record import write
 
 CASES = {
     "lenet5-b1": ("lenet5", 1),
@@ -329,7 +330,7 @@ def main() -> None:
             print(*(f"{milliseconds:9.3f} ms  {name}" for name, milliseconds in found[part].items()), "", sep="\n")
         print("not on the device:", ", ".join(found["not_on_device"]) or "none")
         if options.json:
-            options.json.write_text(json.dumps(found))
+            write(options.json, found)
         return
     forms = [form for form in options.forms.split(",") if form]
     report: dict[str, Any] = {"machine": described(setting), "rounds": options.rounds, "cases": []}
@@ -339,12 +340,11 @@ def main() -> None:
     text = table(report)
     print(text, end="")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        write(options.json, report)
         return
     folder = options.output or Path(__file__).parent / "results"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"train_step-{options.device}" + (f"-{options.threads}" if options.device == "cpu" else "")
-    (folder / f"{stem}.json").write_text(json.dumps(report, indent=1) + "\n")
+    write(folder / f"{stem}.json", report)
     (folder / f"{stem}.txt").write_text(text)
 
 

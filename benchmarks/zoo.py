@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.record import write
 
 #: samples in the batch of a training step; the run of the compiled model takes one
 BATCH, STEPS = 2, 10
@@ -56,7 +57,7 @@ def main() -> None:
         if arguments.out:
             result = {"command": "python benchmarks/zoo.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
                       "batch": BATCH, "nets": known}  # fmt: skip
-            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+            write(arguments.out, result)
 
 
 def nets(only: list[str]) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
