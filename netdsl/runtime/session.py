@@ -81,9 +81,14 @@ def open_session(
     options = _options(device, constant_weights, profile)
     if optimised is not None:
         options.optimized_model_filepath = optimised
-    # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
-    # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
-    disabled = [] if constant_weights else ["NchwcTransformer"]
+    disabled = []
+    if not constant_weights:
+        # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
+        # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
+        disabled.append("NchwcTransformer")
+    if device.provider == "cpu" and not constant_weights:
+        # it makes one of two transpositions, which of weights takes five times as long as the two that we write
+        disabled.append("TransposeOptimizer")
     with memory_errors_told(None), _loadable(model) as loadable:
         return ort.InferenceSession(loadable, options, providers=_providers(device), disabled_optimizers=disabled)
 

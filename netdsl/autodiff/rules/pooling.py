@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto
 
 from ..errors import Unsupported
 from ..rule import Backward, Gradients, rule
+from ..tensor_types import Dim
 from ..window import Window, space_shape, spread, window
 
 
@@ -62,9 +64,20 @@ def average_pool(bw: Backward) -> Gradients:
 def _spread(bw: Backward, value: str, shape: Window) -> str:
     """`value`, one element per window, added to all inputs of its window."""
     x_dims, y_dims = bw.dims(bw.x), bw.dims(bw.y)
+    if _tiles(shape, x_dims[2:], y_dims[2:]):
+        scales = bw.builder.constant(np.array([1, 1, *shape.kernel], np.float32))
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return bw.op("Resize", value, "", scales, **how)
     planes = bw.op("Reshape", value, space_shape(bw, bw.y, [-1, 1], y_dims[2:]))
     ones = bw.constant(np.ones([1, 1, *shape.kernel]))
     return bw.reshape_like(spread(bw, planes, y_dims[2:], ones, shape, 1, bw.x, x_dims[2:]), bw.x)
+
+
+def _tiles(shape: Window, x: Sequence[Dim], y: Sequence[Dim]) -> bool:
+    """Whether every input lies in one window, so that spreading is repeating."""
+    sizes = zip(x, y, shape.kernel, strict=True)
+    exact = all(isinstance(n, int) and isinstance(steps, int) and n == steps * k for n, steps, k in sizes)
+    return exact and shape.kernel == shape.strides and not any(shape.pads) and {*shape.dilations} == {1}
 
 
 def _share(bw: Backward, shape: Window) -> str:

@@ -31,11 +31,8 @@ def split(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _cut_out(graph: Graph, source: str, name: str, start: int, shape: tuple[int, ...]) -> None:
     """Channels `start` and on of a tensor."""
-    b, have = graph.block, graph.padded(graph.shapes[source][1])
-    first, end = start // b * b, graph.padded(start + shape[1])
-    blocks = graph.blocked(source)
-    if (first, end) != (0, have):
-        blocks = graph.op("Slice", blocks, graph.ints([first]), graph.ints([end]), graph.ints([1]))
+    first, end = start // graph.block * graph.block, graph.padded(start + shape[1])
+    blocks = graph.blocks_of(source, first, end)
     if first == start:
         graph.define(name, blocks)
         return

@@ -40,15 +40,17 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
         return None
     b, groups, outputs = graph.block, layer.x[0] * strips // graph.block, graph.padded(layer.y[1])
     (kh, kw), (sh, sw) = layer.window.kernel, layer.window.strides
-    rows = (0, 0) if strips > 1 else (layer.window.before[0], max(_after(layer)[0], 0))
+    around = (0, 0) if strips > 1 else (layer.window.before[0], max(_after(layer)[0], 0))
     window = Window(
-        (layer.y[2] // strips, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (rows[0], 0), (rows[1], 0)
+        (layer.y[2] // strips, layer.y[3]), (layer.window.dilations[0], 1), (sh, sw * lane), (around[0], 0), (around[1], 0)
     )
     image = _image(graph, layer, x, few, strips)
     taps = graph.op("Conv", image, _kernel(graph, layer, dy, strips), domain=DOMAIN, **window.attributes(groups))
     parts = graph.reshape(taps, [blocks, groups, outputs // b, kh, kw, lane, b])
     total = graph.op("ReduceSum", parts, graph.ints([1]), keepdims=0)
-    whole = graph.reshape(graph.op("Transpose", total, perm=[1, 5, 0, 4, 2, 3]), [outputs, blocks * lane, kh, kw])
+    rows = graph.op("Transpose", total, perm=[0, 4, 2, 3, 1, 5])  # in two steps, as weights are moved into blocks
+    turned = graph.op("Transpose", graph.reshape(rows, [blocks * lane * kh * kw, outputs]), perm=[1, 0])
+    whole = graph.reshape(turned, [outputs, blocks * lane, kh, kw])
     if (outputs, blocks * lane) == layer.weight[:2]:
         return whole
     return graph.op("Slice", whole, graph.ints([0, 0]), graph.ints(layer.weight[:2]), graph.ints([0, 1]))

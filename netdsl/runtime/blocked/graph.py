@@ -239,10 +239,21 @@ class Graph:
         n, c, h, w = self.shapes[name]
         self.define(name, self.reshape(lanes, [n, self.padded(c), h, w]))
 
+    def blocks_of(self, name: str, start: int, end: int) -> str:
+        """The channels from `start` to `end` of a tensor, in blocks: both lie between blocks. A gather works in several
+        threads, a slice does not.
+        """
+        n, c, h, w = self.shapes[name]
+        b, rows = self.block, self.padded(c) // self.block
+        if (start, end) == (0, rows * b):
+            return self.blocked(name)
+        blocks = self.reshape(self.blocked(name), [n, rows, h * w * b])
+        part = self.op("Gather", blocks, self.ints(range(start // b, end // b)), axis=1)
+        return self.reshape(part, [n, end - start, h, w])
+
     def channels_of(self, name: str, start: int, shape: tuple[int, ...]) -> str:
         """Channels `start` and on of a tensor, which begin and end with a block, as a tensor of this shape."""
-        bounds = [self.ints([at]) for at in (start, start + shape[1])]
-        part = self.op("Slice", self.blocked(name), *bounds, self.ints([1]))
+        part = self.blocks_of(name, start, start + shape[1])
         self.shapes[part] = shape
         self.define(part, part)
         return part

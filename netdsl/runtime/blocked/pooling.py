@@ -1,4 +1,4 @@
-"""Pools."""
+"""Pools, and the repetition of elements, which is the gradient of a mean over windows that lie side by side."""
 
 from __future__ import annotations
 
@@ -70,3 +70,19 @@ def _over_volumes(attributes: dict[str, Any]) -> dict[str, Any]:
     pads = attributes.get("pads", [0] * 4)
     given = {name: [*attributes[name], 1] for name in ("kernel_shape", "strides", "dilations") if name in attributes}
     return given | {"pads": [*pads[:2], 0, *pads[2:], 0]}
+
+
+def resize(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Every element repeated, as often along each axis as a whole number says."""
+    attributes = attributes_of(node)
+    how = [attributes.get(name) for name in ("mode", "coordinate_transformation_mode", "nearest_mode")]
+    scales = graph.value(node.input[2]) if len(node.input) == 3 else None
+    if how != [b"nearest", b"asymmetric", b"floor"] or scales is None or len(scales) != 4 or "axes" in attributes:
+        return False
+    if scales[:2] != [1, 1] or any(scale != int(scale) for scale in scales):
+        return False
+    repeated = graph.op(
+        "Upsample", graph.blocked(node.input[0]), domain=DOMAIN, scales=list(map(int, scales)), mode="nearest"
+    )
+    graph.define(node.output[0], repeated)
+    return True

@@ -15,7 +15,7 @@ from .convolution import Layer, convolution, transposed
 from .elementwise import BINARY, UNARY, add, binary, expand, relu, unary
 from .graph import Graph
 from .normalization import batch_normalization
-from .pooling import pool, unpool
+from .pooling import pool, resize, unpool
 from .sums import reduce_sum
 
 _WORTH = 1_000_000  # multiply-accumulates of a convolution below which the reorders cost more than they gain
@@ -76,6 +76,7 @@ FOLLOWERS: dict[str, Rule] = {
     "MaxUnpool": unpool,
     "AveragePool": pool,
     "GlobalAveragePool": pool,
+    "Resize": resize,
     "Expand": expand,
     "Size": size,
     **dict.fromkeys(UNARY, unary),
