@@ -1,6 +1,7 @@
 """Networks assembled from std against published and measured figures: torchvision's, timm's, the authors' own files.
 
-MACs without bias; `expect` in the nets holds parameters, MACs and shapes to the digit.
+MACs without bias; `expect` in the nets holds parameters, MACs and shapes to the digit. What the zoo assembles from std
+(CIFAR's and preactivation residual networks, DenseNets, FC-DenseNet, GoogLeNet, MobileNets) is held in `test_zoo.py`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ import pytest
 from net_text import elaborated
 
 RESNET = """
-from std.residual import basic, bottleneck
+from std.residual import bottleneck
 from std.squeeze_excite import se_bottleneck
 block se_unit(width, stride = 1) : x -> y { y = x -> se_bottleneck(width, stride) }
 block next_unit(width, stride = 1) : x -> y { y = x -> bottleneck(2 * width, stride, groups = 32, expansion = 2) }
-net resnet(unit = basic, repeats = [2, 2, 2, 2]) : image[3, H = 224, W = 224] -> logits {
+net resnet : image[3, H = 224, W = 224] -> logits {
     x = image -> conv(64, 7, stride = 2, bias = false) -> bn -> relu -> max_pool(3, stride = 2, pad = 1)
-    for stage, count in enumerate(repeats) {
+    for stage, count in enumerate([3, 4, 6, 3]) {
         for i in range(count) {
-            x = x -> unit(64 * 2 ** stage, 2 if stage > 0 and i == 0 else 1)
+            x = x -> UNIT(64 * 2 ** stage, 2 if stage > 0 and i == 0 else 1)
         }
     }
     logits = x -> global_avg_pool -> dense(1000)
@@ -25,58 +26,19 @@ net resnet(unit = basic, repeats = [2, 2, 2, 2]) : image[3, H = 224, W = 224] ->
 }
 """
 
-# of torchvision 0.28: resnet18, resnet34, resnet50, resnext50_32x4d; of timm 1.0: legacy_seresnet50
+# of torchvision 0.28: resnet50, resnext50_32x4d; of timm 1.0: legacy_seresnet50
 RESNETS = {
-    "basic, [2, 2, 2, 2]": (11_689_512, 1_814_073_344),
-    "basic, [3, 4, 6, 3]": (21_797_672, 3_663_761_408),
-    "bottleneck, [3, 4, 6, 3]": (25_557_032, 4_089_184_256),
-    "next_unit, [3, 4, 6, 3]": (25_028_904, None),
-    "se_unit, [3, 4, 6, 3]": (28_088_024, None),
-}
+    "bottleneck": (25_557_032, 4_089_184_256), "next_unit": (25_028_904, None), "se_unit": (28_088_024, None),
+}  # fmt: skip
 
 
 def expect(params: int, macs: int | None = None, more: str = "") -> str:
     return f"expect params == {params}\n" + (f"expect macs == {macs}\n" if macs else "") + more
 
 
-@pytest.mark.parametrize("hyperparameters", RESNETS)
-def test_resnets(hyperparameters: str) -> None:
-    unit, _, repeats = hyperparameters.partition(", ")
-    text = RESNET.replace("unit = basic", f"unit = {unit}").replace("[2, 2, 2, 2]", repeats)
-    elaborated(text.replace("EXPECT", expect(*RESNETS[hyperparameters])))
-
-
-@pytest.mark.parametrize("n, params, macs", [(3, 269_722, 40_551_040), (18, 1_727_962, 252_887_680)])
-def test_cifar_resnets_with_padded_shortcuts(n: int, params: int, macs: int) -> None:
-    """ResNet-20 and ResNet-110 (He et al. 2016, table 6: 0.27 M and 1.7 M), which have no parameters in shortcuts."""
-    elaborated(f"""
-    from std.residual import basic, padded_shortcut
-    net resnet : image[3, 32, 32] -> logits {{
-        x = image -> conv(16, 3, bias = false) -> bn -> relu
-        for width in [16, 32, 64] {{
-            for i in range({n}) {{
-                x = x -> basic(width, 2 if width > 16 and i == 0 else 1, padded_shortcut)
-            }}
-        }}
-        logits = x -> global_avg_pool -> dense(10)
-        {expect(params, macs)}
-    }}""")
-
-
-def test_preactivation_resnet_164() -> None:
-    """He et al., ECCV 2016: 1.7 M."""
-    elaborated(f"""
-    from std.residual import preact_bottleneck
-    net resnet : image[3, 32, 32] -> logits {{
-        x = image -> conv(16, 3, bias = false)
-        for width in [16, 32, 64] {{
-            for i in range(18) {{
-                x = x -> preact_bottleneck(width, 2 if width > 16 and i == 0 else 1)
-            }}
-        }}
-        logits = x -> bn -> relu -> global_avg_pool -> dense(10)
-        {expect(1_703_258, 247_646_720, "expect receptive_field(x) == 249")}
-    }}""")
+@pytest.mark.parametrize("unit", RESNETS)
+def test_resnets(unit: str) -> None:
+    elaborated(RESNET.replace("UNIT", unit).replace("EXPECT", expect(*RESNETS[unit])))
 
 
 def test_wide_resnet_28_10() -> None:
@@ -93,67 +55,6 @@ def test_wide_resnet_28_10() -> None:
     }""")
 
 
-@pytest.mark.parametrize("repeats, growth, start, params, macs", [
-    ([6, 12, 24, 16], 32, 64, 7_978_856, 2_834_161_664),
-    ([6, 12, 36, 24], 48, 96, 28_681_000, 7_727_907_072),
-])  # fmt: skip
-def test_densenets(repeats: list[int], growth: int, start: int, params: int, macs: int) -> None:
-    """DenseNet-121 and DenseNet-161 of torchvision."""
-    elaborated(f"""
-    from std.dense_block import dense_block, dense_bottleneck, transition
-    net densenet : image[3, 224, 224] -> logits {{
-        x = image -> conv({start}, 7, stride = 2, bias = false) -> bn -> relu -> max_pool(3, stride = 2, pad = 1)
-        for i, n in enumerate({repeats}) {{
-            x = x -> dense_block(n, dense_bottleneck({growth}))
-            x = x -> transition if i < 3 else x
-        }}
-        logits = x -> bn -> relu -> global_avg_pool -> dense(1000)
-        {expect(params, macs)}
-    }}""")
-
-
-@pytest.mark.parametrize("layer, start, n, compression, params, macs", [
-    ("bn -> relu -> conv(12, 3, bias = false)", 16, 12, 1, 1_019_722, 264_812_928),
-    ("dense_layer(24)", 16, 32, 1, 27_249_082, 6_889_347_744),
-    ("dense_bottleneck(12)", 24, 16, 0.5, 769_162, 287_929_692),
-])  # fmt: skip
-def test_cifar_densenets(layer: str, start: int, n: int, compression: float, params: int, macs: int) -> None:
-    """Huang et al. 2017, table 2: DenseNet 40-12 (1.0 M), 100-24 (27.2 M) and BC 100-12 (0.8 M)."""
-    elaborated(f"""
-    from std.dense_block import dense_block, dense_layer, dense_bottleneck, transition
-    net densenet : image[3, 32, 32] -> logits {{
-        x = image -> conv({start}, 3, bias = false)
-        for i in range(3) {{
-            x = x -> dense_block({n}, {layer})
-            x = x -> transition({compression}) if i < 2 else x
-        }}
-        logits = x -> bn -> relu -> global_avg_pool -> dense(10)
-        {expect(params, macs)}
-    }}""")
-
-
-def test_fc_densenet_103() -> None:
-    """Jegou et al. 2017: 9.4 M, at CamVid's size, whose 360 rows do not halve five times: the ways up are cropped."""
-    elaborated(f"""
-    from std.dense_block import dense_block
-    net tiramisu : image[3, 360, 480] -> scores {{
-        layer = bn -> relu -> conv(16, 3) -> dropout(0.2)
-        x = image -> conv(48, 3)
-        for d, n in enumerate([4, 5, 7, 10, 12]) {{
-            skip[d] = x -> dense_block(n, layer)
-            x = skip[d] -> bn -> relu -> conv(skip[d].channels, 1) -> dropout(0.2) -> max_pool(2)
-        }}
-        new = x -> dense_block(15, layer, keep_input = false)
-        for d, n in [[4, 12], [3, 10], [2, 7], [1, 5], [0, 4]] {{
-            up = new -> deconv(new.channels, 3, stride = 2, pad = 0)
-            x = concat((up, skip[d]) -> crop_like, skip[d])
-            new = x -> dense_block(n, layer, keep_input = false)
-        }}
-        scores = concat(x, new) -> conv(11, 1)
-        {expect(9_322_091, 69_068_064_000)}
-    }}""")
-
-
 GOOGLENET = """
 from std.inception import inception, inception_classifier
 block bn_unit(width, kernel) : x -> y { y = x -> conv(width, kernel, bias = false) -> bn(0.001) -> relu }
@@ -163,27 +64,6 @@ TABLE = [
     [256, 160, 320, 32, 128, 128], [256, 160, 320, 32, 128, 128], [384, 192, 384, 48, 128, 128],
 ]
 """
-
-
-def test_googlenet_of_the_paper() -> None:
-    """Szegedy et al. 2015 (BVLC's deploy.prototxt), with the two auxiliary classifiers of train_val.prototxt."""
-    elaborated(
-        f"""{GOOGLENET}
-    net googlenet : image[3, 224, 224] -> logits, early, late {{
-        x = image -> conv(64, 7, stride = 2) -> relu -> max_pool(3, stride = 2, ceil = true)
-        x = x -> conv(64, 1) -> relu -> conv(192, 3) -> relu -> max_pool(3, stride = 2, ceil = true)
-        for i, row in enumerate(TABLE) {{
-            x = x -> inception(row[0], row[1], row[2], row[3], row[4], row[5])
-            node[i] = x
-            x = x -> max_pool(3, stride = 2, ceil = true) if i == 1 or i == 6 else x
-        }}
-        logits = x -> global_avg_pool -> dropout(0.4) -> dense(1000)
-        early  = node[2] -> inception_classifier(1000)
-        late   = node[5] -> inception_classifier(1000)
-        expect x.shape == [1024, 7, 7]
-        {expect(13_378_280, 1_591_044_096)}
-    }}"""
-    )
 
 
 def test_googlenet_of_torchvision() -> None:
@@ -199,39 +79,6 @@ def test_googlenet_of_torchvision() -> None:
         logits = x -> global_avg_pool -> dropout(0.2) -> dense(1000)
         {expect(6_624_904, 1_498_376_192)}
     }}""")
-
-
-def test_mobilenet() -> None:
-    """timm's mobilenetv1_100 and Keras' MobileNet."""
-    elaborated(f"""
-    from std.separable import separable
-    net mobilenet : image[3, 224, 224] -> logits {{
-        x = image -> conv(32, 3, stride = 2, bias = false) -> bn -> relu -> separable(64)
-        for width, repeats in [[128, 2], [256, 2], [512, 6], [1024, 2]] {{
-            x = x -> separable(width, 2) -> (repeats - 1) * separable(width)
-        }}
-        logits = x -> global_avg_pool -> dense(1000)
-        {expect(4_231_976, 568_740_352)}
-    }}""")
-
-
-def test_mobilenet_v2() -> None:
-    """torchvision's mobilenet_v2; Sandler et al. 2018, table 4: 3.4 M and 300 M multiply-adds."""
-    elaborated("""
-    from std.separable import inverted_residual
-    net mobilenet : image[3, 224, 224] -> logits {
-        x = image -> conv(32, 3, stride = 2, bias = false) -> bn -> relu6
-        for expand, width, repeats, stride in [
-            [1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 2], [6, 320, 1, 1],
-        ] {
-            x = x -> inverted_residual(width, stride, expand) -> (repeats - 1) * inverted_residual(width, 1, expand)
-        }
-        x = x -> conv(1280, 1, bias = false) -> bn -> relu6
-        expect x.shape == [1280, 7, 7]
-        logits = x -> global_avg_pool -> dropout(0.2) -> dense(1000)
-        expect params == 3_504_872
-        expect macs ~ 300M
-    }""")
 
 
 @pytest.mark.parametrize("padding, size, classes, channels, params, macs, out", [
