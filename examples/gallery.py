@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -68,6 +69,9 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "wavenet": ({"padding": 0},),
 }
 
+#: authors, "title", where and when
+_PAPER = re.compile(r'[^"]*"[^"]*".*?\b(19|20)\d\d\b')
+
 INTRODUCTION = """\
 # Examples
 
@@ -80,7 +84,8 @@ each, to be read next to the paper. Every file holds itself to the paper's figur
 
 This page is written by `python examples/gallery.py` from what `netdsl analyze` computes. Parameters are all weights,
 MACs are multiply-accumulates for one sample at the size that the file says, depth counts layers that multiply on the
-longest path; lines are those of the file without comments and blank lines.
+longest path; lines are those of the file without comments and blank lines. The comment of a file says more: which figure or
+table of the paper it draws, and where other code departs from it.
 """
 
 
@@ -130,14 +135,16 @@ def reports(name: str) -> Iterator[tuple[str, Report]]:
 
 
 def heading(path: Path) -> tuple[str, str]:
-    """The first line of the file's comment, and the paragraph that it begins without it."""
+    """The first line of the file's comment, and the paper that is named next, up to its year."""
     lines = path.read_text(encoding="utf-8").split("\n")
     paragraph = []
     for line in lines:
         if not line.startswith("# "):
             break
         paragraph.append(line[2:].strip())
-    return paragraph[0].rstrip("."), " ".join(paragraph[1:])
+    paper = _PAPER.match(" ".join(paragraph[1:]))
+    assert paper, f"{path.name} names no paper and its year"
+    return paragraph[0].rstrip("."), paper[0] + "."
 
 
 def code_lines(path: Path) -> int:
