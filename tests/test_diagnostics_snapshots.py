@@ -1,4 +1,5 @@
-"""What wrong files are answered with, as text: tests/snapshots/ holds each file and, below a line, its messages.
+"""What wrong files are answered with, as text: tests/snapshots/ holds each file and, below a line, its messages
+as `brief.py` writes them.
 
 A file has one error, or as many as its first lines say: `# errors: 3`. Files that it imports stand before it, each under
 a line `==== blocks/mine.net`, and the file itself under `==== test.net`.
@@ -14,16 +15,15 @@ import re
 from pathlib import Path
 
 import pytest
+from brief import NAME, brief
 
 from netdsl.analysis import check_expectations
 from netdsl.diagnostics import Diagnostic, Source, SourceError
-from netdsl.diagnostics.text import render
 from netdsl.elaborate import elaborate
 from netdsl.elaborate.sources import read_stream
 
 SNAPSHOTS = sorted((Path(__file__).parent / "snapshots").glob("*.txt"))
 LINE = "\n----\n"
-NAME = "test.net"
 _FILE = re.compile(r"^==== (\S+)\n", re.MULTILINE)
 _COUNT = re.compile(r"^# errors: (\d+)$", re.MULTILINE)
 
@@ -33,7 +33,7 @@ def test_the_messages_are_as_reviewed(path: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     before, _, expected = path.read_text(encoding="utf-8").partition(LINE)
     diagnostics = messages(laid_out(before))
-    found = "\n\n".join(render(diagnostic) for diagnostic in diagnostics) + "\n"
+    found = "\n\n".join(map(brief, diagnostics)) + "\n"
     if os.environ.get("NETDSL_WRITE_SNAPSHOTS"):
         path.write_text(before + LINE + found, encoding="utf-8")
     else:

@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 
 import pytest
+from brief import NAME, brief
 
 from netdsl.analysis import check_expectations
 from netdsl.diagnostics import Diagnostic, Source
-from netdsl.diagnostics.text import render
 from netdsl.elaborate import elaborate_all
 from netdsl.lint import lint, rules
 
@@ -23,7 +23,7 @@ LINE = "----\n"
 
 def linted(text: str) -> list[Diagnostic]:
     """What the lints say of a file that is well formed."""
-    elaborations = elaborate_all(Source("test.net", text))
+    elaborations = elaborate_all(Source(NAME, text))
     for elaboration in elaborations:
         check_expectations(elaboration)
     return lint(*elaborations)
@@ -33,7 +33,7 @@ def linted(text: str) -> list[Diagnostic]:
 def test_the_messages_are_as_reviewed(path: Path) -> None:
     text, expected, clean = path.read_text(encoding="utf-8").split(LINE)
     diagnostics = linted(text)
-    found = "".join(render(diagnostic) + "\n\n" for diagnostic in diagnostics)
+    found = "".join(brief(diagnostic) + "\n\n" for diagnostic in diagnostics)
     if os.environ.get("NETDSL_WRITE_SNAPSHOTS"):
         path.write_text(LINE.join([text, found, clean]), encoding="utf-8")
     else:
@@ -46,7 +46,7 @@ def test_the_messages_are_as_reviewed(path: Path) -> None:
 @pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
 def test_nothing_is_said_of_the_clean_file(path: Path) -> None:
     clean = path.read_text(encoding="utf-8").split(LINE)[2]
-    assert not [render(diagnostic) for diagnostic in linted(clean)]
+    assert not [brief(diagnostic) for diagnostic in linted(clean)]
 
 
 def test_every_lint_has_a_snapshot() -> None:
