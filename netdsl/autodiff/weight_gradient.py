@@ -29,6 +29,9 @@ def weight_gradient(bw: Backward, layer: Layer, x: str, dy: str) -> str:
     return _product(bw, layer, _columns_by_slices(bw, layer, x), dy)
 
 
+#: taps from which im2col would take so many times the memory of x, and is no faster (LeNet-5's 5x5 over one channel)
+_MANY_TAPS = 25
+
 #: channels up to which im2col by one convolution is as fast as by slices, and on two threads nearly twice as fast
 _FEW = 3
 
@@ -44,7 +47,7 @@ def _correlates_well(bw: Backward, layer: Layer) -> bool:
         return False
     seen = [layer.x[0], layer.weight[1], *layer.y[2:]]  # by one tap, in the whole batch
     small = all(isinstance(size, int) for size in seen) and prod(size for size in seen if isinstance(size, int)) <= 4096
-    return small or layer.weight[1] * layer.window.kernel[-1] >= 12
+    return small or layer.taps >= _MANY_TAPS or layer.weight[1] * layer.window.kernel[-1] >= 12
 
 
 def _wider_correlation(bw: Backward, layer: Layer, x: str, dy: str) -> str:
