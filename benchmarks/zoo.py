@@ -32,6 +32,8 @@ from benchmarks.record import write
 
 #: samples in the batch of a training step; the run of the compiled model takes one
 BATCH, STEPS = 2, 10
+#: what is written of each net in this order, and behind it what is there of some: batch, rate, finite, falls
+COLUMNS = ("params", "macs", "analyze_s", "compile_s", "onnx_mb", "peak_gb", "losses")
 #: multiply-accumulates of a sample from which a batch is one sample, for time and memory
 _LARGE = 2.3e10
 
@@ -52,11 +54,11 @@ def main() -> None:
     for macs, key, net, hyperparameters in sorted(nets(arguments.only), key=lambda entry: entry[:2]):
         if key in known or macs > arguments.macs:
             continue
-        known[key] = in_process(net, hyperparameters)
+        known[key] = row(in_process(net, hyperparameters))
         print(key, json.dumps(known[key]), flush=True)
         if arguments.out:
             result = {"command": "python benchmarks/zoo.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
-                      "batch": BATCH, "nets": known}  # fmt: skip
+                      "batch": BATCH, "columns": COLUMNS, "nets": known}  # fmt: skip
             write(arguments.out, result)
 
 
@@ -70,6 +72,11 @@ def nets(only: list[str]) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     for key, (net, hyperparameters) in cases.items():
         if not only or net.partition(":")[0] in only:
             yield load(net, hyperparameters).analyze().totals.macs, key, net, hyperparameters
+
+
+def row(found: dict[str, Any]) -> list[Any]:
+    rest = {name: value for name, value in found.items() if name not in COLUMNS}
+    return [*(found.get(column) for column in COLUMNS), *([rest] if rest else [])]
 
 
 def in_process(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +110,8 @@ def measured(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     # the paper's rate is for its batch, and often for a start from trained weights
     own = loaded.graph.training.optimizer.rate.arguments["start"]
     for rate in (small.rate, own / 10, own / 100):
-        if not found["falls"] and rate is not None:
+        if "falls" in found and rate is not None:
+            del found["falls"]
             found |= {"rate": rate, **trained(case._replace(rate=rate))}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return found | {"peak_gb": round(peak / 2**20, 2)}
@@ -138,7 +146,7 @@ def trained(case: Any) -> dict[str, Any]:
     from zoo import losses
 
     found = losses(case, STEPS)
-    return {"losses": [float(f"{loss:.4g}") for loss in found], "falls": bool(np.nanmin(found) <= 0.9 * found[0])}
+    return {"losses": [float(f"{loss:.4g}") for loss in found], **({} if np.nanmin(found) <= 0.9 * found[0] else {"falls": False})}
 
 
 if __name__ == "__main__":

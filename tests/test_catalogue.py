@@ -18,6 +18,19 @@ ROOT = Path(__file__).parent.parent / "netdsl"
 _CODE = re.compile(r"\"([ENW]\d{4})\"")
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _MESSAGE = re.compile(r"^(?:error|warning|note)\[(\w+)\]", re.MULTILINE)
+#: the file that pages use without showing it
+SMALL = """net small : image[1, 8, 8] -> logits {
+    logits = image -> conv(4, 3) -> relu -> flatten -> dense(10)
+}
+
+train small {
+    target    = class(label)
+    loss      = cross_entropy(logits, label)
+    optimizer = sgd(0.01)
+    batch     = 100
+    epochs    = 1
+}
+"""
 KINDS = {
     ("python", ""),
     ("text", ""),
@@ -60,6 +73,7 @@ def test_form(code: str) -> None:
 @pytest.mark.parametrize("code", catalogue.codes())
 def test_examples(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.net").write_text(SMALL, encoding="utf-8")
     for block in blocks(code):
         if block.info.startswith("file="):
             path = tmp_path / block.info.removeprefix("file=")

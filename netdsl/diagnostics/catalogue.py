@@ -4,7 +4,8 @@
 field. Blocks of code follow, which the tests run:
 
 - `net fail` is a complete file whose first message has this code, `net ok` the mended one, which has no message at all;
-- `net file=blocks/mine.net` is a file that the blocks behind it use;
+- `net file=blocks/mine.net` is a file that the blocks behind it use; a `small.net` that is not shown is any net for the
+  digits that trains for an epoch;
 - `python` makes the other files that they use, in the current folder;
 - `console fail` and `console ok` are commands behind `$ `, the last of which has such a message, or none;
 - `python fail` and `python ok` are the same for the Python interface; `text` is for what no test can run.
