@@ -146,7 +146,10 @@ def trained(case: Any) -> dict[str, Any]:
     from zoo import losses
 
     found = losses(case, STEPS)
-    return {"losses": [float(f"{loss:.4g}") for loss in found], **({} if np.nanmin(found) <= 0.9 * found[0] else {"falls": False})}
+    return {
+        "losses": [float(f"{loss:.4g}") for loss in found],
+        **({} if np.nanmin(found) <= 0.9 * found[0] else {"falls": False}),
+    }
 
 
 if __name__ == "__main__":
