@@ -177,25 +177,6 @@ def test_resnets_have_the_measured_figures(depth, params, macs):
     assert sum(layer.params for layer in report.layers) == params
 
 
-def test_the_original_unet_has_the_measured_figures():
-    text = """net n(width = 64) : image[1, H = 572, W = 572] -> y {
-        x = image
-        for d in range(4) {
-            skip[d] = x -> 2 * (conv(width * 2 ** d, 3, pad = 0) -> relu)
-            x = skip[d] -> max_pool(2)
-        }
-        x = x -> 2 * (conv(16 * width, 3, pad = 0) -> relu)
-        for d in reversed(range(4)) {
-            up = x -> deconv(width * 2 ** d, 2, stride = 2)
-            x = concat((skip[d], up) -> crop_like, up) -> 2 * (conv(width * 2 ** d, 3, pad = 0) -> relu)
-        }
-        y = x -> conv(2, 1)
-    }"""
-    report = analyze(load_text(text))
-    assert (report.totals.params, report.totals.macs) == (31_030_658, 150_428_424_448)
-    assert report.outputs[0].shape == (2, 388, 388)
-
-
 def test_the_work_grows_with_the_net_and_no_faster():
     text = """net n(layers = 100) : image[1, 16, 16] -> y {
         y = image -> conv(2, 3)
