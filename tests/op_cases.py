@@ -92,6 +92,12 @@ CONVOLUTIONS = [
     Case("deconv", ((2, 7),), deconv(1, [(1, 0)], stride=3, dilation=2),
          {"channels": 2, "kernel": 2, "stride": 3, "dilation": 2, "pad": 1, "output_pad": 1},
          {"weight": (2, 2, 2), "bias": (2,)}, macs=7 * 8, flops=2 * 20),
+    Case("deconv", ((3, 5, 7),), deconv(2, [(0, -2), (1, 1)], stride=(4, 3)),
+         {"channels": 4, "kernel": [2, 5], "stride": [4, 3]}, {"weight": (3, 4, 2, 5), "bias": (4,)},
+         macs=35 * 120, flops=20 * 21 * 4),
+    Case("deconv", ((4, 5, 7),), deconv(2, [(0, -2), (2, 2)], stride=3),
+         {"channels": 6, "kernel": 5, "stride": 3, "pad": [0, 2], "output_pad": [2, 0]},
+         {"weight": (4, 6, 5, 5), "bias": (6,)}, macs=35 * 600, flops=19 * 19 * 6),
 ]  # fmt: skip
 
 def weight_normed(function: Callable[..., Tensor], dim: int = 0, groups: int = 1) -> Callable[..., Tensor]:

@@ -65,6 +65,18 @@ def test_like_pytorch(twin: Twin) -> None:
             assert gradient is None, "the loss depends on it"
 
 
+@pytest.mark.parametrize(("net", "other"), [("unet", (204, 220)), ("fcn", (64, 40)), ("segnet:segnet", (33, 90))])
+def test_a_model_with_open_sizes_is_the_network_at_any(net: str, other: tuple[int, int]) -> None:
+    twin = next(twin for twin in SEGMENTATION if twin.net == net)
+    graph = load(twin.net, twin.set).graph
+    values = randomised(graph, initial_parameters(graph, 3))
+    for size in ((twin.set["H"], twin.set["W"]), other):
+        image = np.random.default_rng(5).standard_normal((2, *map(int, graph.inputs[0].shape[:1]), *size)).astype(np.float32)
+        expected = twin.forward(Weights(parameters_of(graph.nodes), values), torch.from_numpy(image))
+        for name, array in run_net(graph, values, image=image).items():
+            close(array, expected[name])
+
+
 RATE = 1e3  # so large that the step is the gradient, and the weight before it is lost in rounding
 
 

@@ -20,6 +20,31 @@ def colorization(w: Weights, lightness: Tensor) -> Outputs:
     return {"scores": w.conv(w.conv(w.conv(x).relu()).relu())}
 
 
+def cifar_resnet(w: Weights, image: Tensor) -> Outputs:
+    x = w.conv_bn(image).relu()
+    for stride in (1, 2, 2):
+        skip = x if stride == 1 else F.pad(x[..., ::stride, ::stride], (0, 0, 0, 0, 0, x.shape[1]))
+        x = (w.conv_bn(w.conv_bn(x, stride=stride).relu()) + skip).relu()
+    return {"logits": w.dense(x.mean((2, 3)))}
+
+
+def lenet5(w: Weights, image: Tensor) -> Outputs:
+    def unit(x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(x * 2 / 3)
+
+    def subsampled(x: Tensor) -> Tensor:
+        scale, bias = (each.reshape(-1, 1, 1) for each in w.take(2))
+        return unit(F.avg_pool2d(x, 2) * scale + bias)
+
+    x = subsampled(unit(w.conv(image, pad=0)))
+    table, bias = w.take(2)  # zeros where a map does not see another
+    assert int((table != 0).sum()) == 25 * 60
+    x = subsampled(unit(F.conv2d(x, table * (table != 0), bias)))
+    x = unit(w.dense(unit(w.conv(x, pad=0)).flatten(1)))
+    (codes,) = w.take(1)
+    return {"logits": -(x[:, None] - codes).square().sum(2) / 16}
+
+
 def unet3d(w: Weights, volume: Tensor) -> Outputs:
     def unit(x: Tensor) -> Tensor:
         for _ in range(2):
@@ -220,6 +245,8 @@ def every_step(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
 FLOW = {"width": 4, "H": 64, "W": 128}
 WAVE = {"blocks": 2, "dilations": 3, "width": 4, "skips": 8, "T": 40}
 TWINS = [
+    Twin("cifar_resnet", {"depth": 8, "width": 4, "H": 10, "W": 12}, cifar_resnet, scored("label")),
+    Twin("lenet5", {}, lenet5, scored("label")),
     Twin("colorization", {"width": 8, "bins": 5, "H": 32, "W": 40}, colorization, scored("bin")),
     Twin("denoising_autoencoder", {"units": 9, "corruption": 0}, autoencoder,
          lambda outputs, _: F.binary_cross_entropy_with_logits(outputs["logits"], outputs["clean"])),
