@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.fuzz_checks import check, lay_out
 from tests.fuzz_strategies import CALLS, GRAMMATICAL, MUTATED, WELL_FORMED
-from tests.fuzz_texts import SEEDS
+from tests.fuzz_texts import ROOT, SEEDS
 
 _short = settings(max_examples=50, deadline=None, derandomize=True, database=None,
                   suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -30,10 +31,24 @@ def test_what_was_found_stays_mended(path: Path) -> None:
     check(path.read_bytes(), thorough=True)
 
 
-@_short
+@settings(_short, max_examples=400)
 @given(MUTATED)
 def test_changed_files_are_refused_or_understood(text: str) -> None:
     check(text.encode(errors="replace"))
+
+
+@_short
+@given(st.text(max_size=60))
+def test_any_text_is_refused_or_understood(text: str) -> None:
+    check(text.encode(errors="replace"))
+    check(f"net f : x[3] -> y {{\n{text}\ny = x\n}}\n".encode(errors="replace"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.net")), ids=lambda path: path.stem)
+def test_a_file_cut_short_is_refused_or_understood(path: Path) -> None:
+    data = path.read_bytes()
+    for end in range(0, len(data), 61):
+        check(data[:end])
 
 
 @_short
