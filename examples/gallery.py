@@ -110,13 +110,12 @@ def _section(group: str, names: tuple[str, ...]) -> str:
     lines = [f"## {group}", ""]
     for name in names:
         title, about = heading(ZOO / f"{name}.net")
-        lines += [f"**[{title}](zoo/{name}.net)** ({code_lines(ZOO / f'{name}.net')} lines). {about}", "", *_table(name), ""]
-    return "\n".join(lines)
+        lines.append(f"- [{title}](zoo/{name}.net) ({code_lines(ZOO / f'{name}.net')} lines). {about}")
+    lines += ["", "| net | input | output | parameters | MACs | depth |", "|---|---|---|---:|---:|---:|"]
+    return "\n".join([*lines, *(row for name in names for row in _rows(name)), ""])
 
 
-def _table(name: str) -> Iterator[str]:
-    yield "| net | input | output | parameters | MACs | depth |"
-    yield "|---|---|---|---:|---:|---:|"
+def _rows(name: str) -> Iterator[str]:
     for label, report in reports(name):
         inputs = ", ".join(_shape(tensor) for tensor in report.inputs)
         outputs = ", ".join(_shape(tensor) for tensor in report.outputs[:3])
@@ -126,12 +125,13 @@ def _table(name: str) -> Iterator[str]:
 
 
 def reports(name: str) -> Iterator[tuple[str, Report]]:
-    """Each net of a file at its defaults, then its variants."""
+    """Each net of a file at its defaults, then its variants; called `FILE:NET` where it is not called as the file."""
     path = ZOO / f"{name}.net"
     for net in [f.name for f in parse(read_source(str(path))).functions if f.kind == "net"]:
         for settings in ({}, *VARIANTS.get(net, ())):
             said = ", ".join(f"{key} = {literal(value)}" for key, value in settings.items())
-            yield net + (f"({said})" if said else ""), netdsl.load(f"{path}:{net}", **settings).analyze()
+            label = net if net == name else f"{name}:{net}"
+            yield label + (f"({said})" if said else ""), netdsl.load(f"{path}:{net}", **settings).analyze()
 
 
 def heading(path: Path) -> tuple[str, str]:
