@@ -51,16 +51,18 @@ def main() -> int:
 
 
 def by_operator(found: list[Outcome]) -> dict[str, dict[str, Any]]:
-    """Of each operator, for each verdict: how many cases have it and the largest errors, or which have it and why."""
+    """Of each operator, for each verdict: how many cases have it, the largest errors, which are not finite."""
     told: dict[str, dict[str, Any]] = {}
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for o in found:
         if o.verdict not in _ONLY_COUNTED:
             groups.setdefault((o.operator, ": ".join(filter(None, [o.verdict, o.reason]))), []).append(o)
     for (operator, verdict), those in groups.items():
-        told.setdefault(operator, {})[verdict] = (
-            largest(those) if verdict.startswith("checked") else [o.name.removeprefix("test_") for o in those]
-        )
+        if verdict.startswith("checked"):
+            said: Any = largest(those)
+        else:
+            said = len(those) if verdict.startswith("refused") else [o.name.removeprefix("test_") for o in those]
+        told.setdefault(operator, {})[verdict] = said
     return told
 
 
