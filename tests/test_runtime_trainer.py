@@ -143,7 +143,7 @@ def test_samples_of_another_shape_are_refused_with_a_way_out() -> None:
 
 def test_fewer_samples_than_a_batch_make_one_batch() -> None:
     run = Trainer(graph_of(), Data(samples(5, 2), DATA.validation, "few", ""), directory=None, device="cpu", threads=1)
-    assert (run.batch, run.steps_per_epoch) == (5, 1)
+    assert (run.plan.batch, run.plan.steps_per_epoch) == (5, 1)
     assert len(run.run().epochs) == 3
 
 

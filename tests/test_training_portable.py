@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from netdsl.lower import initial_parameters, write_model
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.directory import LAST
 from netdsl.runtime.loop import order
+from netdsl.runtime.plan import Plan
 from netdsl.runtime.trainer import Trainer
 from netdsl.training.portable import paths_of, portable
 from netdsl.training.step import build_step
@@ -177,8 +179,9 @@ def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path: Path,
     trainer = Trainer(net.graph, DATA, directory=tmp_path, seed=9, **SETTINGS)  # type: ignore[arg-type]
     trainer.resume()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "epochs", 2)
-        patch.setattr(trainer, "_rate", lambda step: straight._rate(step))
+        rate = straight.plan.rate
+        patch.setattr(trainer, "plan", replace(trainer.plan, epochs=2))
+        patch.setattr(Plan, "rate", lambda _, step: rate(step))
         trainer.run()
     assert trainer.history.epochs[-1].epoch == 2
     record = straight.history.epochs[1]

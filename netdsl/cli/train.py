@@ -55,13 +55,13 @@ def train(net: str, settings: dict[str, Any], **options: Any) -> None:
         raise click.UsageError("--resume takes its weights from the run's folder: leave out --weights")
     loaded = Net(elaborated(net, settings))
     trainer = loaded.trainer(progress=progress_on(sys.stderr), **options)
-    data, say = trainer.data, trainer.progress.message
-    say(f"{loaded.graph.name} on {data.name}: {len(data.train):,} training and {len(data.validation):,} validation samples, "
-        f"{data.split}")  # fmt: skip
-    parts = "" if trainer.parts == 1 else f" in {trainer.parts} parts"
-    precision = "" if options["precision"] == "float32" else f" in {options['precision']}"
-    say(f"batches of {trainer.batch}{parts}, {counted(trainer.epochs, 'epoch')}, seed {trainer.seed}, "
-        f"on {trainer.device.provider}{precision}, checkpoints in {trainer.directory}")  # fmt: skip
+    plan, say = trainer.plan, trainer.progress.message
+    say(f"{loaded.graph.name} on {plan.data.name}: {len(plan.data.train):,} training and {len(plan.data.validation):,} validation "
+        f"samples, {plan.data.split}")  # fmt: skip
+    parts = "" if plan.parts == 1 else f" in {plan.parts} parts"
+    precision = "" if plan.precision == "float32" else f" in {plan.precision}"
+    say(f"batches of {plan.batch}{parts}, {counted(plan.epochs, 'epoch')}, seed {plan.seed}, on {plan.device.provider}"
+        f"{precision}, checkpoints in {trainer.directory}")  # fmt: skip
     history = trainer.run()
     if history.stopped:
         raise SystemExit(130)
