@@ -118,29 +118,6 @@ class Net:
         self.body, self.inputs, self.function = body, inputs, function
 
 
-def _lenet() -> Net:
-    body = """
-        a = Conv(x, w1, b1) b = Tanh(a) c = AveragePool<kernel_shape=[2,2],strides=[2,2]>(b)
-        d = Conv(c, w2, b2) e = Softplus(d) f = MaxPool<kernel_shape=[2,2],strides=[2,2]>(e)
-        g = Conv(f, w3, b3) h = Sigmoid(g) i = Flatten(h) j = Gemm<transB=1>(i, w4, b4)
-        of = SoftmaxCrossEntropyLoss(j, t)
-    """
-    inputs = {
-        "x": normal(5, 1, 32, 32), "w1": normal(6, 1, 5, 5) / 5, "b1": normal(6),
-        "w2": normal(16, 6, 5, 5) / 12, "b2": normal(16),
-        "w3": normal(120, 16, 5, 5) / 20, "b3": normal(120), "w4": normal(10, 120), "b4": normal(10),
-        "t": np.array([0, 3, 9, 3, 1]),
-    }  # fmt: skip
-
-    def function(x, w1, b1, w2, b2, w3, b3, w4, b4, t):
-        f = torch.nn.functional
-        c = f.avg_pool2d(f.conv2d(x, w1, b1).tanh(), 2)
-        h = f.conv2d(f.max_pool2d(f.softplus(f.conv2d(c, w2, b2)), 2), w3, b3).sigmoid().flatten(1)
-        return f.cross_entropy(f.linear(h, w4, b4), t)
-
-    return Net(body, inputs, function)
-
-
 def _residual() -> Net:
     """Batch normalization, a strided shortcut, a smooth activation."""
     norm = "BatchNormalization<training_mode=1,momentum=0.0>"
@@ -218,7 +195,7 @@ def _transformer() -> Net:
     return Net(body, inputs, function)
 
 
-@pytest.mark.parametrize("make", [_lenet, _residual, _unet, _transformer])
+@pytest.mark.parametrize("make", [_residual, _unet, _transformer])
 @pytest.mark.parametrize("batch", ["static", "symbolic"])
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
 def test_networks_equal_pytorch(make: Callable[[], Net], batch: str, provider: str) -> None:

@@ -37,11 +37,6 @@ def compare(path: str, inputs: dict[str, tuple[int, ...]], statement: str, truth
 MAPS = {"x": (8, 12, 10)}
 
 
-def test_padded_shortcut() -> None:
-    compare("residual.padded_shortcut", MAPS, "y = x -> padded_shortcut(24, 2)",
-            lambda w, x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 16)))  # fmt: skip
-
-
 def test_basic() -> None:
     def truth(w: Weights, x: Tensor) -> Tensor:
         main = w.conv_bn(w.conv_bn(x, stride=2).relu())
