@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from . import rules as _rules  # noqa: F401  (importing it fills the table)
 from .builder import Builder
+from .dataflow import read_by
 from .errors import GradientError, Problem, Unsupported
 from .prepare import expanded, inlined
 from .rule import Backward, Gradients, rule_for, stops
@@ -154,7 +155,7 @@ class _Sweep:
         """Floating-point tensors that depend differentiably on one of `with_respect_to`."""
         active = set(self.with_respect_to)
         for node in self.graph.node:
-            if not stops(node) and any(name in active for name in _read(node)):
+            if not stops(node) and any(name in active for name in read_by(node)):
                 active |= {output for output in node.output if output and self._is_float(output)}
         return active
 
@@ -164,7 +165,7 @@ class _Sweep:
         path: list[onnx.NodeProto] = []
         for node in reversed(self.graph.node):
             if any(output in needed and output in active for output in node.output):
-                inputs = [name for name in _read(node) if name in active]
+                inputs = [name for name in read_by(node) if name in active]
                 if inputs and not stops(node):
                     needed.update(inputs)
                     path.append(node)
@@ -209,19 +210,6 @@ def _applied(context: Backward) -> Gradients:
     if any(context.output_gradients[1:]) and not declared.every_output:
         raise Unsupported("the gradient flows through a secondary output")
     return declared.function(context)
-
-
-def _read(node: onnx.NodeProto) -> list[str]:
-    """The tensors that a node reads: its inputs, and those that its subgraphs take from around them."""
-    read = list(node.input)
-    within = [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else a.graphs)]
-    while within:
-        graph = within.pop()
-        read += [value.name for value in graph.output]
-        for inner in graph.node:
-            read += inner.input
-            within += [g for a in inner.attribute for g in ([a.g] if a.HasField("g") else a.graphs)]
-    return read
 
 
 def _small_constants(graph: onnx.GraphProto, largest: int = 4096) -> dict[str, np.ndarray]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from onnx import GraphProto, TensorProto, ValueInfoProto
 
-from netdsl.ir import Graph, Node, Parameter, Value
+from netdsl.ir import Graph, Parameter, Training, Value
 from netdsl.lower.builder import GraphBuilder
 from netdsl.lower.cuda import symmetric_transposed_convolutions
 from netdsl.lower.emit import Emitter
@@ -51,63 +50,76 @@ def lower_graph(graph: Graph, mode: Mode, *, batch: int | None = None, provider:
     """
     training = graph.training if mode != "inference" else None
     assert training is not None or mode == "inference", f"{graph.name} has no train block"
+    nodes = graph.nodes if training is None else graph.all_nodes
     proto = GraphProto(name=graph.name)
-    parameters = [p.name for node in _nodes(graph, mode) for p in node.parameters.values()]
-    emitter = Emitter(proto, parameters)
-    targets = () if training is None else tuple(target.value for target in training.targets)
-    fed = {value: emitter.unique(value.name) for value in (*graph.inputs, *targets)}
-    outputs = {name: (value, emitter.unique(name)) for name, value in graph.outputs.items()}
-    loss = None if training is None else (training.loss, emitter.unique("loss"))
-    metrics = {} if training is None else {n: (v, emitter.unique(n)) for n, v in training.metrics.items()}
-    declared = [*outputs.values(), *metrics.values(), *([loss] if loss else [])]
-
+    emitter = Emitter(proto, [p.name for node in nodes for p in node.parameters.values()])
+    ends = _Ends.of(graph, training, emitter)
     seed, step = emitter.unique("seed"), emitter.unique("step")
     builder = GraphBuilder(
-        emitter, Sizes(emitter, list(fed.items()), batch), Uniform(emitter, provider, seed, step),
-        _first_names(declared), provider=provider, training=mode == "training", masked=mode != "inference",
+        emitter, Sizes(emitter, list(ends.fed.items()), batch), Uniform(emitter, provider, seed, step),
+        ends.names, provider=provider, training=mode == "training", masked=mode != "inference",
     )  # fmt: skip
-    for value, name in fed.items():
+    for value, name in ends.fed.items():
         builder.feed(value, name)
-    for node in _nodes(graph, mode):
+    for node in nodes:
         builder.lower(node)
 
     symbol = _batch_symbol(graph)
-    for value, name in fed.items():
+    for value, name in ends.fed.items():
         _declare(proto.input.add(), name, value, batch, symbol)
     if builder.draws:
         for name in (seed, step):
             scalar = proto.input.add(name=name).type.tensor_type
             scalar.elem_type = TensorProto.INT64
             scalar.shape.SetInParent()
-    for value, name in declared:
+    for value, name in ends.read:
         if builder.value(value) != name:  # an input that is passed through, or a second name of one value
             emitter.alias(name, builder.value(value))
         _declare(proto.output.add(), name, value, batch, symbol)
     if provider == "cuda":
         symmetric_transposed_convolutions(proto)
     return Lowered(
-        proto,
-        {value.name: fed[value] for value in graph.inputs},
-        {value.name: fed[value] for value in targets},
-        list(builder.parameters),
-        {name: tensor for name, (_, tensor) in outputs.items()},
-        None if loss is None else loss[1],
-        {name: tensor for name, (_, tensor) in metrics.items()},
-        builder.updates,
-        seed if builder.draws else None,
-        step if builder.draws else None,
-    )
+        proto, {value.name: name for value, name in ends.inputs.items()},
+        {value.name: name for value, name in ends.targets.items()}, list(builder.parameters),
+        {name: tensor for name, (_, tensor) in ends.outputs.items()}, None if ends.loss is None else ends.loss[1],
+        {name: tensor for name, (_, tensor) in ends.metrics.items()}, builder.updates,
+        seed if builder.draws else None, step if builder.draws else None,
+    )  # fmt: skip
 
 
-def _nodes(graph: Graph, mode: Mode) -> tuple[Node, ...]:
-    return graph.nodes if mode == "inference" else graph.all_nodes
+class _Ends(NamedTuple):
+    """The values that are fed and those that are read, with the names of their tensors."""
 
+    inputs: dict[Value, str]
+    targets: dict[Value, str]
+    outputs: dict[str, tuple[Value, str]]
+    loss: tuple[Value, str] | None
+    metrics: dict[str, tuple[Value, str]]
 
-def _first_names(declared: list[tuple[Value, str]]) -> Mapping[Value, str]:
-    names: dict[Value, str] = {}
-    for value, name in declared:
-        names.setdefault(value, name)
-    return names
+    @staticmethod
+    def of(graph: Graph, training: Training | None, emitter: Emitter) -> _Ends:
+        """Their tensors are the first to get names, so that these are the file's own."""
+        unique = emitter.unique
+        inputs = {value: unique(value.name) for value in graph.inputs}
+        targets = {} if training is None else {t.value: unique(t.value.name) for t in training.targets}
+        outputs = {name: (value, unique(name)) for name, value in graph.outputs.items()}
+        if training is None:
+            return _Ends(inputs, targets, outputs, None, {})
+        loss = (training.loss, unique("loss"))
+        return _Ends(inputs, targets, outputs, loss, {n: (v, unique(n)) for n, v in training.metrics.items()})
+
+    @property
+    def fed(self) -> dict[Value, str]:
+        return self.inputs | self.targets
+
+    @property
+    def read(self) -> list[tuple[Value, str]]:
+        return [*self.outputs.values(), *self.metrics.values(), *([self.loss] if self.loss else [])]
+
+    @property
+    def names(self) -> dict[Value, str]:
+        """The names of what is read; a value that has several is called by the first."""
+        return dict(reversed(self.read))
 
 
 def _batch_symbol(graph: Graph) -> str:

@@ -7,6 +7,8 @@ from math import prod
 import onnx
 from onnx import TensorProto, helper
 
+from netdsl.autodiff.dataflow import upstream
+
 Shapes = dict[str, tuple[int, ...]]
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -63,13 +65,9 @@ def _operands(node: onnx.NodeProto) -> tuple[str, ...]:
 
 def _up_to_products(model: onnx.ModelProto) -> onnx.ModelProto:
     """The part of the model on which products depend, themselves included."""
-    needed: set[str] = set()
-    kept = []
-    for node in reversed(model.graph.node):
-        if node.op_type in _PRODUCTS or not needed.isdisjoint(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    graph = onnx.GraphProto(name=model.graph.name, node=reversed(kept), input=model.graph.input)
+    products = (node.output[0] for node in model.graph.node if node.op_type in _PRODUCTS)
+    kept, needed = upstream(model.graph.node, products)
+    graph = onnx.GraphProto(name=model.graph.name, node=kept, input=model.graph.input)
     graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in needed)
     return onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=graph,
                            functions=model.functions)  # fmt: skip

@@ -31,6 +31,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from netdsl.autodiff import GradientError, Target, extend_with_gradients
+from netdsl.autodiff.dataflow import upstream
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
 from netdsl.ir import Graph, Optimizer, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
@@ -118,38 +119,20 @@ def build_step(
         state[SCALING] = scaling.LAYOUT
     w = _start(lowered, {name: state[name] for name in TENSORS if name in state})
     _fix_inputs(w, graph, batch, sizes or {})
-    wanted = [slot.name for slot in state["parameters"].slots]
     scale = scaling.read(w) if SCALING in state else None
-    scaled = lowered.loss if scale is None else scale.scaled(w, lowered.loss)
-    try:
-        gradients = extend_with_gradients(w.graph, scaled, wanted, target=Target(provider))
-    except GradientError as error:
-        raise without_gradient(graph, error) from error
-    if precision in HALVES:
-        kept = (lowered.loss, *lowered.metrics.values(), *lowered.updates.values(), *gradients.values())
-        lower_precision(w.graph, HALVES[precision], frozenset(kept))
-
-    rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
+    gradients = _append_backward(w, graph, lowered, state["parameters"], scale, provider, precision)
+    rate, step, seed = _scalars(w, lowered)
     share = _unused(w, "share") if split else None
-    if lowered.seed is None:
-        _declare(w, step, TensorProto.INT64)
-        _declare(w, seed, TensorProto.INT64)
+
     gradient = _packed(w, state["parameters"], gradients)
     if "statistics" in state:
-        new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
-        _packed(w, state["statistics"], new, into="next/statistics")
-        _output(w, "next/statistics", [state["statistics"].size])
+        _append_statistics(w, lowered, state["statistics"])
     _append_totals(w, lowered, gradient, scale)
     for name in (lowered.loss, *lowered.metrics.values()):
         _output(w, name, [])
     update = w
     if share is not None:
-        _append_gradient(w, gradient, share, state["parameters"].size)
-        update = Writer(onnx.GraphProto(name=lowered.graph.name), "step")
-        gradient = "state/gradient"
-        _declare(update, "state/parameters", TensorProto.FLOAT, [state["parameters"].size])
-        _declare(update, gradient, TensorProto.FLOAT, [state["parameters"].size])
-        _declare(update, step, TensorProto.INT64)
+        update, gradient = _cut(w, gradient, share, step, state["parameters"].size)
         scale = None if scale is None else scaling.read(update)
     slots = _append_update(update, training.optimizer, state, gradient, rate, step, scale)
     written = ("parameters", *slots, *(name for name in (SCALING, "statistics") if name in state))
@@ -183,7 +166,7 @@ def training_of(graph: Graph) -> Training:
 def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, Layout]:
     """The state vectors. A trainable parameter that the loss does not depend on counts as fixed."""
     assert lowered.loss is not None
-    reached = reaching(lowered.graph.node, [lowered.loss])
+    _, reached = upstream(lowered.graph.node, [lowered.loss])
     learned, fixed = [], []
     for parameter in lowered.parameters:
         if parameter.trainable and not parameter.buffer and parameter.name in reached:
@@ -198,15 +181,6 @@ def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, La
     state |= dict.fromkeys(slots_of(training.optimizer), state["parameters"])
     others: dict[str, Iterable[Parameter]] = {"statistics": lowered.updates, "fixed": fixed}
     return state | {name: Layout.of(members) for name, members in others.items() if members}
-
-
-def reaching(nodes: Sequence[onnx.NodeProto], targets: Iterable[str]) -> set[str]:
-    """All tensors that one of the targets is computed from, targets included. Nodes are in topological order."""
-    found = set(targets)
-    for node in reversed(nodes):
-        if any(output in found for output in node.output):
-            found.update(node.input)
-    return found
 
 
 def _start(lowered: Lowered, state: Mapping[str, Layout]) -> Writer:
@@ -242,6 +216,55 @@ def _packed(w: Writer, layout: Layout, tensors: Mapping[str, str], into: str | N
         for slot in layout.slots
     ]
     return w.op("Concat", flat, into=into, axis=0)
+
+
+def _append_backward(
+    w: Writer, graph: Graph, lowered: Lowered, learned: Layout, scale: Scale | None, provider: Provider, precision: Precision
+) -> dict[str, str]:  # fmt: skip
+    """Append the backward pass, and bring both passes to half precision if asked to; return each parameter's gradient."""
+    assert lowered.loss is not None
+    loss = lowered.loss if scale is None else scale.scaled(w, lowered.loss)
+    wanted = [slot.name for slot in learned.slots]
+    try:
+        gradients = extend_with_gradients(w.graph, loss, wanted, target=Target(provider))
+    except GradientError as error:
+        raise without_gradient(graph, error) from error
+    if precision in HALVES:
+        kept = (lowered.loss, *lowered.metrics.values(), *lowered.updates.values(), *gradients.values())
+        lower_precision(w.graph, HALVES[precision], frozenset(kept))
+    return gradients
+
+
+def _scalars(w: Writer, lowered: Lowered) -> tuple[str, str, str]:
+    """The inputs for learning rate, step and seed; the latter two are declared, which random numbers may have done."""
+    rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
+    if lowered.seed is None:
+        _declare(w, step, TensorProto.INT64)
+        _declare(w, seed, TensorProto.INT64)
+    return rate, step, seed
+
+
+def _append_statistics(w: Writer, lowered: Lowered, layout: Layout) -> None:
+    """The running means and variances behind the batch."""
+    new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
+    _packed(w, layout, new, into="next/statistics")
+    _output(w, "next/statistics", [layout.size])
+
+
+def _cut(w: Writer, gradient: str, share: str, step: str, size: int) -> tuple[Writer, str]:
+    """End the first model of a split step by gradient + share · the batch's: gradients of several batches sum up.
+
+    Returns the second model as it begins, and the gradient that it reads.
+    """
+    _declare(w, share, TensorProto.FLOAT)
+    _declare(w, "state/gradient", TensorProto.FLOAT, [size])
+    w.op("Add", ["state/gradient", w.op("Mul", [gradient, share])], into="next/gradient")
+    _output(w, "next/gradient", [size])
+    update = Writer(onnx.GraphProto(name=w.graph.name), "step")
+    for vector in ("state/parameters", "state/gradient"):
+        _declare(update, vector, TensorProto.FLOAT, [size])
+    _declare(update, step, TensorProto.INT64)
+    return update, "state/gradient"
 
 
 def _decaying(w: Writer, layout: Layout, optimizer: Optimizer) -> str | None:
@@ -287,14 +310,6 @@ def _append_update(
             w.op("Where", [finite, new[name], f"state/{name}"], into=f"next/{name}")
         _output(w, f"next/{name}", [state[name].size])
     return slots
-
-
-def _append_gradient(w: Writer, gradient: str, share: str, size: int) -> None:
-    """gradient + share · the batch's: gradients of several batches sum up."""
-    _declare(w, share, TensorProto.FLOAT)
-    _declare(w, "state/gradient", TensorProto.FLOAT, [size])
-    w.op("Add", ["state/gradient", w.op("Mul", [gradient, share])], into="next/gradient")
-    _output(w, "next/gradient", [size])
 
 
 def _append_totals(w: Writer, lowered: Lowered, gradient: str, scale: Scale | None) -> None:
@@ -353,8 +368,7 @@ def _output(w: Writer, name: str, shape: Sequence[int]) -> None:
 def _model(w: Writer, opset: int) -> onnx.ModelProto:
     """The model of what the outputs need: a net's outputs that no loss reads are not computed in a step."""
     graph = w.graph
-    needed = reaching(graph.node, [value.name for value in graph.output])
-    nodes = [node for node in graph.node if any(output in needed for output in node.output)]
+    nodes, needed = upstream(graph.node, [value.name for value in graph.output])
     constants = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)

@@ -10,9 +10,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from netdsl.autodiff import rules
+from netdsl.autodiff.dataflow import upstream
 from netdsl.autodiff.wide import evaluator, in_float64
 from netdsl.lower import IR_VERSION, OPSET
-from netdsl.training.step import StepModel, reaching
+from netdsl.training.step import StepModel
 
 
 class Kink(NamedTuple):
@@ -36,8 +37,7 @@ class WideStep:
         arrays = {
             name: value.astype(np.float64) if value.dtype == np.float32 else value for name, value in feeds.items()
         }
-        needed = reaching(self._graph.node, [step.loss])
-        self._nodes = [node for node in self._graph.node if any(output in needed for output in node.output)]
+        self._nodes, _ = upstream(self._graph.node, [step.loss])
         # all that the loss is computed from; what is downstream of a parameter is computed again
         names = [name for node in self._nodes for name in node.output if name]
         found: Any = evaluator(_model(self._graph)).run([*names, "next/gradient"], arrays)

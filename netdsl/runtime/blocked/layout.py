@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnx import helper
 
+from netdsl.autodiff.dataflow import upstream
 from netdsl.runtime.work import Shapes
 
 from .convolution import Layer
@@ -67,15 +68,9 @@ def _model(model: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
     """What was written, without the nodes that nothing reads."""
     for value in model.graph.output:
         graph.plain(value.name)
-    needed = {value.name for value in model.graph.output}
-    kept = []
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            needed.update(name for a in node.attribute for inner in a.g.node for name in inner.input)
-            kept.append(node)
     source = model.graph
-    result = onnx.GraphProto(name=source.name, node=reversed(kept), input=source.input, output=source.output)
+    kept, needed = upstream(graph.nodes, [value.name for value in source.output])
+    result = onnx.GraphProto(name=source.name, node=kept, input=source.input, output=source.output)
     result.initializer.extend(t for t in (*source.initializer, *graph.initializers) if t.name in needed)
     opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return onnx.ModelProto(ir_version=model.ir_version, opset_import=opsets, graph=result, functions=model.functions,
