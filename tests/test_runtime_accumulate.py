@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from netdsl.diagnostics import TrainingError
+from netdsl.diagnostics import DeviceError, TrainingError
 from netdsl.elaborate import load_text
 from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
@@ -150,3 +150,25 @@ def test_parts_must_be_equal(accumulate: Any, help: str) -> None:
         trainer(graph_of(), accumulate)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "E0807" and "".join(diagnostic.helps) == help
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "helps"),
+    [
+        (1, ["`--accumulate 2` computes each batch in 2 parts, one after the other", "use a smaller batch, such as 6"]),
+        (4, ["`--accumulate 12` computes each batch in 12 parts, one after the other", "use a smaller batch, such as 1"]),
+        (12, ["close other programs"]),
+    ],
+)
+def test_where_memory_does_not_suffice_smaller_parts_are_proposed(
+    accumulate: int, helps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: Any) -> None:
+        raise RuntimeError("bfc_arena.cc Failed to allocate memory for requested buffer of size 1024")
+
+    run = trainer(graph_of(), accumulate)
+    monkeypatch.setattr(run._stepper, "_run", no_memory)
+    with pytest.raises(DeviceError) as caught:
+        run.run()
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E0902" and list(diagnostic.helps) == helps

@@ -15,8 +15,9 @@ from netdsl.training.step import EvaluationModel
 class Evaluator:
     """A session of the evaluation model, which reads the state where the training step keeps it."""
 
-    def __init__(self, model: EvaluationModel, device: Device):
-        self.model = model
+    def __init__(self, model: EvaluationModel, device: Device, way_out: str | None = None):
+        """`way_out` is what a DeviceError names, where memory does not suffice, besides a smaller batch."""
+        self.model, self._way_out = model, way_out
         self._device = device
         self._session = open_session(model.model, device)
         self._names = dict(model.inputs) | dict(model.targets)
@@ -42,7 +43,7 @@ class Evaluator:
             if stopped():
                 return None
             count, kept = 0, {}  # the binding refers to the arrays, it does not hold them
-            with memory_errors_told(batch):
+            with memory_errors_told(batch, self._way_out):
                 for name, array in arrays.items():
                     tensor = self._names[name]
                     kept[tensor] = np.ascontiguousarray(array, self._dtypes[tensor])

@@ -31,6 +31,12 @@ def parts_of(accumulate: object, batch: int) -> int:
     return parts
 
 
+def more_parts(batch: int, parts: int) -> str | None:
+    """What to do where memory does not suffice for a batch in so many parts; None where there are no smaller ones."""
+    fitting = [count for count in range(2 * parts, batch + 1) if batch % count == 0]
+    return f"`--accumulate {fitting[0]}` computes each batch in {fitting[0]} parts, one after the other" if fitting else None
+
+
 def known_precision(value: object) -> Precision:
     """The value of an option. Raises TrainingError (E0807) unless it is one of `PRECISIONS`."""
     for precision in PRECISIONS:

@@ -144,18 +144,23 @@ def _loadable(model: onnx.ModelProto) -> Iterator[bytes | str]:
 
 
 @contextmanager
-def memory_errors_told(batch: int | None) -> Iterator[None]:
-    """Turn a lack of memory inside the block into a DeviceError that names the batch size."""
+def memory_errors_told(batch: int | None, way_out: str | None = None) -> Iterator[None]:
+    """Turn a lack of memory inside the block into a DeviceError (E0902) that names the batch size.
+
+    `way_out`: what helps besides a smaller batch.
+    """
     try:
         yield
     except Exception as error:
         if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(str(error)):
             raise
         at = "" if batch is None else f" at a batch of {batch}"
-        helps = ("close other programs",) if batch in (None, 1) else (f"use a smaller batch, such as {batch // 2}",)
+        helps = ["close other programs" if batch in (None, 1) else f"use a smaller batch, such as {batch // 2}"]
+        if way_out is not None:
+            helps.insert(0, way_out)
         first_line = (str(error).splitlines() or ["MemoryError"])[0]
         note = f"the runtime says: {first_line[:200]}"
-        raise DeviceError(Diagnostic("E0902", f"out of memory{at}", notes=(note,), helps=helps)) from error
+        raise DeviceError(Diagnostic("E0902", f"out of memory{at}", notes=(note,), helps=tuple(helps))) from error
 
 
 def _providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:

@@ -63,14 +63,15 @@ class Stepper:
     """
 
     def __init__(
-        self, model: StepModel, device: Device, *, seed: int, parts: int = 1, profile: str | None = None
+        self, model: StepModel, device: Device, *, seed: int, parts: int = 1, profile: str | None = None,
+        way_out: str | None = None,
     ) -> None:
         """`parts`: by the mean gradient of how many batches parameters are updated; above 1, of a split step only.
 
-        Raises DeviceError where memory does not suffice.
+        Raises DeviceError where memory does not suffice; `way_out` is what it names besides a smaller batch.
         """
         assert parts == 1 or model.update is not None, "only a step that is split can be taken in parts"
-        self.model, self.device, self.parts = model, device, parts
+        self.model, self.device, self.parts, self._way_out = model, device, parts, way_out
         tune = _suited if model.precision == "float32" else _as_it_is
         self.session, narrowed = open_step(model.model, device, tune, profile=profile)
         self.feeds: dict[str, np.ndarray] = {}
@@ -83,7 +84,7 @@ class Stepper:
         self._sizes = {name: layout.size for name, layout in model.state.items()} | {"totals": model.totals_size}
         if model.update is not None:
             self._sizes["gradient"] = model.state["parameters"].size
-        with memory_errors_told(model.batch):
+        with memory_errors_told(model.batch, way_out):
             self._make_feeds(seed)
             self._buffers = {name: self._make_buffers(name) for name in self._sizes}
             scalars = {name: np.zeros((), np.float32) for name in (model.loss, *model.metrics.values())}
@@ -100,7 +101,7 @@ class Stepper:
         self._scalars[self.model.rate][...] = lr
         self._draws = step * self.parts + part  # random numbers are other ones in every part
         self._scalars[self.model.step][...] = self._draws
-        with memory_errors_told(self.model.batch):
+        with memory_errors_told(self.model.batch, self._way_out):
             for value, array in self._on_device:
                 value.update_inplace(array)
             self._run(self._programs[0])

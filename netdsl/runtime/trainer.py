@@ -23,6 +23,7 @@ from netdsl.runtime.evaluation import Evaluator
 from netdsl.runtime.feeding import Feed
 from netdsl.runtime.history import EpochRecord, History
 from netdsl.runtime.loop import Interrupt, interruptible, order
+from netdsl.runtime.options import more_parts
 from netdsl.runtime.placement import told
 from netdsl.runtime.plan import Plan, Position
 from netdsl.runtime.precision import require_precision
@@ -104,8 +105,9 @@ class Trainer:
         )  # fmt: skip
         require_precision(model, device)
         evaluation = build_evaluation(self.graph, model, provider=device.provider)
-        stepper = Stepper(model, device, seed=plan.seed, parts=plan.parts)
-        evaluator = Evaluator(evaluation, device)
+        way_out = more_parts(plan.batch, plan.parts)
+        stepper = Stepper(model, device, seed=plan.seed, parts=plan.parts, way_out=way_out)
+        evaluator = Evaluator(evaluation, device, way_out)
         if found := stepper.elsewhere():
             self.progress.message(told(found, device.provider))
         return stepper, evaluator
