@@ -49,6 +49,8 @@ RECURSION = "block b(u = 1) : x -> y { y = x -> relu -> %s }"
         ("y = x -> conv(2**31, 3)", "E0205"),
         ("y = x -> upsample(2) -> conv(2**31 - 1, 3)", "E0319"),
         ("y = x -> conv(3, 2**40)", "E0205"),
+        ("y = x -> conv(10**6, 1) -> conv(2**21, 1)", "E0319"),
+        ("y = x -> conv(10**6, 1) -> flatten -> dense(2**21)", "E0319"),
         ("y = x -> upsample(10**9)", "E0319"),
         ("y = x -> conv(10**6, 1)\na = split(y, 10**6)", "E0205"),
         ("a = split(x, 2**30)\ny = x", "E0205"),
@@ -165,10 +167,10 @@ def test_many_errors_end_soon() -> None:
 
 
 def test_enormous_channels_take_no_memory() -> None:
-    found = graph(body("y = x -> conv(10**6, 3) -> conv(10**6, 3) -> flatten", ": x[3, 8, 8] -> y"))
+    found = graph(body("y = x -> conv(10**5, 3) -> conv(10**5, 3) -> flatten", ": x[3, 8, 8] -> y"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = analyze(found).to_dict()
-    assert report["totals"]["params"] == 27 * 10**6 + 10**6 + 9 * 10**12 + 10**6
+    assert report["totals"]["params"] == 27 * 10**5 + 10**5 + 9 * 10**10 + 10**5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000 * (
         1024 if sys.platform == "darwin" else 1
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from netdsl.diagnostics import Source, Span
+from netdsl.diagnostics import NetError, Source, Span
 from netdsl.elaborate import load_text
 from netdsl.ir import Init, Parameter
 from netdsl.lower import initial_parameters, initial_value, lower_graph
@@ -156,3 +156,19 @@ def test_masked_entries_are_zero() -> None:
 def test_a_value_has_the_shape_of_its_parameter(init: str, shape: tuple[int, ...]) -> None:
     graph = load_text(f"net a : x[3, 2] -> y {{ y = x * param({list(shape)}, init = {init}) }}")
     assert [value.shape for value in initial_parameters(graph, 0).values()] == [shape]
+
+
+def test_weights_beyond_the_limit_are_told_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = load_text("net f : x[50] -> y { y = x -> dense(3) -> dense(10**9) -> dense(10) }")
+    with pytest.raises(NetError) as caught:
+        initial_parameters(graph, 0)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E0450" and "14,000,000,163 weights, and 4,294,967,296 are the most" in found.message
+    assert (found.labels[0].span.text, found.labels[0].text) == ("dense(10)", "10,000,000,000 of them")
+    assert "NETDSL_MAX_WEIGHTS" in found.helps[-1]
+    small = load_text("net f : x[50] -> y { y = x -> dense(3) }")
+    monkeypatch.setenv("NETDSL_MAX_WEIGHTS", "153")
+    assert sum(value.size for value in initial_parameters(small, 0).values()) == 153
+    monkeypatch.setenv("NETDSL_MAX_WEIGHTS", "152")
+    with pytest.raises(NetError, match="153 weights, and 152"):
+        initial_parameters(small, 0)

@@ -249,6 +249,7 @@ class Applier:
             op.resolve(site)
             types = op.infer(site)
             specs = op.parameters(site)
+            op.check_parameters(site, specs)
         except Misfit as misfit:
             where = spans.get(misfit.argument or "", span)
             raise context.error(misfit.code, misfit.message, where, place, notes=misfit.notes,

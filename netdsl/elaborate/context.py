@@ -38,6 +38,7 @@ class Limits(Record):
     steps: int = 3_000_000  # statements run and expressions evaluated, about; a layer counts ten, a block fifty
     blocks: int = 100  # blocks within blocks
     files: int = 100  # files that are imported
+    weights: int = 2**32  # numbers in the weights of a net that is compiled: 16 GiB
 
     @staticmethod
     def from_environment() -> Limits:
@@ -47,7 +48,8 @@ class Limits(Record):
 
         usual = Limits()
         return Limits(read("NETDSL_MAX_NODES", usual.nodes), read("NETDSL_MAX_STEPS", usual.steps),
-                      read("NETDSL_MAX_BLOCKS", usual.blocks), read("NETDSL_MAX_FILES", usual.files))  # fmt: skip
+                      read("NETDSL_MAX_BLOCKS", usual.blocks), read("NETDSL_MAX_FILES", usual.files),
+                      read("NETDSL_MAX_WEIGHTS", usual.weights))  # fmt: skip
 
 
 class LimitReached(SourceError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import gcd, prod, sqrt
 from typing import Any
 
 import numpy as np
 
+from netdsl.diagnostics import Diagnostic, Label, NetError
+from netdsl.elaborate import Limits
 from netdsl.ir import Graph, Node, Parameter, Value, parameters_of
 from netdsl.lower.builder import dense_mask
 from netdsl.lower.kernels import FILLED
@@ -26,8 +28,11 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, np.ndarray]:
 
     Each is drawn from a generator of its own, keyed by the seed and the parameter's name, so that a change elsewhere
     in the file leaves it as it was. What a mask leaves out is zero.
+
+    Raises NetError (E0450) where they are more than `NETDSL_MAX_WEIGHTS`, before memory is taken.
     """
     nodes = graph.all_nodes
+    _check_count(parameters_of(nodes))
     damped = _before_softmax(graph)
     values = {
         parameter.name: initial_value(parameter, seed, LOGITS_SCALE if parameter in damped else 1.0)
@@ -39,6 +44,19 @@ def initial_parameters(graph: Graph, seed: int) -> dict[str, np.ndarray]:
         for node in nodes
         if (gain := node.parameters.get("gain")) is not None and gain.init == NORM
     }
+
+
+def _check_count(parameters: Sequence[Parameter]) -> None:
+    counts = [prod(parameter.shape) for parameter in parameters]
+    total, most = sum(counts), Limits.from_environment().weights
+    if total > most:
+        largest = max(range(len(counts)), key=counts.__getitem__)
+        raise NetError(Diagnostic(
+            "E0450", f"the net has {total:,} weights, and {most:,} are the most that are compiled",
+            (Label(parameters[largest].span, f"{counts[largest]:,} of them"),),
+            helps=("fewer units or channels, or a pooling before it, make it smaller",
+                   "if it is meant, set NETDSL_MAX_WEIGHTS in the environment to a larger number"),
+        ))  # fmt: skip
 
 
 def _norms(node: Node, weight: np.ndarray) -> np.ndarray:

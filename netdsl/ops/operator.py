@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from netdsl.ir.graph import DType, Init, Shape, TensorType, Value
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: how a position of the outputs depends on the inputs; see `Operator.locality`
 Locality = Literal["element", "position", "window"]
 
-#: no tensor of a network comes near it (4 TiB of float32), and products of sizes stay within int64
+#: no tensor or weight of a network comes near it (4 TiB of float32), and products of sizes stay within int64
 MOST_ELEMENTS = 2**40
 
 
@@ -195,6 +195,14 @@ class Operator:
             site.fail("E0319", f"`{self.name}` would make {show(shape)}: {elements(shape):,} numbers per sample",
                       helps=("fewer channels, a pooling or a stride before it make it smaller",))  # fmt: skip
         return (TensorType(shape, dtype, any(value.type.batched for value in site.inputs)),)
+
+    def check_parameters(self, site: Site, specs: Mapping[str, ParamSpec]) -> None:
+        """Reject weights (of `parameters(site)`) beyond all measure."""
+        for role, spec in specs.items():
+            if (count := elements(spec.shape)) > MOST_ELEMENTS:
+                site.fail("E0319", f"the {role} of `{self.name}` would be {show(spec.shape)}: {count:,} numbers, and "
+                          f"{MOST_ELEMENTS:,} are the most",
+                          helps=("fewer units or channels, or a pooling before it, make it smaller",))  # fmt: skip
 
     def check_inputs(self, site: Site) -> None:
         """Reject inputs of a wrong element type, or without the batch axis where one is needed."""
