@@ -92,14 +92,5 @@ def differentiable(name: str, declared: Declaration) -> list[str]:
     return [formal for formal in floats if formal not in declared.fixed]
 
 
-def computing_floats() -> list[str]:
-    """ONNX's own operators, up to OPSET, that make floating-point numbers of such."""
-    names = {schema.name for schema in defs.get_all_schemas_with_history() if schema.domain == ""}
-    current = [defs.get_schema(name, OPSET) for name in sorted(names) if defs.has(name, OPSET)]
-    return [schema.name for schema in current if not schema.deprecated
-            and any("tensor(float)" in formal.types for formal in schema.inputs)
-            and any("tensor(float)" in formal.types for formal in schema.outputs)]  # fmt: skip
-
-
 if __name__ == "__main__":
     print(document(), end="")

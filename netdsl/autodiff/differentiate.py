@@ -19,6 +19,7 @@ from .target import Target
 from .tensor_types import TensorType, infer_types, tensor_types
 
 _CPU = Target()
+_SMALL = 4096  # numbers of a constant that rules look at
 
 
 def extend_with_gradients(
@@ -212,12 +213,12 @@ def _applied(context: Backward) -> Gradients:
     return declared.function(context)
 
 
-def _small_constants(graph: onnx.GraphProto, largest: int = 4096) -> dict[str, np.ndarray]:
+def _small_constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     """Values of the constants a rule may look at: axes, shapes, scalars, small tables; never weights kept elsewhere."""
     constants = {
         tensor.name: numpy_helper.to_array(tensor)
         for tensor in graph.initializer
-        if prod(tensor.dims) <= largest and tensor.data_location != TensorProto.EXTERNAL
+        if prod(tensor.dims) <= _SMALL and tensor.data_location != TensorProto.EXTERNAL
     }
     fed = {value.name for value in graph.input}
     constants = {name: value for name, value in constants.items() if name not in fed}

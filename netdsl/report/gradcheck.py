@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from netdsl.training.wide_step import Kink
 
 _NAMED = 3  # kinks of a parameter that are named
+_WIDTH = 100  # of lines of text
 
 
-def outcome(check: GradientCheck, imprecise: float, width: int = 100) -> str:
+def outcome(check: GradientCheck, imprecise: float) -> str:
     """The check as text. `imprecise`: from which distance on float32 gradients are called so."""
     rows = [("parameter", "shape", "entries", "worst error", "float32", "")]
     rows += [(p.name, " x ".join(map(str, p.shape)) or "1", str(p.entries), f"{p.worst.error:.1e}", f"{p.float32:.1e}",
@@ -24,7 +25,7 @@ def outcome(check: GradientCheck, imprecise: float, width: int = 100) -> str:
     heading = f"{check.net} on {check.batch} samples of {check.data}, seed {check.seed}: loss {check.loss:.6g}"
     texts = [*_sentences(check, imprecise)]
     return "\n".join(
-        [heading, "", *lines, "", *(line for text in texts for line in wrap(text, width, subsequent_indent="  "))]
+        [heading, "", *lines, "", *(line for text in texts for line in wrap(text, _WIDTH, subsequent_indent="  "))]
     )
 
 

@@ -18,7 +18,6 @@ class Evaluator:
     def __init__(self, model: EvaluationModel, device: Device, way_out: str | None = None):
         """`way_out` is what a DeviceError names, where memory does not suffice, besides a smaller batch."""
         self.model, self._way_out = model, way_out
-        self._device = device
         self._session = open_session(model.model, device)
         self._names = dict(model.inputs) | dict(model.targets)
         self._dtypes = {

@@ -132,20 +132,17 @@ class Trainer:
             self.progress.close()
         return self.history
 
-    def resume(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Go on where a checkpoint was written, by default the directory's last, or if that is damaged the best.
+    def resume(self) -> None:
+        """Go on from the directory's last checkpoint, or if that is damaged from the best.
 
-        Raises CheckpointError where it cannot be read or is of another net.
+        Raises CheckpointError where there is none that can be read, or it is of another net, optimizer or data set.
         """
-        last = None if self.directory is None else self.directory / LAST
-        if path is None:
-            assert last is not None, "without a directory, a resume needs a path"
-            found, path = newest(last.parent)
-            if path != last:
-                self.progress.message(f"note: {last} is damaged: going on from {path}, of epoch {found.progress.epoch}")
-        else:
-            found = checkpoints.load(path)
+        assert self.directory is not None, "a run without a directory has no checkpoints"
+        last = self.directory / LAST
+        found, path = newest(self.directory)
         before, stepper = found.progress, self._stepper
+        if path != last:
+            self.progress.message(f"note: {last} is damaged: going on from {path}, of epoch {before.epoch}")
         at = self.plan.position(before, path, stepper.model.totals_size)
         restore(stepper, found, path)
         if changed := self.plan.changes(before):
