@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Dim, Node, Size
-from netdsl.lint.net import POOLS, Net
+from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import AXES, listed, so_often
 from netdsl.ops.spatial import half_pads
@@ -43,7 +43,7 @@ class _Axis(NamedTuple):
 
 @of_net("W0202", "dropped-cells", "a stride or pool whose windows leave out the last rows or columns")
 def dropped_cells(net: Net) -> Iterator[Finding]:
-    strided = (node for node in net.of("conv", "locally_connected", *POOLS) if max(node.args.stride) > 1)
+    strided = (node for node in net.windows if max(node.args.stride) > 1)
     for (place, layer), nodes in net.by_origin(strided).items():
         found = [(node, axes) for node in nodes if (axes := _leaving_out(node))]
         if found:
@@ -79,7 +79,7 @@ def _message(node: Node, axes: list[_Axis]) -> str:
 
 
 def _ways_out(node: Node, axes: list[_Axis], defaults: Mapping[str, int]) -> Iterator[str]:
-    if node.op.name not in ("conv", "locally_connected"):
+    if "ceil" in node.args:
         yield "`ceil = true` adds windows for them, which hang over the end"
     else:
         pad = _better_pad(node)

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
-from netdsl.lint.net import POOLS, Net
+from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import AXES, listed
 from netdsl.ops import UNSEEN
 
-_WINDOWS = ("conv", *POOLS)
 #: cells that are looked at along an axis: what sees more is not judged
 _MOST_CELLS = 1 << 14
 
@@ -44,7 +43,7 @@ class _Seen(NamedTuple):
 
 @of_net("W0207", "gridding", "dilations that leave cells between those seen which are never seen")
 def gridding(net: Net) -> Iterator[Finding]:
-    if not any(max(node.args.dilation) > 1 for node in net.of(*_WINDOWS)):
+    if not any(max(node.args.dilation) > 1 for node in net.windows):
         return
     told: set[Node] = set()
     for seen in _at_the_ends(net):
@@ -78,7 +77,7 @@ def _through(node: Node, known: Mapping[Value, _Seen | None]) -> _Seen | None:
         seen = known[value]
         if seen is None or reach is None:
             return None
-        if node.op.name in _WINDOWS:
+        if node.op.windowed:
             return _windowed(node, seen)
         if any(r.stride != 1 or r.first != 0 or r.last != 0 for r in reach):
             return None

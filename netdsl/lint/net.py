@@ -11,9 +11,6 @@ from netdsl.ir import Node, Value
 from netdsl.lint.silence import Silences
 from netdsl.lint.survey import Survey
 
-#: the pools over windows
-POOLS = ("max_pool", "avg_pool", "lp_pool", "gaussian_pool")
-
 #: where a layer comes from: the place in the checked file, and the layer's own, which may be in another file
 Origin = tuple[Span, Span]
 
@@ -33,6 +30,11 @@ class Net:
     def of(self, *operators: str) -> list[Node]:
         """The nodes of some operators."""
         return [node for name in operators for node in self._by_operator.get(name, ())]
+
+    @cached_property
+    def windows(self) -> list[Node]:
+        """The nodes that compute from windows of their input: convolutions and pools."""
+        return [node for node in self.nodes if node.op.windowed]
 
     def own(self, *operators: str) -> list[Node]:
         """The nodes of some operators whose layers stand in the checked file."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from netdsl.diagnostics import Label
 from netdsl.ir import Node, Value
 from netdsl.lint.kernels import NOTICEABLE, idle_share
-from netdsl.lint.net import POOLS, Net
+from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
 from netdsl.lint.words import extent
 from netdsl.ops import UNSEEN, Operator
@@ -26,7 +26,6 @@ class _Line(NamedTuple):
     last: int
 
 
-_WINDOWS = ("conv", "locally_connected", *POOLS)
 #: between tensors of one size an element sees the elements at its place
 _JOINS = ("add", "sub", "mul", "sum", "concat")
 
@@ -102,7 +101,7 @@ def _through(node: Node, arriving: list[Value], known: Mapping[Value, _Lines]) -
             return before  # most operators are so: an activation sees what its input sees
         if op.name in _JOINS and len({value.shape[1:] for value in node.inputs}) == 1:
             return _joined([known[value] for value in arriving])
-    elif op.name in _WINDOWS:
+    elif op.windowed:
         return None if before is None else _windowed(node, before)
     paths: list[_Lines] = []
     for value, reach in zip(node.inputs, op.reaches(node), strict=True):

@@ -76,6 +76,7 @@ class Conv(Operator):
              'pad != "same" and pad != "causal"'),
     )  # fmt: skip
     owns = ("weight [channels, C // groups, kernel...]", "bias [channels] where bias", "gain [channels] where weight_norm")
+    windowed = True
     multiplies = "one per weight and output position; with `connect` only for the weights that exist"
     cost = "one FLOP per output element for the bias"
     arguments = (

@@ -35,6 +35,7 @@ class LocallyConnected(Operator):
         Rule(f"[C, n...] -> [channels, {_OUT['valid']}]", 'pad != "same"'),
     )
     owns = ("weight [output..., kernel..., C, channels]", "bias [channels, output...] where bias")
+    windowed = True
     multiplies = "one per weight"
     cost = "one FLOP per output element for the bias"
     arguments = (

@@ -156,6 +156,9 @@ class Operator:
     differentiable: ClassVar[bool] = True
     #: whether its outputs are a tuple even where there is one
     tupled: ClassVar[bool] = False
+    #: whether each output element is computed from a window of the input, whose `kernel`, `stride`, `dilation` and `pads`
+    #: along each axis `resolve` puts into the arguments
+    windowed: ClassVar[bool] = False
     #: whether a file cannot bind its name
     reserved: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), or before one, where there is one

@@ -37,6 +37,7 @@ class WindowPool(Operator):
 
     cost = "one FLOP per window element and output element"
     locality = "window"
+    windowed = True
 
     def resolve(self, site: Site) -> None:
         a, rank = site.args, spatial_rank(site, self.name)

@@ -9,8 +9,6 @@ import numpy as np
 
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir import Graph, Node, Value, needed
-from netdsl.ops import UNSEEN
-from netdsl.ops.reach import window
 from netdsl.passes.conversion import Conversion, kept, listed
 from netdsl.passes.layers import layer_named
 from netdsl.passes.rewrite import Rewrite, converted
@@ -141,16 +139,8 @@ class _Converter:
 
 
 def is_window(node: Node) -> bool:
-    """Whether it is a convolution or a pool, by its arguments and its reach."""
-    a, names = node.args, {argument.name for argument in node.op.arguments}
-    if node.op.locality_of(node) != "window" or not {"kernel", "stride", "pad"} <= names or "pads" not in a:
-        return False
-    reach = node.op.reaches(node)[0]
-    if reach is None or reach is UNSEEN:
-        return False
-    dilation = a.get("dilation") or (1,) * len(a.kernel)
-    axes = zip(a.kernel, a.stride, a.pads, dilation, strict=True)
-    return reach == tuple(window(k, s, p[0], d) for k, s, p, d in axes)
+    """Whether it is a convolution or a pool with one rule for all its windows."""
+    return node.op.windowed and node.op.locality_of(node) == "window"
 
 
 def _require_stride(node: Node, stride: int) -> None:
