@@ -37,7 +37,7 @@ def load(path: str | PathLike[str], **hyperparameters: Any) -> Net:
 
 
 def loads(text: str, net: str | None = None, **hyperparameters: Any) -> Net:
-    """`load` for a text."""
+    """`load` for a text; `net` names one where it has several. Raises NetError as `load` does."""
     return Net(elaborate(Source("<text>", text), net, _plain(hyperparameters)))
 
 
@@ -81,7 +81,10 @@ class Net:
         return analyze(self.graph)
 
     def parameters(self, seed: int = 0) -> dict[str, np.ndarray]:
-        """The weights and buffers by name: the trained ones, else initial ones drawn from the seed."""
+        """The weights and buffers by name, float32: the trained ones, else initial ones drawn from the seed.
+
+        `x.conv.weight` is that of the layer `x.conv` in `analyze`; `netdsl ops OPERATOR` tells the shapes.
+        """
         from netdsl.lower import initial_parameters
 
         return self._parameters if self._parameters is not None else initial_parameters(self.graph, seed)
@@ -96,6 +99,7 @@ class Net:
     ) -> onnx.ModelProto:
         """The net for inference as an ONNX model with a dynamic batch axis; written to `path` where one is given.
 
+        Inputs and outputs have the net's names and are `[N, ...]`; symbolic sizes stay open, too.
         The weights are those of a checkpoint file or a mapping by name, else the net's own (see `parameters`).
         `fold_bn` folds batch normalisations into the layers before them. Raises NetError where weights do not fit or
         the file cannot be written; an existing file is then as it was.
@@ -191,7 +195,7 @@ class Net:
         precision: str = "float32",
         progress: Progress | None = None,
     ) -> Trainer:
-        """A trainer, ready to `run()`; see `train`."""
+        """A trainer, ready to `run()`; options and errors are those of `train`. `progress` is told how far it has come."""
         from netdsl.runtime.data.of_net import data_of_net
         from netdsl.runtime.directory import default_directory, guard_directory
         from netdsl.runtime.trainer import Trainer
@@ -254,7 +258,11 @@ class Net:
     def predictor(
         self, weights: str | PathLike[str] | None = None, *, device: str = "auto", threads: int | None = None
     ) -> Predictor:
-        """The net ready to predict: with a checkpoint's weights and input pipeline, else with its own."""
+        """The net ready to predict: with a checkpoint's weights, input pipeline and classes, else with its own.
+
+        `device`: auto, cpu or cuda. Raises CheckpointError where the checkpoint cannot be read or is of another net,
+        DeviceError where the device does not work.
+        """
         from netdsl.runtime.predict import Predictor
 
         if weights is not None:
@@ -262,7 +270,12 @@ class Net:
         return Predictor(self.graph, self.parameters(), classes=self._classes, device=device, threads=threads)
 
     def predict(self, inputs: np.ndarray | dict[str, np.ndarray]) -> Predictions:
-        """Predict on samples `[n, ...]` as they come from a file; the train block's `prepare` is applied to them."""
+        """Predict on samples `[n, ...]` as they come from a file; the train block's `prepare` is applied to them.
+
+        A net with several inputs takes a dict by name. The result has an array `[n, ...]` for each output, and class
+        probabilities `[n, classes, ...]` where the net was trained with a cross-entropy. Raises DataError where the samples
+        do not fit.
+        """
         return self.predictor().predict(inputs)
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -46,12 +46,15 @@ def extend_with_gradients(
 
 
 def missing_rules(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) -> list[onnx.NodeProto]:
-    """The nodes on a path from `with_respect_to` to `of` that have no gradient, in graph order; changes nothing."""
+    """The nodes on a path from `with_respect_to` to `of` that have no gradient, in graph order; changes nothing.
+
+    Raises GradientError if a name is unknown or `of` is no scalar.
+    """
     return [problem.node for problem in problems(graph, of, with_respect_to)]
 
 
 def problems(graph: onnx.GraphProto, of: str, with_respect_to: Sequence[str]) -> list[Problem]:
-    """`missing_rules` with the reason for each."""
+    """`missing_rules` with the reason for each. Raises GradientError as it does."""
     sweep = _Sweep(graph, of, with_respect_to, Target())
     sweep.run()
     return sweep.problems

@@ -24,7 +24,8 @@ class Tensor(NamedTuple):
 
 class ReceptiveField(NamedTuple):
     """Per spatial axis: the extent in input pixels, the input pixels between neighbouring outputs, and the first input
-    pixel that output 0 sees (negative inside padding). `aligned` is false where paths met whose centres or
+    pixel that output 0 sees (negative inside padding): r, S and the negative of P in Araujo, Norris & Sim, "Computing
+    Receptive Fields of Convolutional Neural Networks", Distill 2019. `aligned` is false where paths met whose centres or
     strides differ; `paths` names the first two tensors that did.
     """
 
@@ -58,7 +59,9 @@ class Layer(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Sums over the inference network; see `CONVENTIONS`."""
+    """Sums over the inference network, per sample where that makes a difference: how many numbers, multiply-accumulates and
+    floating-point operations, bytes of float32. What is counted is in `CONVENTIONS`.
+    """
 
     params: int
     trainable_params: int
@@ -79,7 +82,10 @@ class TrainingOnly(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All that `netdsl analyze` says about a net. Prints as the table; `to_dict` is the stable JSON."""
+    """All that `netdsl analyze` says about a net, at its default sizes. Prints as the table; `to_dict` is the stable JSON.
+
+    `constraints` are sentences on which sizes of the inputs are legal.
+    """
 
     net: str
     file: str

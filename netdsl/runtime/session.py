@@ -84,7 +84,7 @@ def open_session(
     disabled = []
     if not constant_weights:
         # the blocked layout takes convolutions with constant weights only: in a training step those are a few of the
-        # gradients', and moving their results back costs more than it gains (ResNet-20: 125 of 600 ms)
+        # gradients', and moving their results back costs more than it gains (a fifth of ResNet-20's portable step)
         disabled.append("NchwcTransformer")
     if device.provider == "cpu" and not constant_weights:
         # it makes one of two transpositions, which of weights takes five times as long as the two that we write
@@ -109,8 +109,8 @@ def reopen_session(optimised: bytes, device: Device, *, profile: str | None = No
 def _options(device: Device, constant_weights: bool, profile: str | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # threads that spin without end halve the speed wherever anything else runs on the machine (ResNet-20: 342 against
-    # 174 ms); for this long they gain 6 to 15 % where nothing does, and lose nothing where something does
+    # threads that spin without end halve the speed wherever anything else runs on the machine; for this long they gain 4 to
+    # 15 % where nothing does, and lose nothing where something does
     spins = tuple(map(int, ort.__version__.split(".")[:2])) >= _SPIN_SINCE
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)

@@ -47,7 +47,8 @@ class TrainingStep:
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        """`steps_per_epoch` is what a learning rate that changes over epochs is counted by.
+        """`steps_per_epoch` is what a learning rate that changes over epochs is counted by. `device`: auto, cpu or cuda;
+        `threads` of the CPU, None for all.
 
         Raises TrainingError (E0808) where the file holds no training step, DeviceError (E0906) where the device has no
         kernels for the step's precision, or cannot be had.
