@@ -2,7 +2,8 @@
 
 A step is written forward pass first, then layer by layer backwards, each node where its result is needed soon. ONNX
 Runtime's own order starts from the outputs and runs what the backward pass reads (masks, moved copies) long before it is
-read: ResNet-20 at a batch of 64 has 172 MB of tensors alive at once in that order, 104 MB in the order as written.
+read: the portable step of ResNet-20 at a batch of 64 has 172 MB of tensors alive at once in that order, 104 MB in the
+order as written.
 """
 
 from __future__ import annotations
