@@ -51,11 +51,12 @@ def run(*arguments: str) -> Result:
         (["analyze", "f.net"], 0), (["analyze", "bad.net"], 1), (["analyze", "f.net", "--depth", "0"], 0),
         (["analyze", "f.net", "--depth", "-1"], 2), (["analyze", "f.net", "--depth", "x"], 2),
         (["compile", "bad.net"], 1), (["compile", "f.net", "-o", "no/such/f.onnx"], 1), (["compile", "f.net", "-o", "."], 1),
-        (["compile", "f.net", "-o", ""], 1), (["compile", "f.net", "--weights", "none.safetensors"], 1),
+        (["compile", "f.net", "-o", ""], 2), (["compile", "f.net", "--weights", "none.safetensors"], 1),
         (["compile", "f.net", "--weights", "f.net"], 1), (["compile", "f.net", "--weights", "."], 1),
         (["compile", "f.net", "--seed", "-1"], 2), (["compile", "f.net", "--seed", "x"], 2),
         (["ops"], 0), (["ops", "conv"], 0), (["ops", "konv"], 1), (["--help"], 0), (["--version"], 0), (["analyze", "-h"], 0),
         (["train", "f.net", "--data", "digits"], 1), (["run", "f.net", "none.png"], 1), (["train", "f.net"], 2),
+        (["train", "f.net", "--data", "digits", "--out", ""], 2), (["convert", "f.net", "--fold-bn", "--weights", ""], 2),
     ],
 )  # fmt: skip
 def test_exit_codes(folder: Path, arguments: list[str], code: int) -> None:

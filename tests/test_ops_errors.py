@@ -80,6 +80,9 @@ def test_arithmetic_operands() -> None:
     assert misfit("add", (3,)).code == "E0309"
     assert misfit("add", (3,), (3,), right=2.0).code == "E0309"
     assert misfit("div", (3,), right=0).message == "`a` is divided by zero"
+    found = misfit("div", (3,), right=H - 88)
+    assert (found.code, found.message) == ("E0318", "`a` is divided by zero")
+    assert found.notes == ("H - 88 is 0 at the sizes that are given",)
 
 
 @pytest.mark.parametrize("op, arguments", [("dense", {"units": 10}), ("rbf", {"classes": 10})])

@@ -30,6 +30,15 @@ class Range(click.FloatRange):
         return float(number)
 
 
+class FilePath(click.Path):
+    """A path. The empty one, which click lets pass, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("an empty path.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def net_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """`FILE[:NET]` and `--set name=value`, given to the command as `net` (a path) and `settings`."""
     return click.argument("net", metavar="FILE[:NET]")(settings_option(function))

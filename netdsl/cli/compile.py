@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 import click
 
-from netdsl.cli.common import elaborated, net_argument, reports_errors
+from netdsl.cli.common import FilePath, elaborated, net_argument, reports_errors
 from netdsl.cli.train import precision_option
 
 
 @click.command("compile", short_help="Write an ONNX model, or the training step as one.")
 @net_argument
-@click.option("-o", "--output", "path", type=click.Path(),
+@click.option("-o", "--output", "path", type=FilePath(),
               help="Where to write; NET.onnx if not given, or NET.step.onnx with --training.")  # fmt: skip
-@click.option("--weights", type=click.Path(), help="A checkpoint (safetensors) to take the weights from.")
+@click.option("--weights", type=FilePath(), help="A checkpoint (safetensors) to take the weights from.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
               help="Seed of the initial weights; with --training, also of dropout.")  # fmt: skip
 @click.option("--fold-bn", is_flag=True, help="Fold batch normalisations into the layers before them.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import Range, elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import FilePath, Range, elaborated, net_argument, print_json, reports_errors
 
 
 def _strides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
@@ -24,10 +24,10 @@ def _strides(context: click.Context, parameter: click.Parameter, values: tuple[s
 
 @click.command(short_help="Make a net fully convolutional, atrous, shorter.")
 @net_argument
-@click.option("-o", "--output", "path", type=click.Path(), help="Where to write the ONNX model; NET.onnx if not given.")
-@click.option("--out-weights", type=click.Path(), metavar="FILE.safetensors",
+@click.option("-o", "--output", "path", type=FilePath(), help="Where to write the ONNX model; NET.onnx if not given.")
+@click.option("--out-weights", type=FilePath(), metavar="FILE.safetensors",
               help="Write the converted weights too, under the names that the layers have.")  # fmt: skip
-@click.option("--weights", type=click.Path(), help="A checkpoint (safetensors) to take the weights from.")
+@click.option("--weights", type=FilePath(), help="A checkpoint (safetensors) to take the weights from.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
               help="Seed of the initial weights.")  # fmt: skip
 @click.option("--chop", multiple=True, metavar="LAYER",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import Range, elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import FilePath, Range, elaborated, net_argument, print_json, reports_errors
 from netdsl.cli.train import device_options
 
 
@@ -22,7 +22,7 @@ from netdsl.cli.train import device_options
               help="The largest relative error that is right.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
               help="Seed of weights, inputs, entries, and of dropout.")  # fmt: skip
-@click.option("--weights", type=click.Path(), metavar="CHECKPOINT", help="Check at these weights; initial ones, with a "
+@click.option("--weights", type=FilePath(), metavar="CHECKPOINT", help="Check at these weights; initial ones, with a "
               "little noise, if not given.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 @device_options

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import elaborated, net_argument, print_json, reports_errors
+from netdsl.cli.common import FilePath, elaborated, net_argument, print_json, reports_errors
 from netdsl.cli.train import device_options
 from netdsl.diagnostics import CheckpointError, Diagnostic
 
@@ -15,7 +15,7 @@ from netdsl.diagnostics import CheckpointError, Diagnostic
 @click.command(short_help="Predict with a trained checkpoint.")
 @net_argument
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--weights", type=click.Path(), metavar="CHECKPOINT",
+@click.option("--weights", type=FilePath(), metavar="CHECKPOINT",
               help="The trained checkpoint; runs/NET/best.safetensors if not given.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the predictions as JSON.")
 @device_options

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netdsl.cli.common import elaborated, net_argument, reports_errors
+from netdsl.cli.common import FilePath, elaborated, net_argument, reports_errors
 from netdsl.diagnostics import counted
 
 
@@ -37,8 +37,8 @@ def precision_option(function: Any) -> Any:
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs in all; the file's if not given.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
               help="Seed of the weights, the order of the samples, dropout and augmentation.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False), metavar="DIR", help="The run's folder; runs/NET if not given.")
-@click.option("--weights", type=click.Path(), help="A checkpoint to take initial weights from, by name.")
+@click.option("--out", type=FilePath(file_okay=False), metavar="DIR", help="The run's folder; runs/NET if not given.")
+@click.option("--weights", type=FilePath(), help="A checkpoint to take initial weights from, by name.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder, bit for bit as if it had not stopped.")
 @click.option("--overwrite", is_flag=True, help="Start anew in a folder that has a run.")
 @click.option("--accumulate", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",

@@ -64,7 +64,7 @@ def metadata(graph: Graph) -> dict[str, str]:
 def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """The net's parameters out of a checkpoint's tensors, by name.
 
-    Raises CheckpointError, with a diagnostic for each parameter that is missing or has another shape, up to
+    Raises CheckpointError, with a diagnostic for each parameter that is missing or has another shape or is not finite, up to
     `MOST_PROBLEMS`, or one where all are missing. Those of the train
     block alone come along where they are there and fit; other tensors are left out: they belong to the optimizer.
     """
@@ -82,6 +82,10 @@ def fit_weights(graph: Graph, tensors: Mapping[str, np.ndarray], path: str) -> d
         elif tensor.shape != parameter.shape:
             problems.append(Diagnostic("E1003", f"`{parameter.name}` is {list(parameter.shape)} in the net and "
                                        f"{list(tensor.shape)} in the checkpoint", path=path))  # fmt: skip
+        elif lost := tensor.size - np.count_nonzero(np.isfinite(tensor)):
+            problems.append(Diagnostic("E1004", f"{lost:,} of the {tensor.size:,} values of `{parameter.name}` in the "
+                                       "checkpoint are not finite numbers",
+                                       helps=("take a checkpoint of a run that did not diverge",), path=path))  # fmt: skip
         else:
             found[parameter.name] = np.asarray(tensor, np.float32)
     if problems:

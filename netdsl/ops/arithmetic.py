@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netdsl.ir.size import Size
 from netdsl.ops.elementwise import Binary, Elementwise
 from netdsl.ops.operator import Site
 from netdsl.ops.registry import operator
@@ -44,8 +45,10 @@ class Div(Binary):
 
     def resolve(self, site: Site) -> None:
         super().resolve(site)
-        if site.args.right == 0:
-            site.fail("E0318", f"{site.labels[0]} is divided by zero", at="right")
+        right = site.args.right
+        if right == 0 or (isinstance(right, Size) and int(right) == 0):
+            size = () if right == 0 else (f"{right} is 0 at the sizes that are given",)
+            site.fail("E0318", f"{site.labels[0]} is divided by zero", notes=size, at="right")
 
 
 @operator
