@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from netdsl.lower import Provider
     from netdsl.passes import Conversion
     from netdsl.runtime.data import Data
     from netdsl.runtime.gradcheck import GradientCheck
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from netdsl.runtime.predict import Predictions, Predictor
     from netdsl.runtime.progress import Progress
     from netdsl.runtime.trainer import Trainer
-    from netdsl.training.step import Provider
 
 
 def load(path: str | PathLike[str], **hyperparameters: Any) -> Net:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netdsl.diagnostics import Span
-from netdsl.ir import Constraint, Graph, Size, extents
+from netdsl.ir import Constraint, Graph, extents
 from netdsl.ir.legal import Legal, sentence
 from netdsl.ir.solve import Solution, solve
 
@@ -20,7 +20,7 @@ def legal(graph: Graph) -> dict[str, Legal]:
 
 def statements(graph: Graph) -> tuple[str, ...]:
     """One sentence for the symbols of one condition, and one for each equation between symbols."""
-    result = [f"{c.left} is fixed at {c.right} ({_where(graph, [c])})" for c in graph.constraints if _fixes(c, graph)]
+    result = [f"{c.left} is fixed at {c.right} ({_where(graph, [c])})" for c in graph.constraints if c.fixes(graph.symbols)]
     found = _solved(graph)
     alike: dict[Legal, list[str]] = {}
     for name in graph.symbols:
@@ -36,12 +36,7 @@ def statements(graph: Graph) -> tuple[str, ...]:
 
 
 def _solved(graph: Graph) -> Solution:
-    return solve(graph.symbols, [*(c for c in graph.constraints if not _fixes(c, graph)), *extents(graph.all_nodes)])
-
-
-def _fixes(constraint: Constraint, graph: Graph) -> bool:
-    """Whether the constraint says of a symbol that it was fixed: it is none of the graph's any more."""
-    return isinstance(constraint.left, Size) and not constraint.left.symbols() <= graph.symbols.keys()
+    return solve(graph.symbols, [*(c for c in graph.constraints if not c.fixes(graph.symbols)), *extents(graph.all_nodes)])
 
 
 def _where(graph: Graph, constraints: Iterable[Constraint]) -> str:

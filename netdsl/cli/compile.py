@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netdsl.cli.common import FilePath, elaborated, net_argument, reports_errors
 from netdsl.cli.train import precision_option
+
+if TYPE_CHECKING:
+    from netdsl.lower import Provider
 
 
 @click.command("compile", short_help="Write an ONNX model, or the training step as one.")
@@ -29,7 +32,7 @@ from netdsl.cli.train import precision_option
 @reports_errors
 def compile_(
     net: str, settings: dict[str, Any], path: str | None, weights: str | None, seed: int, fold_bn: bool, training: bool,
-    split: bool, provider: Literal["cpu", "cuda"] | None, precision: str,
+    split: bool, provider: Provider | None, precision: str,
 ) -> None:  # fmt: skip
     """Compile a net to an ONNX model for inference: dynamic batch, weights inside, names from the block paths.
 

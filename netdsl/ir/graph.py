@@ -6,7 +6,7 @@ and nodes are compared by identity.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netdsl.diagnostics import Frame, Span
@@ -108,6 +108,10 @@ class Constraint(NamedTuple):
         """Whether it does where symbols have these sizes; one that is not given has its default."""
         left, right = value_at(self.left, sizes), value_at(self.right, sizes)
         return left == right if self.relation == "==" else left >= right
+
+    def fixes(self, symbols: Container[str]) -> bool:
+        """Whether it says of a symbol that it was fixed: so it is none of a graph's `symbols` any more."""
+        return isinstance(self.left, Size) and not all(name in symbols for name in self.left.symbols())
 
 
 class Target(NamedTuple):

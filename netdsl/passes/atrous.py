@@ -53,7 +53,7 @@ class _Converter:
             _require_stride(node, stride)
         nodes = converted(self.graph.nodes, self._node)
         training, remarks = self.again.trained(self._node)
-        fixed = [c for c in self.graph.constraints if _fixes(c.left, self.graph)]
+        fixed = [c for c in self.graph.constraints if c.fixes(self.graph.symbols)]
         self.again.constraints[:0] = fixed
         graph = self.again.rebuilt(nodes, training)
         return Conversion(graph, kept(graph, parameters), (*self._remarks(), *remarks))
@@ -164,10 +164,6 @@ def _behind(graph: Graph, value: Value) -> list[Node]:
     """The nodes that a value depends on, in order."""
     found = needed(graph.nodes, [value])
     return [node for node in graph.nodes if node in found]
-
-
-def _fixes(left: object, graph: Graph) -> bool:
-    return not isinstance(left, int) and not left.symbols() <= graph.symbols.keys()  # type: ignore[attr-defined]
 
 
 def _times(rate: Rate | None) -> str:

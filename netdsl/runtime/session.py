@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from netdsl.diagnostics import DeviceError, Diagnostic
+from netdsl.lower import Provider
 from netdsl.lower.write import LARGEST_IN_ONE_FILE, weight_bytes, write_model
 from netdsl.runtime.placement import RECORDED
 
-Provider = Literal["cpu", "cuda"]
 DEVICES = ("auto", "cpu", "cuda")
 
 #: microseconds that a thread waits for its next piece of work before it sleeps, and the ONNX Runtime that was tried

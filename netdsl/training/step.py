@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -34,7 +33,7 @@ from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.autodiff.dataflow import upstream
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
 from netdsl.ir import Graph, Optimizer, Parameter, Training
-from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
+from netdsl.lower import IR_VERSION, OPSET, Lowered, Provider, lower_graph
 from netdsl.training import scaling
 from netdsl.training.layout import Layout
 from netdsl.training.mixed import HALVES, Precision, lower_precision, opset_for
@@ -42,8 +41,6 @@ from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
 from netdsl.training.origin import without_gradient
 from netdsl.training.scaling import SCALING, Scale
 from netdsl.training.writer import Writer
-
-Provider = Literal["cpu", "cuda"]
 
 #: the vectors that hold parameters and buffers; the others are the optimizer's
 TENSORS = ("parameters", "statistics", "fixed")
