@@ -12,6 +12,7 @@ from op_running import applied, compiled, random_inputs, random_parameters, run
 
 from netdsl.ir import Node
 from netdsl.ops import OPERATORS, UNSEEN, Args, Site
+from netdsl.ops.reach import Reach
 
 
 def node_of(case: Case) -> Node:
@@ -30,6 +31,17 @@ def outputs(case: Case, inputs: list[np.ndarray]) -> np.ndarray:
     """The case's operator, with the parameters of the case's shapes, on inputs of other sizes."""
     b, node = applied(case.op, [x.shape[1:] for x in inputs], case.args, case.dtypes)
     return run(compiled(b, node, random_parameters(node_of(case))), inputs)
+
+
+@pytest.mark.parametrize("case", TENSORS, ids=str)
+def test_windowed_is_what_reaches_as_its_kernel_strides(case: Case) -> None:
+    node = node_of(case)
+    a, reach = node.args, node.op.reaches(node)[0]
+    by_arguments = False
+    if {"kernel", "stride", "dilation", "pads"} <= a.keys() and isinstance(a.kernel, tuple) and isinstance(reach, tuple):
+        axes = zip(a.kernel, a.stride, a.dilation, a.pads, strict=True)
+        by_arguments = reach == tuple(Reach(s, -begin, d * (k - 1) - begin) for k, s, d, (begin, _) in axes)
+    assert node.op.windowed == by_arguments
 
 
 @pytest.mark.parametrize("case", AT_ITS_PLACE, ids=str)

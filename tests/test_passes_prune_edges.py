@@ -14,8 +14,8 @@ from op_running import applied, compiled, random_inputs, random_parameters, run
 import netdsl
 from netdsl.elaborate import load_text
 from netdsl.ir import Graph
+from netdsl.ops import OPERATORS
 from netdsl.passes import Conversion, prune_edges
-from netdsl.passes.prune_edges import KEEPS_ZEROS
 from tests.onnx_running import run_net
 from tests.passes_support import Arrays, close, inputs_of, numbers_of, outputs_of
 
@@ -123,7 +123,7 @@ def test_only_what_keeps_zeros_zero_is_looked_through() -> None:
     assert made.graph is graph, "sigmoid makes 0.5 of nothing"
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.op in KEEPS_ZEROS], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if OPERATORS[case.op].keeps_zeros], ids=str)
 def test_what_is_looked_through_keeps_zeros(case: Case) -> None:
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     first, *others = random_inputs(case.shapes, case.dtypes)

@@ -24,6 +24,7 @@ class Relu(Operator):
     example = "image[3, 32, 32] -> relu"
     locality = "element"
     batched = False
+    keeps_zeros = True
 
     def lower(self, node: Node, b: Builder) -> str:
         return b.op("Relu", [b.value(node.inputs[0])])
@@ -38,6 +39,7 @@ class Relu6(Operator):
     example = "image[3, 32, 32] -> relu6"
     locality = "element"
     batched = False
+    keeps_zeros = True
 
     def lower(self, node: Node, b: Builder) -> str:
         return b.op("Clip", [b.value(node.inputs[0]), b.floats(0.0), b.floats(6.0)])
@@ -52,6 +54,7 @@ class LeakyRelu(Operator):
     example = "image[3, 32, 32] -> leaky_relu(0.1)"
     locality = "element"
     batched = False
+    keeps_zeros = True
     arguments = (Argument("slope", NUMBER, 0.01, "factor below zero"),)
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -81,6 +84,7 @@ class Tanh(Operator):
     example = "image[3, 32, 32] -> tanh"
     locality = "element"
     batched = False
+    keeps_zeros = True
 
     def lower(self, node: Node, b: Builder) -> str:
         return b.op("Tanh", [b.value(node.inputs[0])])
@@ -95,6 +99,7 @@ class ScaledTanh(Operator):
     example = "image[1, 32, 32] -> scaled_tanh"
     locality = "element"
     batched = False
+    keeps_zeros = True
 
     def lower(self, node: Node, b: Builder) -> str:
         inner = b.op("Mul", [b.value(node.inputs[0]), b.floats(2 / 3)])
@@ -110,6 +115,7 @@ class Gelu(Operator):
     example = "image[3, 32, 32] -> gelu"
     locality = "element"
     batched = False
+    keeps_zeros = True
     arguments = (Argument("approximate", choice("none", "tanh"), "none", '"tanh": the cheaper approximation'),)
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -171,6 +177,7 @@ class Identity(Operator):
     locality = "element"
     cost = "none"
     batched = False
+    keeps_zeros = True
     dtypes = frozenset({"float32", "int64", "bool"})
 
     def flops(self, node: Node) -> int:
@@ -192,6 +199,7 @@ class Dropout(Operator):
     locality = "element"
     cost = "none: the identity at inference"
     batched = False
+    keeps_zeros = True
     arguments = (
         Argument("rate", FRACTION, 0.5, "probability of a zero"),
         Argument("unit", choice("element", "channel", "sample"), "element",

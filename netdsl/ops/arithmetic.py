@@ -66,6 +66,7 @@ class Neg(Elementwise):
 
     name, symbol, onnx, verb = "neg", "-", "Neg", "negate"
     summary = "the tensor with the opposite sign"
+    keeps_zeros = True
     example = "-image[3, 32, 32]"
 
 
@@ -102,4 +103,5 @@ class Abs(Elementwise):
 
     name, onnx, verb = "abs", "Abs", "take the magnitude of"
     summary = "magnitude, element by element"
+    keeps_zeros = True
     example = "abs(image[3, 32, 32])"

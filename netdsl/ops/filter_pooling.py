@@ -80,6 +80,7 @@ class GaussianPool(WindowPool):
     summary = "Gaussian filter on each channel, then a stride"
     example = "image[3, 32, 32] -> gaussian_pool(5, stride = 2, pad = 2)"
     rules = window_rules("dilation * (kernel - 1) + 1")
+    keeps_zeros = True
     cost = "two FLOPs per window element and output element (a weighted sum)"
     arguments = (
         KERNEL, STRIDE, PAD, CEIL,

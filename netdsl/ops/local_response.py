@@ -29,6 +29,7 @@ class LocalResponseNorm(Operator):
     rules = (Rule("[C, ...] -> [C, ...]"),)
     cost = "size + 4 FLOPs per output element (squares, their sum, scale, shift, power, quotient)"
     locality = "position"
+    keeps_zeros = True
     arguments = (
         Argument("size", ODD, 5, "how many channels are summed over"),
         Argument("alpha", POSITIVE, 1e-4, "factor on the mean square of the channels"),

@@ -159,6 +159,8 @@ class Operator:
     #: whether each output element is computed from a window of the input, whose `kernel`, `stride`, `dilation` and `pads`
     #: along each axis `resolve` puts into the arguments
     windowed: ClassVar[bool] = False
+    #: whether it makes zeros of zeros in its first input
+    keeps_zeros: ClassVar[bool] = False
     #: whether a file cannot bind its name
     reserved: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), or before one, where there is one

@@ -43,6 +43,7 @@ class MaxPool(WindowPool):
     summary = "maximum over windows"
     example = "image[3, 32, 32] -> max_pool(2)"
     rules = window_rules("dilation * (kernel - 1) + 1")
+    keeps_zeros = True
     arguments = (KERNEL, STRIDE, PAD, CEIL, DILATION,
                  Argument("indices", FLAG, False, "give also where each maximum stands, for `unpool`"))  # fmt: skip
 
@@ -99,6 +100,7 @@ class AvgPool(WindowPool):
     summary = "mean over windows"
     example = "image[3, 32, 32] -> avg_pool(2)"
     rules = window_rules("dilation * (kernel - 1) + 1")
+    keeps_zeros = True
     arguments = (KERNEL, STRIDE, PAD, CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"),
                  DILATION)  # fmt: skip
 

@@ -49,6 +49,7 @@ class Upsample(Operator):
     example = "image[3, 32, 32] -> upsample(2)"
     locality = "window"
     rules = (Rule("[C, n...] -> [C, n * factor...]"),)
+    keeps_zeros = True
     cost = _COST
     arguments = (Argument("factor", COUNTS, doc="how many times as large"), _MODE._replace(default="nearest"))
 
@@ -79,6 +80,7 @@ class Upsample(Operator):
 class _Resize(Operator):
     """Maps of another size, which `sizes` tells."""
 
+    keeps_zeros = True
     cost = _COST
 
     def flops(self, node: Node) -> int:

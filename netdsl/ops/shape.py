@@ -159,6 +159,7 @@ class CropLike(Move):
     rules = (Rule("[C, n...], [K, m...] -> [C, m...]"),)
     arity = (2, 2)
     locality = "window"
+    keeps_zeros = True
     arguments = (
         Argument("offset", optional(NATURAL), None, "cells cut before those that are kept; none: half of what is too much"),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from netdsl.diagnostics import Diagnostic, Label, NetError
 from netdsl.ir import Graph, Node, Value, needed
 from netdsl.passes.conversion import Conversion, kept, listed
+from netdsl.passes.fully_convolutional import CONVERTED
 from netdsl.passes.layers import layer_named
 from netdsl.passes.rewrite import Rewrite, converted
 
@@ -110,8 +111,7 @@ class _Converter:
         a = node.args
         names = {argument.name for argument in node.op.arguments}
         if not is_window(node):
-            way = ("give `--fully-convolutional` too: it comes first",) if node.op.name == "dense" or (
-                node.op.name.startswith("global_") or node.op.name == "flatten") else ()  # fmt: skip
+            way = ("give `--fully-convolutional` too: it comes first",) if node.op.name in CONVERTED else ()
             raise self.again.refused(node, "what it gives on a denser map does not contain what it gave", *way)
         if max(rate) > 1 and "dilation" not in names:
             raise self.again.refused(node, "it has no dilation")

@@ -23,7 +23,7 @@ _POOLS = {"global_avg_pool": "avg_pool", "global_max_pool": "max_pool"}
 #: pools to a fixed number of bins, and those over windows as large as a bin
 _BINS = {"adaptive_avg_pool": "avg_pool", "adaptive_max_pool": "max_pool"}
 #: what is converted by name
-_NAMED = {"flatten", "dense", *_POOLS, *_BINS}
+CONVERTED = frozenset(("flatten", "dense", *_POOLS, *_BINS))
 
 
 class _Lies(NamedTuple):
@@ -128,7 +128,7 @@ class _Converter:
         lies = {self.lies[value] for value in node.inputs if value in self.lies}
         if not lies or node.op.style == "loss":
             return self.again.apply(node)
-        if lies <= {_MAPS, _OTHER} and not self.opened and node.op.name not in _NAMED:
+        if lies <= {_MAPS, _OTHER} and not self.opened and node.op.name not in CONVERTED:
             made = self.again.apply(node)
             same = lies == {_MAPS} and made.op.locality_of(made) is not None
             self.lies.update(dict.fromkeys(node.outputs, _MAPS if same else _OTHER))

@@ -15,11 +15,6 @@ from netdsl.passes.fold_bn import affine, per_output
 
 _SUMS = ("sum", "add")
 _LAYERS = ("conv", "deconv", "dense")
-#: what makes zeros of zeros in its first input, so that an edge without weight adds nothing behind it either
-KEEPS_ZEROS = frozenset({
-    "abs", "avg_pool", "crop_like", "dropout", "gaussian_pool", "gelu", "identity", "leaky_relu", "lrn", "max_pool",
-    "neg", "relu", "relu6", "resize", "resize_like", "scaled_tanh", "tanh", "upsample",
-})  # fmt: skip
 
 
 def prune_edges(graph: Graph, parameters: Mapping[str, np.ndarray], threshold: float) -> Conversion:
@@ -81,7 +76,8 @@ class _Edges:
     def _mean_square(self, value: Value) -> float | None:
         """Of the numbers of the layer that makes a value; None where it comes from elsewhere."""
         node, bn = self.producers.get(value), None
-        while node is not None and (node.op.name in KEEPS_ZEROS or (node.op.name == "bn" and bn is None)):
+        # an edge without weight adds nothing behind what keeps zeros either
+        while node is not None and (node.op.keeps_zeros or (node.op.name == "bn" and bn is None)):
             bn = node if node.op.name == "bn" else bn
             node = self.producers.get(node.inputs[0])
             if bn is not None:
