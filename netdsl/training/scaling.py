@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from netdsl.training.layout import Layout, Slot
 from netdsl.training.writer import Writer
@@ -66,7 +66,7 @@ class Scale:
 
 def read(w: Writer) -> Scale:
     """Declare the state's vector and take it apart."""
-    w.graph.input.append(helper.make_tensor_value_info(f"state/{SCALING}", TensorProto.FLOAT, [LAYOUT.size]))
+    vector = w.input(f"state/{SCALING}", shape=[LAYOUT.size])
     numbers = [f"step/{slot.name}" for slot in LAYOUT.slots]
-    w.ops("Split", [f"state/{SCALING}", w.constant([1, 1, 1], np.int64)], numbers, axis=0)
+    w.ops("Split", [vector, w.constant([1, 1, 1], np.int64)], numbers, axis=0)
     return Scale(*numbers)

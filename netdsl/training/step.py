@@ -22,7 +22,7 @@ of the scaled loss, and the second model divides them by the scale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +32,15 @@ from onnx import TensorProto, helper
 from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.autodiff.dataflow import upstream
 from netdsl.diagnostics import Diagnostic, Label, TrainingError
-from netdsl.ir import Graph, Optimizer, Parameter, Training
+from netdsl.ir import Graph, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, Provider, lower_graph
 from netdsl.training import scaling
 from netdsl.training.layout import Layout
 from netdsl.training.mixed import HALVES, Precision, lower_precision, opset_for
-from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
+from netdsl.training.optimizers import decays, slots_of
 from netdsl.training.origin import without_gradient
 from netdsl.training.scaling import SCALING, Scale
+from netdsl.training.update import append_new_state, append_totals, cut
 from netdsl.training.writer import Writer
 
 #: the vectors that hold parameters and buffers; the others are the optimizer's
@@ -119,19 +120,20 @@ def build_step(
     scale = scaling.read(w) if SCALING in state else None
     gradients = _append_backward(w, graph, lowered, state["parameters"], scale, provider, precision)
     rate, step, seed = _scalars(w, lowered)
-    share = _unused(w, "share") if split else None
+    share = w.unused("share") if split else None
 
     gradient = _packed(w, state["parameters"], gradients)
     if "statistics" in state:
         _append_statistics(w, lowered, state["statistics"])
-    _append_totals(w, lowered, gradient, scale)
-    for name in (lowered.loss, *lowered.metrics.values()):
-        _output(w, name, [])
+    results = (lowered.loss, *lowered.metrics.values())
+    append_totals(w, results, gradient, scale)
+    for name in results:
+        w.output(name)
     update = w
     if share is not None:
-        update, gradient = _cut(w, gradient, share, step, state["parameters"].size)
+        update, gradient = cut(w, gradient, share, step, state["parameters"].size)
         scale = None if scale is None else scaling.read(update)
-    slots = _append_update(update, training.optimizer, state, gradient, rate, step, scale)
+    slots = append_new_state(update, training.optimizer, state, gradient, rate, step, scale)
     written = ("parameters", *slots, *(name for name in (SCALING, "statistics") if name in state))
     opset = opset_for(HALVES[precision]) if precision in HALVES else OPSET
     return StepModel(
@@ -147,7 +149,7 @@ def build_evaluation(graph: Graph, step: StepModel, *, provider: Provider = "cpu
     state = {name: step.state[name] for name in TENSORS if name in step.state}
     w = _start(lowered, state)
     for name in (lowered.loss, *lowered.metrics.values()):
-        _output(w, name, [])
+        w.output(name)
     return EvaluationModel(_model(w, OPSET), state, lowered.inputs, lowered.targets, lowered.loss, lowered.metrics)
 
 
@@ -187,7 +189,7 @@ def _start(lowered: Lowered, state: Mapping[str, Layout]) -> Writer:
     graph.initializer.extend(lowered.graph.initializer)
     w = Writer(graph, "step")
     for name, layout in state.items():
-        _declare(w, f"state/{name}", TensorProto.FLOAT, [layout.size])
+        w.input(f"state/{name}", shape=[layout.size])
         _append_unpacking(w, f"state/{name}", layout)
     graph.node.extend(lowered.graph.node)
     graph.value_info.extend(lowered.graph.value_info)
@@ -234,10 +236,10 @@ def _append_backward(
 
 def _scalars(w: Writer, lowered: Lowered) -> tuple[str, str, str]:
     """The inputs for learning rate, step and seed; the latter two are declared, which random numbers may have done."""
-    rate, step, seed = _unused(w, "lr"), lowered.step or _unused(w, "step"), lowered.seed or _unused(w, "seed")
+    rate, step, seed = w.unused("lr"), lowered.step or w.unused("step"), lowered.seed or w.unused("seed")
     if lowered.seed is None:
-        _declare(w, step, TensorProto.INT64)
-        _declare(w, seed, TensorProto.INT64)
+        w.input(step, TensorProto.INT64)
+        w.input(seed, TensorProto.INT64)
     return rate, step, seed
 
 
@@ -245,93 +247,7 @@ def _append_statistics(w: Writer, lowered: Lowered, layout: Layout) -> None:
     """The running means and variances behind the batch."""
     new = {parameter.name: tensor for parameter, tensor in lowered.updates.items()}
     _packed(w, layout, new, into="next/statistics")
-    _output(w, "next/statistics", [layout.size])
-
-
-def _cut(w: Writer, gradient: str, share: str, step: str, size: int) -> tuple[Writer, str]:
-    """End the first model of a split step by gradient + share · the batch's: gradients of several batches sum up.
-
-    Returns the second model as it begins, and the gradient that it reads.
-    """
-    _declare(w, share, TensorProto.FLOAT)
-    _declare(w, "state/gradient", TensorProto.FLOAT, [size])
-    w.op("Add", ["state/gradient", w.op("Mul", [gradient, share])], into="next/gradient")
-    _output(w, "next/gradient", [size])
-    update = Writer(onnx.GraphProto(name=w.graph.name), "step")
-    for vector in ("state/parameters", "state/gradient"):
-        _declare(update, vector, TensorProto.FLOAT, [size])
-    _declare(update, step, TensorProto.INT64)
-    return update, "state/gradient"
-
-
-def _decaying(w: Writer, layout: Layout, optimizer: Optimizer) -> str | None:
-    """`Tensors.decaying`: the parameters that do not decay lie behind those that do."""
-    size = next((slot.start for slot in layout.slots if not decays(slot.name, optimizer)), layout.size)
-    if size == layout.size:
-        return None
-    parts = [(size, 1.0), (layout.size - size, 0.0)]
-    return w.op("Concat", [w.op("Expand", [w.constant(v), w.constant([n], np.int64)]) for n, v in parts], axis=0)
-
-
-def _append_update(
-    w: Writer,
-    optimizer: Optimizer,
-    state: Mapping[str, Layout],
-    gradient: str,
-    rate: str,
-    step: str,
-    scale: Scale | None,
-) -> tuple[str, ...]:
-    """Replace the parameters and what the optimizer keeps, whose vectors are returned.
-
-    With a loss scale: by the gradient divided by it, and only if that is finite; the scale itself is replaced too.
-    """
-    slots = slots_of(optimizer)
-    names = ("parameters", *slots)
-    for slot in slots:
-        _declare(w, f"state/{slot}", TensorProto.FLOAT, [state[slot].size])
-    _declare(w, rate, TensorProto.FLOAT)
-    new = {name: f"next/{name}" for name in names}
-    if scale is not None:
-        finite = _finite(w, w.op("ReduceSum", [gradient], keepdims=1))
-        gradient, step = scale.unscaled(w, gradient), scale.steps_taken(w, step)
-        scale.append_update(w, finite)
-        _output(w, f"next/{SCALING}", [state[SCALING].size])
-        new = {name: f"step/{name}" for name in names}
-    append_update(w, optimizer, Tensors(
-        parameters="state/parameters", gradient=gradient, lr=rate, step=step,
-        slots={slot: f"state/{slot}" for slot in slots}, new=new, decaying=_decaying(w, state["parameters"], optimizer),
-    ))  # fmt: skip
-    for name in names:
-        if scale is not None:
-            w.op("Where", [finite, new[name], f"state/{name}"], into=f"next/{name}")
-        _output(w, f"next/{name}", [state[name].size])
-    return slots
-
-
-def _append_totals(w: Writer, lowered: Lowered, gradient: str, scale: Scale | None) -> None:
-    """totals + [loss, metrics..., 1 if loss and gradient are finite]: what the host reads now and then.
-
-    A gradient that is not finite is what a loss scale is lowered for, as far as it can be.
-    """
-    assert lowered.loss is not None
-    size = len(lowered.metrics) + 2
-    _declare(w, "state/totals", TensorProto.FLOAT, [size])
-    one = w.constant([1], np.int64)
-    values = [w.op("Reshape", [name, one]) for name in (lowered.loss, *lowered.metrics.values())]
-    total = w.op("ReduceSum", [gradient], keepdims=1)
-    if scale is None:
-        finite = _finite(w, w.op("Add", [values[0], total]))
-    else:
-        finite = w.op("And", [_finite(w, values[0]), w.op("Or", [_finite(w, total), scale.can_fall(w)])])
-    counted = w.op("Cast", [finite], to=TensorProto.FLOAT)
-    w.op("Add", ["state/totals", w.op("Concat", [*values, counted], axis=0)], into="next/totals")
-    _output(w, "next/totals", [size])
-
-
-def _finite(w: Writer, value: str) -> str:
-    """Whether a number is finite; a sum is only if all its terms are."""
-    return w.op("Equal", [w.op("Sub", [value, value]), w.constant([0])])  # x - x is 0 for a finite x alone
+    w.output("next/statistics", [layout.size])
 
 
 def _fix_inputs(w: Writer, graph: Graph, batch: int, sizes: Mapping[str, int]) -> None:
@@ -344,22 +260,6 @@ def _fix_inputs(w: Writer, graph: Graph, batch: int, sizes: Mapping[str, int]) -
             info.type.tensor_type.shape.dim, [batch, *dims] if value.type.batched else dims, strict=True
         ):
             place.dim_value = dim
-
-
-def _unused(w: Writer, name: str) -> str:
-    """The name, or one like it that no tensor of the graph has."""
-    taken = {value.name for value in w.graph.input} | {output for node in w.graph.node for output in node.output}
-    while name in taken:
-        name += "_"
-    return name
-
-
-def _declare(w: Writer, name: str, element: int, shape: Sequence[int] = ()) -> None:
-    w.graph.input.append(helper.make_tensor_value_info(name, element, shape))
-
-
-def _output(w: Writer, name: str, shape: Sequence[int]) -> None:
-    w.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
 def _model(w: Writer, opset: int) -> onnx.ModelProto:

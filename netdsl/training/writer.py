@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 class Writer:
@@ -27,6 +27,23 @@ class Writer:
         node = helper.make_node(op_type, inputs, outputs, name=self._fresh(op_type), **attributes)
         self.graph.node.append(node)
         return outputs
+
+    def input(self, name: str, element: int = TensorProto.FLOAT, shape: Sequence[int] = ()) -> str:
+        """Declare an input of the graph; return its name."""
+        self.graph.input.append(helper.make_tensor_value_info(name, element, shape))
+        return name
+
+    def output(self, name: str, shape: Sequence[int] = ()) -> None:
+        """Declare an output of the graph, float32."""
+        self.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def unused(self, name: str) -> str:
+        """The name, or one like it that no tensor of the graph has."""
+        taken = {value.name for value in self.graph.input}
+        taken.update(output for node in self.graph.node for output in node.output)
+        while name in taken:
+            name += "_"
+        return name
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
         """An initializer, one for equal values."""
