@@ -12,8 +12,6 @@ A run of netdsl whose own bytecode is not there yet is measured apart. The secon
 networks: seconds per operator should not grow.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

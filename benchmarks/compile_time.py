@@ -5,8 +5,6 @@ Every start is a process of its own, with an empty cache before the first. `pyth
 benchmarks/results/compile_time.json`
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

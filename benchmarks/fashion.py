@@ -9,8 +9,6 @@ recipe was chosen on the last 10,000 of the training images, held out (`--pilot`
 kept, and one that was stopped goes on from its last epoch. Fashion-MNIST has to be installed.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -9,8 +9,6 @@ Engines take turns, each in a process of its own with bounded memory and, for ea
 its coverage.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -11,8 +11,6 @@ FOLDER gets `found/` (an input, and its traceback beside it), `current.net` (the
 - `minimise`: what was found, shorter; SECONDS are for each
 """
 
-from __future__ import annotations
-
 import argparse
 import faulthandler
 import hashlib

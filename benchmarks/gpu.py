@@ -12,8 +12,6 @@ do not run on the GPU. A process that fails leaves its message as the result, an
 after each.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

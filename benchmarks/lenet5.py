@@ -7,8 +7,6 @@ as `make demo` runs it) with three seeds, and on Fashion-MNIST (60,000 train, 10
 one.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import sys

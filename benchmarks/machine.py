@@ -1,7 +1,5 @@
 """What the figures of a benchmark depend on; nothing that names the machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 from importlib import metadata

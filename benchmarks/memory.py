@@ -8,8 +8,6 @@ that the step allocates and what its description takes. `first_start` is the pea
 with its portable form, before the first step; a second start reads it from the cache and does not have it.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import gc

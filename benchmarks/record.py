@@ -1,7 +1,5 @@
 """The form of the results: JSON that is short and that a diff shows line by line."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

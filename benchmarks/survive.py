@@ -7,8 +7,6 @@ most of the time. After every kill the checkpoints that are there are read, and 
 after the same epoch; then the run is resumed. When it is over, another begins. Needs `fork`.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import random

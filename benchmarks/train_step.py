@@ -11,8 +11,6 @@ synchronisation, and TF32 is used by all contenders, or by none with --no-tf32; 
 autocast, in fp16 with its GradScaler. `benchmarks/gpu.py` runs all of that on a machine with a GPU.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """Networks as .net texts, and the same networks in PyTorch with the same weights: for benchmarks and tests."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -3,8 +3,6 @@
 The tiny ones are the same networks, narrower and for smaller images, to try everything without one.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

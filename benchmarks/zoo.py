@@ -9,8 +9,6 @@ the tests' or at a tenth or a hundredth of it (then `rate` says so). Small nets 
 kept: another call does what is missing.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import resource

@@ -4,8 +4,6 @@
     python examples/gallery.py --check    # exits with 1 where it is not what would be written
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Gradients against finite differences: the harness that the tests of netdsl.autodiff share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ respect to each of its float inputs is held against central differences, both in
 the gradient in float32 by ONNX Runtime against that.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 How pictures are drawn is held by test_render.py.
 """
 
-from __future__ import annotations
-
 from netdsl.diagnostics import Diagnostic, Span
 from netdsl.diagnostics.chain import folded
 

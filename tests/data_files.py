@@ -1,7 +1,5 @@
 """Data files for the tests, built byte by byte from the formats' descriptions."""
 
-from __future__ import annotations
-
 import gzip
 import struct
 from pathlib import Path

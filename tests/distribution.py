@@ -1,7 +1,5 @@
 """How far samples are from a distribution: statistics with known critical values."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """Nets of one application each: any operator, layer or loss, with tensors of any kind and arguments that are mostly wrong."""
 
-from __future__ import annotations
-
 from random import Random
 
 from netdsl.ops import OPERATORS, Operator

@@ -3,8 +3,6 @@
 Everything else that is raised here is a finding.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Random nets that are well formed: blocks, loops, families, joins, conditions, symbolic sizes and train blocks."""
 
-from __future__ import annotations
-
 import re
 from random import Random
 

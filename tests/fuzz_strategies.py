@@ -1,7 +1,5 @@
 """What hypothesis draws to fuzz with."""
 
-from __future__ import annotations
-
 from random import Random
 
 from hypothesis import strategies as st

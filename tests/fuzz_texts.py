@@ -1,7 +1,5 @@
 """Texts to fuzz with: the project's own files, and mutations of them that know the tokens of the language."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import cache

@@ -1,7 +1,5 @@
 """Graphs made by hand for tests: operators applied through their declarations, without a .net file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Mixed precision without kernels for it: every half tensor as a float32 one that was rounded to the half type."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import onnxruntime as ort

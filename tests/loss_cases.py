@@ -1,7 +1,5 @@
 """Losses and metrics of class labels and of values; see op_cases."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from op_case import MAPS, Case

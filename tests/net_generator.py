@@ -4,8 +4,6 @@ They mean nothing: names are unbound and shapes nonsense. `NetGenerator(random).
 random numbers; `net_files()` is the strategy for hypothesis.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from random import Random
 

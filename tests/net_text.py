@@ -1,7 +1,5 @@
 """Nets given as text: their graphs, verified and analyzed, and their diagnostics."""
 
-from __future__ import annotations
-
 from netdsl.analysis import analyze, check_expectations
 from netdsl.diagnostics import Diagnostic, Source, SourceError
 from netdsl.elaborate import Elaboration, elaborate

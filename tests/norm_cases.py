@@ -1,7 +1,5 @@
 """Normalisations and affine maps per channel; see op_cases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

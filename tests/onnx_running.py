@@ -1,7 +1,5 @@
 """Running lowered graphs in tests: every model is checked in full before it runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

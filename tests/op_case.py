@@ -1,7 +1,5 @@
 """What an application of an operator is held against, and what the files of such cases share; see op_cases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

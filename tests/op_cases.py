@@ -1,7 +1,5 @@
 """One or more applications of every operator, each with what PyTorch (or a formula) says about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import pairwise, product
 from math import prod

@@ -1,7 +1,5 @@
 """Runs one application of an operator through the compiler and ONNX Runtime."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What tests of passes share: inputs, running both nets, comparing."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from netdsl.ir import Graph, value_at, verify

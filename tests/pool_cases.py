@@ -1,7 +1,5 @@
 """Pools over windows, channels and bins, and the way back; see op_cases."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import log, prod
 from typing import Any

@@ -1,7 +1,5 @@
 """Reads the shape rules that operators declare for the reader, and computes by them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from math import ceil

@@ -1,7 +1,5 @@
 """A small net on a few images, trained in a moment, for tests of the trainer and of the folder of its run."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

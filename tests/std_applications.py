@@ -1,7 +1,5 @@
 """One application, or several, of every block of std: the inputs' shapes, what is done, the shapes that come out."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 Shape = tuple[int, ...]

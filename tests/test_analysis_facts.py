@@ -1,7 +1,5 @@
 """Totals on nets whose figures are computed by hand, or were measured on the authors' models."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,8 +1,6 @@
 """Receptive fields against gradients of random networks in PyTorch, and against measured figures; more of these are held
 by test_zoo.py."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import pytest
@@ -244,7 +242,7 @@ def test_more_phases_than_any_network_has_are_given_up_on():
     assert analyze(load_text(text)).layers[-1].fields["image"] is None
 
 
-def test_words_have_positions_and_no_channels() -> None:
+def test_words_have_positions_and_no_channels():
     graph = load_text("""net f : int words[20], int table[6, 8] -> y, z, w {
         y = words -> embedding(4, 100) -> conv(4, 3) -> conv(4, 3, dilation = 2)
         z = table -> embedding(4, 100) -> conv(4, [3, 5])
@@ -256,7 +254,7 @@ def test_words_have_positions_and_no_channels() -> None:
     assert facts.receptive_field(graph.outputs["w"]) is None  # an axis is taken for channels: a bound
 
 
-def test_what_reductions_and_indices_see() -> None:
+def test_what_reductions_and_indices_see():
     graph = load_text("""net f : x[4, 12, 20] -> rows, both, part, picked, turned, large, small, maps {
         a = x -> conv(4, 3)
         rows = mean(a, axis = height)

@@ -1,7 +1,5 @@
 """Legal sizes: what is stated, and that it is true of the graph at other sizes."""
 
-from __future__ import annotations
-
 import re
 
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """A sample of the node cases of onnx's backend suite; benchmarks/gradients.py runs all of them."""
 
-from __future__ import annotations
-
 import pytest
 from backend_cases import cases, outcome
 
@@ -14,7 +12,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_gradients_of_the_cases(module: str) -> None:
+def test_gradients_of_the_cases(module):
     found = [outcome(case) for case in cases(module)]
     wrong = [(o.name, o.error) for o in found if o.verdict == "WRONG"]
     assert not wrong

@@ -1,7 +1,5 @@
 """Convolutions and transposed convolutions, against finite differences and PyTorch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +35,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("rank", "c", "k", "group", "kernel", "size", "attributes"), CASES)
-def test_convolution(rank: int, c: int, k: int, group: int, kernel: int, size: int, attributes: str) -> None:
+def test_convolution(rank, c, k, group, kernel, size, attributes):
     inputs = {
         "x": normal(2, c, *[size, size + 1, size][:rank]),
         "w": normal(k, c // group, *[kernel] * rank, seed=1),
@@ -50,7 +48,7 @@ def test_convolution(rank: int, c: int, k: int, group: int, kernel: int, size: i
         check(body, inputs, symbolic={"x": ("N", c, *["H", "W", "D"][:rank])})
 
 
-def test_wide_convolution() -> None:
+def test_wide_convolution():
     """Wide enough for the forms that are meant for many channels."""
     for attributes in (
         "pads=[1,1,1,1]",
@@ -77,7 +75,7 @@ TRANSPOSED = [
 
 
 @pytest.mark.parametrize(("rank", "c", "k", "group", "kernel", "size", "attributes"), TRANSPOSED)
-def test_transposed_convolution(rank: int, c: int, k: int, group: int, kernel: int, size: int, attributes: str) -> None:
+def test_transposed_convolution(rank, c, k, group, kernel, size, attributes):
     inputs = {
         "x": normal(2, c, *[size] * rank),
         "w": normal(c, k // group, *[kernel] * rank, seed=1),
@@ -125,7 +123,7 @@ GEOMETRIES = st.builds(
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(GEOMETRIES)
-def test_convolution_equals_pytorch(g: Geometry) -> None:
+def test_convolution_equals_pytorch(g):
     x = normal(g.batch, g.inputs * g.group, *g.size).astype(np.float32)
     w = normal(g.outputs * g.group, g.inputs, *g.kernel, seed=1).astype(np.float32)
     tx, tw = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
@@ -144,7 +142,7 @@ def test_convolution_equals_pytorch(g: Geometry) -> None:
 
 
 @pytest.mark.parametrize("attributes", ["", "strides=[2,1],pads=[1,0,1,2]", "dilations=[2,1]"])
-def test_columns_to_image(attributes: str) -> None:
+def test_columns_to_image(attributes):
     """As many columns as `unfold` makes of the image."""
     node = f"Conv<{attributes}>(i, w)" if attributes else "Conv(i, w)"
     taps = session(
@@ -157,7 +155,7 @@ def test_columns_to_image(attributes: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (8, 8), (10, 7)])
-def test_transposed_convolution_to_a_shape(shape: tuple[int, int]) -> None:
+def test_transposed_convolution_to_a_shape(shape):
     """Smaller and larger than what the windows reach."""
     feeds = {"x": normal(2, 3, 3, 4), "w": normal(3, 2, 3, 3, seed=1), "b": normal(2, seed=2)}
     check(f"y = ConvTranspose<strides=[3,2],output_shape=[{shape[0]},{shape[1]}]>(x, w, b)", feeds)

@@ -1,7 +1,5 @@
 """docs/gradients.md, and that it says something of every operator."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from onnx import defs
@@ -13,11 +11,11 @@ from netdsl.autodiff.rule import STOPS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gradients.md"
 
 
-def test_the_page_is_current() -> None:
+def test_the_page_is_current():
     assert PAGE.read_text() == document(), "write it anew: python -m netdsl.autodiff.coverage > docs/gradients.md"
 
 
-def test_every_operator_that_computes_numbers_is_in_one_list() -> None:
+def test_every_operator_that_computes_numbers_is_in_one_list():
     lists = [set(rules()), set(EXPANDED), set(STOPS), set(WITHOUT)]
     assert sum(map(len, lists)) == len(set().union(*lists))
     assert _computing_floats() <= set().union(*lists)

@@ -1,7 +1,5 @@
 """The sweep over the graph: what it accepts and refuses, and whole networks against PyTorch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +12,7 @@ from onnx import helper
 from netdsl.autodiff import GradientError, Target, extend_with_gradients, gradient, missing_rules, problems, rules
 
 
-def test_a_tensor_without_influence_gets_zeros() -> None:
+def test_a_tensor_without_influence_gets_zeros():
     model = build("z = Mul(b, b) of = ReduceSum<keepdims=0>(a)", {"a": normal(2), "b": normal(3)}, dtype=np.float32)
     found = session(gradient(model, "of", ["a", "b"])).run(
         ["grad/a", "grad/b"], {"a": np.ones(2, "f"), "b": np.ones(3, "f")}
@@ -23,7 +21,7 @@ def test_a_tensor_without_influence_gets_zeros() -> None:
     np.testing.assert_array_equal(found[1], [0, 0, 0])
 
 
-def test_intermediate_tensors_and_the_scalar_itself() -> None:
+def test_intermediate_tensors_and_the_scalar_itself():
     model = build("m = Mul(x, x) of = ReduceSum<keepdims=0>(m)", {"x": normal(3)}, dtype=np.float32)
     x = np.array([1, 2, 3], np.float32)
     of, m, dx = session(gradient(model, "of", ["of", "m", "x"])).run(["grad/of", "grad/m", "grad/x"], {"x": x})
@@ -32,7 +30,7 @@ def test_intermediate_tensors_and_the_scalar_itself() -> None:
     np.testing.assert_array_equal(dx, 2 * x)
 
 
-def test_gradient_leaves_the_model_alone() -> None:
+def test_gradient_leaves_the_model_alone():
     model = build("of = ReduceSum<keepdims=0>(x)", {"x": normal(3)})
     before = model.SerializeToString()
     extended = gradient(model, "of", ["x"])
@@ -47,7 +45,7 @@ UNKNOWN = """
 """
 
 
-def test_all_missing_rules_are_listed_in_graph_order() -> None:
+def test_all_missing_rules_are_listed_in_graph_order():
     model = build(UNKNOWN, {"x": normal(2, 2), "m": normal(2, 2)})
     before = model.SerializeToString()
     assert [node.op_type for node in missing_rules(model.graph, "of", ["x"])] == ["Hardmax", "Unique"]
@@ -59,12 +57,12 @@ def test_all_missing_rules_are_listed_in_graph_order() -> None:
     assert model.SerializeToString() == before
 
 
-def test_only_nodes_on_the_path_count() -> None:
+def test_only_nodes_on_the_path_count():
     model = build("a = Det(m) b = ReduceSum<keepdims=0>(x) of = Mul(a, b)", {"x": normal(2), "m": normal(2, 2)})
     assert missing_rules(model.graph, "of", ["x"]) == []
 
 
-def test_an_attribute_without_a_gradient_is_a_missing_rule() -> None:
+def test_an_attribute_without_a_gradient_is_a_missing_rule():
     model = build(
         'y = ScatterND<reduction="mul">(x, i, u) of = ReduceSum<keepdims=0>(y)',
         {"x": normal(4)},
@@ -84,7 +82,7 @@ def test_an_attribute_without_a_gradient_is_a_missing_rule() -> None:
         ("of", ["i"], "not a floating-point tensor"),
     ],
 )
-def test_wrong_names_are_refused(of: str, names: list[str], message: str) -> None:
+def test_wrong_names_are_refused(of, names, message):
     model = build(
         "v = Mul(x, x) g = Gather(v, i) of = ReduceSum<keepdims=0>(g)", {"x": normal(3), "i": np.array([0, 1])}
     )
@@ -92,12 +90,12 @@ def test_wrong_names_are_refused(of: str, names: list[str], message: str) -> Non
         extend_with_gradients(model.graph, of, names)
 
 
-def test_names_that_are_taken_are_avoided() -> None:
+def test_names_that_are_taken_are_avoided():
     model = build("a = Mul(x, x) of = ReduceSum<keepdims=0>(a)", {"x": normal(3)}, {"grad/of/Expand": normal(1)})
     onnx.checker.check_model(gradient(model, "of", ["x"]), full_check=True)
 
 
-def test_a_thousand_layers() -> None:
+def test_a_thousand_layers():
     body = (
         "h0 = Identity(x) "
         + " ".join(f"h{i + 1} = Tanh(h{i})" for i in range(1500))
@@ -107,7 +105,7 @@ def test_a_thousand_layers() -> None:
     assert len(model.graph.node) > 4500
 
 
-def test_rules_are_listed() -> None:
+def test_rules_are_listed():
     assert {"Conv", "ConvTranspose", "BatchNormalization", "SoftmaxCrossEntropyLoss"} <= set(rules())
 
 
@@ -198,7 +196,7 @@ def _transformer() -> Net:
 @pytest.mark.parametrize("make", [_residual, _unet, _transformer])
 @pytest.mark.parametrize("batch", ["static", "symbolic"])
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_networks_equal_pytorch(make: Callable[[], Net], batch: str, provider: str) -> None:
+def test_networks_equal_pytorch(make, batch, provider):
     """Smooth networks, in float32, to 1e-5 of the largest element of each gradient."""
     net = make()
     tensors = {k: torch.tensor(v, requires_grad=v.dtype.kind == "f") for k, v in net.inputs.items()}
@@ -217,7 +215,7 @@ def test_networks_equal_pytorch(make: Callable[[], Net], batch: str, provider: s
         np.testing.assert_allclose(value, expected, atol=1e-5 * np.abs(expected).max() + 1e-7, rtol=1e-4, err_msg=name)
 
 
-def test_a_graph_without_value_info_and_with_named_nodes() -> None:
+def test_a_graph_without_value_info_and_with_named_nodes():
     graph = build("y = Relu(x) of = ReduceMean<keepdims=0>(y)", {"x": normal(2, 3)}, dtype=np.float32).graph
     graph.node[0].name = "stage1/relu"
     gradients = extend_with_gradients(graph, "of", ["x"])

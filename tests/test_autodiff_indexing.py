@@ -1,7 +1,5 @@
 """Operators that write and select elements by index, Einsum, and sequences."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from netdsl.autodiff import GradientError, gradient
 
 @pytest.mark.parametrize("reduction", ["none", "add"])
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_scatter_elements(axis: int, reduction: str) -> None:
+def test_scatter_elements(axis, reduction):
     """Distinct places, some counted from the end; twice the same where updates are added."""
     places = np.argsort(normal(3, 3, 3), axis)
     places[places == 1] -= 3
@@ -26,7 +24,7 @@ def test_scatter_elements(axis: int, reduction: str) -> None:
 @pytest.mark.parametrize(
     ("places", "updates"), [([[0], [2]], (2, 4, 5)), ([[1, 3], [0, -1]], (2, 5)), ([[[2, 0, 1]]], (1, 1))]
 )
-def test_scatter_nd(places: list[object], updates: tuple[int, ...], reduction: str) -> None:
+def test_scatter_nd(places, updates, reduction):
     feeds = {"x": normal(3, 4, 5), "u": normal(*updates, seed=1)}
     check(
         f'y = ScatterND<reduction="{reduction}">(x, i, u)', feeds, {"i": np.array(places)}, symbolic={"x": ("N", 4, 5)}
@@ -34,7 +32,7 @@ def test_scatter_nd(places: list[object], updates: tuple[int, ...], reduction: s
 
 
 @pytest.mark.parametrize("operator", ["ScatterND", "ScatterElements"])
-def test_a_scatter_that_multiplies_is_refused(operator: str) -> None:
+def test_a_scatter_that_multiplies_is_refused(operator):
     body = f'y = {operator}<reduction="mul">(x, i, x) of = ReduceSum<keepdims=0>(y)'
     model = build(body, {"x": normal(2)}, {"i": np.zeros((2, 1) if operator == "ScatterND" else 2, np.int64)})
     with pytest.raises(GradientError, match=f"{operator}.*reduction mul"):
@@ -42,7 +40,7 @@ def test_a_scatter_that_multiplies_is_refused(operator: str) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_gather_nd_within_a_batch(batch: int) -> None:
+def test_gather_nd_within_a_batch(batch):
     places = np.random.default_rng(0).integers(0, 2, (2, 3, 2, 1))
     check(
         f"y = GatherND<batch_dims={batch}>(x, i)",
@@ -53,7 +51,7 @@ def test_gather_nd_within_a_batch(batch: int) -> None:
 
 
 @pytest.mark.parametrize(("axis", "largest"), [(0, 1), (-1, 0), (1, 1)])
-def test_top_k(axis: int, largest: int) -> None:
+def test_top_k(axis, largest):
     check(
         f"y, i = TopK<axis={axis},largest={largest}>(x, k)",
         {"x": normal(3, 4, 5)},
@@ -62,14 +60,14 @@ def test_top_k(axis: int, largest: int) -> None:
     )
 
 
-def test_compress() -> None:
+def test_compress():
     condition = {"c": np.array([True, False, True])}
     check("y = Compress<axis=-2>(x, c)", {"x": normal(2, 3, 4)}, condition, symbolic={"x": ("N", 3, 4)})
     check("y = Compress(x, c)", {"x": normal(2, 3)}, condition)
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_one_hot_values(axis: int) -> None:
+def test_one_hot_values(axis):
     check(
         f"y = OneHot<axis={axis}>(i, d, v)",
         {"v": normal(2)},
@@ -86,7 +84,7 @@ EQUATIONS = [
 
 
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
-def test_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
+def test_einsum(equation, shapes):
     names = "abc"[: len(shapes)]
     feeds = {name: normal(*shape, seed=i) for i, (name, shape) in enumerate(zip(names, shapes, strict=True))}
     body = f'y = Einsum<equation="{equation}">({", ".join(names)})'
@@ -105,18 +103,18 @@ def test_einsum(equation: str, shapes: list[tuple[int, ...]]) -> None:
 
 @pytest.mark.parametrize("upper", [0, 1])
 @pytest.mark.parametrize("k", [None, -1, 2])
-def test_trilu(upper: int, k: int | None) -> None:
+def test_trilu(upper, k):
     body = f"y = Trilu<upper={upper}>(x{', k' if k is not None else ''})"
     check(body, {"x": normal(2, 3, 4)}, {"k": np.array(k or 0)}, symbolic={"x": ("N", 3, 4)})
 
 
 @pytest.mark.parametrize(("time", "batch"), [(0, 1), (1, 0)])
-def test_reverse_sequence(time: int, batch: int) -> None:
+def test_reverse_sequence(time, batch):
     body = f"y = ReverseSequence<time_axis={time},batch_axis={batch}>(x, n)"
     check(body, {"x": normal(3, 3, 2)}, {"n": ints(1, 3, 2)})
 
 
-def test_range() -> None:
+def test_range():
     """The reference evaluator has no float64 here: y = [start, start + delta, start + 2 delta]."""
     feeds = {"a": np.float32(1), "d": np.float32(0.5)}
     model = build("y = Range(a, l, d) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)", {k: np.array(v) for k, v in feeds.items()},
@@ -127,6 +125,6 @@ def test_range() -> None:
     np.testing.assert_allclose(found, [111, 210])
 
 
-def test_mod() -> None:
+def test_mod():
     feeds = {"a": normal(3, 4) * 3, "b": positive(4)}
     check("y = Mod<fmod=1>(a, b)", feeds, symbolic={"a": ("N", 4)})

@@ -1,7 +1,5 @@
 """Matrix products."""
 
-from __future__ import annotations
-
 import pytest
 from autodiff_support import check, normal
 
@@ -9,7 +7,7 @@ from autodiff_support import check, normal
 @pytest.mark.parametrize("ta", [0, 1])
 @pytest.mark.parametrize("tb", [0, 1])
 @pytest.mark.parametrize("c", [(4,), (3, 1), (3, 4), ()])
-def test_gemm(ta: int, tb: int, c: tuple[int, ...]) -> None:
+def test_gemm(ta, tb, c):
     a, b = normal(*((5, 3) if ta else (3, 5))), normal(*((4, 5) if tb else (5, 4)), seed=1)
     body = f"y = Gemm<transA={ta},transB={tb},alpha=0.5,beta=2.0>(a, b, c)"
     check(
@@ -17,7 +15,7 @@ def test_gemm(ta: int, tb: int, c: tuple[int, ...]) -> None:
     )
 
 
-def test_gemm_without_bias() -> None:
+def test_gemm_without_bias():
     check("y = Gemm(a, b)", {"a": normal(3, 5), "b": normal(5, 4, seed=1)}, symbolic={"a": ("N", 5)})
 
 
@@ -28,6 +26,6 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("a", "b"), SHAPES)
-def test_matmul(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+def test_matmul(a, b):
     symbolic = {"a": ("N", *a[1:])} if len(a) > 1 and len(a) >= len(b) and (len(b) < 3) else None
     check("y = MatMul(a, b)", {"a": normal(*a), "b": normal(*b, seed=1)}, symbolic=symbolic)

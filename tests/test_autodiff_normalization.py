@@ -1,7 +1,5 @@
 """Normalization over the batch, and of each sample by itself."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from netdsl.autodiff import gradient
 
 
 @pytest.mark.parametrize("space", [(), (5,), (3, 4), (2, 3, 2)])
-def test_inference_mode(space: tuple[int, ...]) -> None:
+def test_inference_mode(space):
     inputs = {
         "x": normal(4, 3, *space), "s": normal(3, seed=1), "b": normal(3, seed=2),
         "m": normal(3, seed=3), "v": positive(3),
@@ -22,7 +20,7 @@ def test_inference_mode(space: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("space", [(), (5,), (3, 4), (2, 3, 2)])
 @pytest.mark.parametrize("offset", [0.0, 30.0])
-def test_training_mode_equals_pytorch(momentum: float, space: tuple[int, ...], offset: float) -> None:
+def test_training_mode_equals_pytorch(momentum, space, offset):
     x = (normal(4, 3, *space) + offset).astype(np.float32)
     s, b = normal(3, seed=1).astype(np.float32), normal(3, seed=2).astype(np.float32)
     tx, ts, tb = (torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (x, s, b))
@@ -45,7 +43,7 @@ def test_training_mode_equals_pytorch(momentum: float, space: tuple[int, ...], o
 
 
 @pytest.mark.parametrize("size", [1, 4, 5])
-def test_lrn(size: int) -> None:
+def test_lrn(size):
     """Also over an even number of channels, for which ONNX Runtime has no kernel."""
     x = {"x": normal(2, 6, 3, 4)}
     body = f"y = LRN<size={size}, alpha=0.7, beta=0.6, bias=1.5>(x)"
@@ -53,14 +51,14 @@ def test_lrn(size: int) -> None:
 
 
 @pytest.mark.parametrize("space", [(5,), (3, 4), (2, 3, 2)])
-def test_instance_normalization(space: tuple[int, ...]) -> None:
+def test_instance_normalization(space):
     inputs = {"x": normal(2, 3, *space), "s": normal(3, seed=1), "b": normal(3, seed=2)}
     symbolic = {"x": ("N", 3, *["H", "W", "D"][: len(space)])}
     check("y = InstanceNormalization<epsilon=0.01>(x, s, b)", inputs, symbolic=symbolic)
 
 
 @pytest.mark.parametrize(("axis", "scale"), [(-1, (4,)), (1, (3, 4)), (1, (4,)), (2, (1,))])
-def test_layer_normalization(axis: int, scale: tuple[int, ...]) -> None:
+def test_layer_normalization(axis, scale):
     inputs = {"x": normal(2, 3, 4), "s": normal(*scale, seed=1), "b": normal(*scale, seed=2)}
     check(f"y = LayerNormalization<axis={axis}, epsilon=0.01>(x, s, b)", inputs, symbolic={"x": ("N", 3, 4)})
     check(f"y = LayerNormalization<axis={axis}>(x, s)", {name: inputs[name] for name in "xs"})
@@ -68,7 +66,7 @@ def test_layer_normalization(axis: int, scale: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("space", [(5,), (3, 4)])
-def test_group_normalization_equals_pytorch(groups: int, space: tuple[int, ...]) -> None:
+def test_group_normalization_equals_pytorch(groups, space):
     feeds = {"x": normal(2, 6, *space), "s": normal(6, seed=1), "b": normal(6, seed=2)}
     tensors = [torch.tensor(value, requires_grad=True) for value in feeds.values()]
     y = torch.nn.functional.group_norm(tensors[0], groups, *tensors[1:], 1e-3)
@@ -83,7 +81,7 @@ def test_group_normalization_equals_pytorch(groups: int, space: tuple[int, ...])
             np.testing.assert_allclose(value, tensor.grad, rtol=1e-4, atol=1e-4)
 
 
-def test_group_normalization_of_opset_18_scales_groups() -> None:
+def test_group_normalization_of_opset_18_scales_groups():
     """The same as with each group's scale and bias given to all its channels."""
     feeds = {"x": normal(2, 6, 4), "s": normal(2, seed=1), "b": normal(2, seed=2)}
     whole = {"x": feeds["x"], "s": np.repeat(feeds["s"], 3), "b": np.repeat(feeds["b"], 3)}
@@ -106,7 +104,7 @@ def test_group_normalization_of_opset_18_scales_groups() -> None:
 
 
 @pytest.mark.parametrize("axis", [-1, 1, 2])
-def test_rms_normalization_equals_pytorch(axis: int) -> None:
+def test_rms_normalization_equals_pytorch(axis):
     shape = (2, 3, 4, 5)
     x, s = normal(*shape), normal(*shape[axis:], seed=1)
     tx, ts = torch.tensor(x, requires_grad=True), torch.tensor(s, requires_grad=True)
@@ -122,11 +120,11 @@ def test_rms_normalization_equals_pytorch(axis: int) -> None:
 
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("axis", [1, -1])
-def test_lp_normalization(p: int, axis: int) -> None:
+def test_lp_normalization(p, axis):
     check(f"y = LpNormalization<p={p},axis={axis}>(x)", {"x": normal(2, 3, 4)}, symbolic={"x": ("N", 3, 4)})
 
 
-def test_lp_normalization_of_zeros() -> None:
+def test_lp_normalization_of_zeros():
     model = build("y = LpNormalization(x) of = ReduceSum<keepdims=0>(y)", {"x": normal(2, 3)}, dtype=np.float32)
     found = session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": np.zeros((2, 3), np.float32)})[0]
     assert np.isfinite(found).all()

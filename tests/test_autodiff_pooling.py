@@ -1,7 +1,5 @@
 """Pooling."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -27,7 +25,7 @@ POOLS = [
 
 
 @pytest.mark.parametrize(("rank", "attributes"), POOLS)
-def test_average_pool(rank: int, attributes: str) -> None:
+def test_average_pool(rank, attributes):
     x = {"x": normal(2, 3, *SPACES[rank])}
     static = "ceil_mode" in attributes or "auto_pad" in attributes
     space = SPACES[rank] if static else ["H", "W", "D"][:rank]
@@ -37,7 +35,7 @@ def test_average_pool(rank: int, attributes: str) -> None:
 
 
 @pytest.mark.parametrize(("rank", "attributes"), POOLS)
-def test_max_pool(rank: int, attributes: str) -> None:
+def test_max_pool(rank, attributes):
     """All elements differ, so a maximum tells by its value where it came from."""
     x = normal(2, 3, *SPACES[rank]).astype(np.float32)
     body = f"y = MaxPool<{attributes}>(x) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
@@ -51,7 +49,7 @@ def test_max_pool(rank: int, attributes: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_max_pool_with_its_indices_in_column_order() -> None:
+def test_max_pool_with_its_indices_in_column_order():
     x = normal(1, 2, 4, 4).astype(np.float32)
     body = "y, i = MaxPool<kernel_shape=[2,2],strides=[2,2],storage_order=1>(x) of = ReduceSum<keepdims=0>(y)"
     found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
@@ -60,7 +58,7 @@ def test_max_pool_with_its_indices_in_column_order() -> None:
     np.testing.assert_array_equal(found, t.grad)
 
 
-def test_ties_go_to_the_first_maximum() -> None:
+def test_ties_go_to_the_first_maximum():
     x = np.zeros((1, 1, 4, 4), np.float32)
     body = "y = MaxPool<kernel_shape=[3,3],strides=[1,1]>(x) of = ReduceSum<keepdims=0>(y)"
     found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
@@ -73,7 +71,7 @@ def test_ties_go_to_the_first_maximum() -> None:
 @pytest.mark.parametrize("include", [0, 1])
 @pytest.mark.parametrize("size", [7, 8])
 @pytest.mark.parametrize("opset", [18, 20, 22])
-def test_average_pool_equals_pytorch(kernel: int, include: int, size: int, opset: int) -> None:
+def test_average_pool_equals_pytorch(kernel, include, size, opset):
     """Rounded up, with and without the padding counted."""
     x = normal(2, 3, size, size).astype(np.float32)
     body = (
@@ -92,13 +90,13 @@ def test_average_pool_equals_pytorch(kernel: int, include: int, size: int, opset
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_global_average_pool(rank: int) -> None:
+def test_global_average_pool(rank):
     symbolic = {"x": ("N", 3, *["H", "W", "D"][:rank])}
     check("y = GlobalAveragePool(x)", {"x": normal(2, 3, *SPACES[rank])}, symbolic=symbolic)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_global_max_pool(rank: int) -> None:
+def test_global_max_pool(rank):
     x = normal(2, 3, *SPACES[rank]).astype(np.float32)
     body = "y = GlobalMaxPool(x) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
     largest = x.max(axis=tuple(range(2, rank + 2)), keepdims=True)
@@ -110,23 +108,23 @@ def test_global_max_pool(rank: int) -> None:
 
 @pytest.mark.parametrize("p", [1, 2, 3])
 @pytest.mark.parametrize(("rank", "attributes"), POOLS)
-def test_lp_pool(rank: int, attributes: str, p: int) -> None:
+def test_lp_pool(rank, attributes, p):
     check(f"y = LpPool<{attributes},p={p}>(x)", {"x": normal(2, 3, *SPACES[rank])}, run_float32=p != 1)
 
 
 @pytest.mark.parametrize("p", [1, 2, 3])
-def test_global_lp_pool(p: int) -> None:
+def test_global_lp_pool(p):
     check(f"y = GlobalLpPool<p={p}>(x)", {"x": normal(2, 3, 4, 5)}, symbolic={"x": ("N", 3, "H", "W")}, opset=20)
 
 
-def test_lp_pool_of_zeros_has_a_gradient_of_zero() -> None:
+def test_lp_pool_of_zeros_has_a_gradient_of_zero():
     x = np.zeros((1, 1, 4, 4), np.float32)
     body = "y = LpPool<kernel_shape=[2,2],strides=[2,2]>(x) of = ReduceSum<keepdims=0>(y)"
     found = session(gradient(build(body, {"x": x}, dtype=np.float32), "of", ["x"])).run(["grad/x"], {"x": x})[0]
     np.testing.assert_array_equal(found, x)
 
 
-def test_max_unpool_equals_pytorch() -> None:
+def test_max_unpool_equals_pytorch():
     """An odd size, which the output shape restores."""
     image, x = normal(2, 3, 5, 7).astype(np.float32), normal(2, 3, 2, 3).astype(np.float32)
     where = torch.nn.functional.max_pool2d(torch.tensor(image), 2, return_indices=True)[1]

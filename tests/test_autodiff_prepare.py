@@ -1,7 +1,5 @@
 """Models as others make them: local functions, old opsets, operators that ONNX defines by others, control flow."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import pytest
@@ -26,7 +24,7 @@ squash <scale> (x) => (y) {{ t = Tanh (x) s = Constant <value_float: float = @sc
 """
 
 
-def test_local_functions_are_inlined() -> None:
+def test_local_functions_are_inlined():
     x, w = normal(2, 3).astype(np.float32), normal(3, 3, seed=1).astype(np.float32)
     model = parser.parse_model(FUNCTIONS)
     before = model.SerializeToString()
@@ -39,7 +37,7 @@ def test_local_functions_are_inlined() -> None:
 
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 17])
-def test_old_models_are_converted(opset: int) -> None:
+def test_old_models_are_converted(opset):
     """Axes as attributes, as reductions had them."""
     reduced = "ReduceMean<axes=[2],keepdims=0>(h)"
     upsampled = (
@@ -58,13 +56,13 @@ def test_old_models_are_converted(opset: int) -> None:
     np.testing.assert_allclose(found, t.grad, rtol=1e-5)
 
 
-def test_a_model_that_cannot_be_converted_is_refused() -> None:
+def test_a_model_that_cannot_be_converted_is_refused():
     model = build("y = Affine(x) of = ReduceSum<keepdims=0>(y)", {"x": normal(3)}, opset=6)
     with pytest.raises(GradientError, match="opset 6, and cannot be converted to opset 18"):
         gradient(model, "of", ["x"])
 
 
-def test_a_model_that_the_converter_breaks_is_refused() -> None:
+def test_a_model_that_the_converter_breaks_is_refused():
     """The slopes of an old PRelu belong to channels, those of a new one to the last axis; the converter leaves them."""
     body = "y = PRelu(x, a) of = ReduceSum<keepdims=0>(y)"
     model = build(body, {"x": normal(2, 3, 5)}, {"a": normal(3)}, dtype=np.float32, opset=6)
@@ -73,13 +71,13 @@ def test_a_model_that_the_converter_breaks_is_refused() -> None:
         gradient(model, "of", ["x"])
 
 
-def test_a_sequence_on_the_way_is_named() -> None:
+def test_a_sequence_on_the_way_is_named():
     body = "s = SequenceConstruct(x, x) y = ConcatFromSequence<axis=0>(s) of = ReduceSum<keepdims=0>(y)"
     with pytest.raises(GradientError, match="SequenceConstruct"):
         gradient(build(body, {"x": normal(3)}, dtype=np.float32), "of", ["x"])
 
 
-def test_operators_are_differentiated_through_their_definition() -> None:
+def test_operators_are_differentiated_through_their_definition():
     x = normal(2, 3, 4, 4).astype(np.float32)
     model = build("y = MeanVarianceNormalization<axes=[0,2,3]>(x) z = Mul(y, r) of = ReduceSum<keepdims=0>(z)",
                   {"x": x}, {"r": normal(2, 3, 4, 4, seed=1)}, dtype=np.float32)  # fmt: skip
@@ -90,7 +88,7 @@ def test_operators_are_differentiated_through_their_definition() -> None:
     np.testing.assert_allclose(found, t.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_swish_and_a_centred_crop() -> None:
+def test_swish_and_a_centred_crop():
     x = normal(2, 5, 6).astype(np.float32)
     body = "p = CenterCropPad<axes=[1,2]>(x, s) y = Swish<alpha=1.5>(p) of = ReduceSum<keepdims=0>(y)"
     model = gradient(build(body, {"x": x}, {"s": ints(3, 8)}, dtype=np.float32, opset=24), "of", ["x"])
@@ -100,7 +98,7 @@ def test_swish_and_a_centred_crop() -> None:
     np.testing.assert_allclose(session(model).run(["grad/x"], {"x": x})[0], t.grad, rtol=1e-5, atol=1e-6)
 
 
-def test_attention_equals_pytorch() -> None:
+def test_attention_equals_pytorch():
     feeds = {name: normal(2, 3, 4, 8, seed=i).astype(np.float32) for i, name in enumerate("qkv")}
     body = "y = Attention<is_causal=1>(q, k, v) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
     model = gradient(build(body, feeds, dtype=np.float32, opset=23), "of", list("qkv"))
@@ -110,7 +108,7 @@ def test_attention_equals_pytorch() -> None:
         np.testing.assert_allclose(value, tensor.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_what_a_branch_takes_from_around_it_is_no_constant() -> None:
+def test_what_a_branch_takes_from_around_it_is_no_constant():
     """The branches read x without it being an input of the If."""
     branches = {}
     for name, op_type in (("then_branch", "Exp"), ("else_branch", "Neg")):
@@ -132,7 +130,7 @@ def test_what_a_branch_takes_from_around_it_is_no_constant() -> None:
         gradient(model, "of", ["x"])
 
 
-def test_an_operator_of_another_domain_is_no_stop() -> None:
+def test_an_operator_of_another_domain_is_no_stop():
     """Only ONNX's own Sign is known to have a derivative of zero."""
     model = build("y = Sign(x) of = ReduceSum<keepdims=0>(y)", {"x": normal(3)}, dtype=np.float32)
     model.graph.node[0].domain = "com.example"
@@ -141,14 +139,14 @@ def test_an_operator_of_another_domain_is_no_stop() -> None:
         gradient(model, "of", ["x"])
 
 
-def test_a_gradient_through_the_statistics_of_a_norm_is_refused() -> None:
+def test_a_gradient_through_the_statistics_of_a_norm_is_refused():
     body = "y, m = LayerNormalization(x, s) a = ReduceSum<keepdims=0>(y) b = ReduceSum<keepdims=0>(m) of = Add(a, b)"
     model = build(body, {"x": normal(2, 3), "s": normal(3)}, dtype=np.float32)
     with pytest.raises(GradientError, match="LayerNormalization 'y': the gradient flows through a secondary output"):
         gradient(model, "of", ["x"])
 
 
-def test_half_precision_is_on_the_path() -> None:
+def test_half_precision_is_on_the_path():
     """A cast to float16 and back is no constant."""
     model = build(
         "h = Cast<to=10>(x) e = Exp(h) y = Cast<to=1>(e) of = ReduceSum<keepdims=0>(y)",
@@ -159,7 +157,7 @@ def test_half_precision_is_on_the_path() -> None:
     np.testing.assert_allclose(session(gradient(model, "of", ["x"])).run(["grad/x"], {"x": x})[0], np.exp(x), rtol=1e-3)
 
 
-def test_unknown_sizes_that_turn_out_to_be_one_are_summed() -> None:
+def test_unknown_sizes_that_turn_out_to_be_one_are_summed():
     """Behind a Slice by computed bounds, inference knows the rank alone."""
     body = "e = Identity(n) a = Slice(x, z, e) y = Mul(a, b) of = ReduceSum<keepdims=0>(y)"
     x, b = normal(3, 4).astype(np.float32), normal(3, 4, seed=1).astype(np.float32)
@@ -169,7 +167,7 @@ def test_unknown_sizes_that_turn_out_to_be_one_are_summed() -> None:
     np.testing.assert_allclose(db, np.broadcast_to(x[:1], (3, 4)))
 
 
-def test_a_network_that_netdsl_has_compiled(tmp_path) -> None:
+def test_a_network_that_netdsl_has_compiled(tmp_path):
     """With respect to weights that are initializers of the model, of one output."""
     net = netdsl.loads("net n : x[1, 8, 8] -> y { y = x -> conv(3, 3) -> bn -> relu -> global_avg_pool -> dense(1) }")
     model = net.compile(tmp_path / "n.onnx")

@@ -1,7 +1,5 @@
 """Resize, and the samplers of spatial transformers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +18,7 @@ MODES = [
 
 @pytest.mark.parametrize("attributes", MODES)
 @pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 0.6, 1.7)])
-def test_resize_by_scales(attributes: str, scales: tuple[float, ...]) -> None:
+def test_resize_by_scales(attributes, scales):
     symbolic = {"x": ("N", 2, "H", "W")}
     body = f"s = Constant<value_floats=[{', '.join(map(str, map(float, scales)))}]>() y = Resize<{attributes}>(x, , s)"
     # where the scales are fractions, the reference evaluator aligns other corners than ONNX Runtime and PyTorch
@@ -29,12 +27,12 @@ def test_resize_by_scales(attributes: str, scales: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize("attributes", MODES)
-def test_resize_to_sizes_of_a_symbolic_image(attributes: str) -> None:
+def test_resize_to_sizes_of_a_symbolic_image(attributes):
     check(f"y = Resize<{attributes}>(x, , , s)", {"x": normal(2, 2, 4, 5)}, {"s": ints(2, 2, 7, 3)},
           symbolic={"x": (2, 2, "H", "W")})  # fmt: skip
 
 
-def test_resize_of_listed_axes_and_volumes() -> None:
+def test_resize_of_listed_axes_and_volumes():
     check(
         'y = Resize<mode="linear",axes=[2]>(x, , , s)',
         {"x": normal(2, 2, 4)},
@@ -45,7 +43,7 @@ def test_resize_of_listed_axes_and_volumes() -> None:
 
 
 @pytest.mark.parametrize("extrapolation", [0, 10])
-def test_crop_and_resize(extrapolation: int) -> None:
+def test_crop_and_resize(extrapolation):
     """A region that reaches beyond the image; what lies there does not depend on it."""
     roi = "region = Constant<value_floats=[0.0, 0.0, 0.2, -0.3, 1.0, 1.0, 0.9, 0.7]>()"
     attributes = (
@@ -54,7 +52,7 @@ def test_crop_and_resize(extrapolation: int) -> None:
     check(f"{roi} y = Resize<{attributes}>(x, region, , s)", {"x": normal(1, 2, 5, 6)}, {"s": ints(1, 2, 4, 3)})
 
 
-def test_resize_that_keeps_the_ratio_is_refused() -> None:
+def test_resize_that_keeps_the_ratio_is_refused():
     body = 'y = Resize<keep_aspect_ratio_policy="not_larger",axes=[2,3]>(x, , , s) of = ReduceSum<keepdims=0>(y)'
     with pytest.raises(GradientError, match="keep_aspect_ratio_policy"):
         gradient(build(body, {"x": normal(1, 1, 4, 4)}, {"s": ints(7, 9)}), "of", ["x"])
@@ -63,7 +61,7 @@ def test_resize_that_keeps_the_ratio_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize("aligned", [0, 1])
-def test_grid_sample_equals_pytorch(mode: str, padding: str, aligned: int) -> None:
+def test_grid_sample_equals_pytorch(mode, padding, aligned):
     """Positions well beyond the image, too, in float64."""
     feeds = {"x": normal(2, 3, 5, 4), "g": np.random.default_rng(1).uniform(-2.5, 2.5, (2, 3, 6, 2))}
     torch_mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
@@ -72,7 +70,7 @@ def test_grid_sample_equals_pytorch(mode: str, padding: str, aligned: int) -> No
 
 @pytest.mark.parametrize("mode", ["linear", "nearest"])
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
-def test_volumetric_grid_sample_equals_pytorch(mode: str, padding: str) -> None:
+def test_volumetric_grid_sample_equals_pytorch(mode, padding):
     feeds = {"x": normal(1, 2, 3, 4, 5), "g": np.random.default_rng(1).uniform(-1.5, 1.5, (1, 2, 3, 2, 3))}
     _compare_grids(feeds, mode, {"linear": "bilinear"}.get(mode, mode), padding, 0, {"x": (1, 2, "D", "H", "W")})
 
@@ -98,7 +96,7 @@ def _compare_grids(feeds: dict[str, np.ndarray], mode: str, torch_mode: str, pad
 
 @pytest.mark.parametrize("aligned", [0, 1])
 @pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 3, 2, 4, 3)])
-def test_affine_grid_equals_pytorch(size: tuple[int, ...], aligned: int) -> None:
+def test_affine_grid_equals_pytorch(size, aligned):
     rank = len(size) - 2
     theta, r = normal(2, rank, rank + 1), normal(2, *size[2:], rank, seed=1)
     t = torch.tensor(theta, requires_grad=True)

@@ -1,7 +1,5 @@
 """Operators that move or pick elements, and Resize."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from autodiff_support import build, check, ints, normal, session
 from netdsl.autodiff import gradient
 
 
-def test_reshapes() -> None:
+def test_reshapes():
     x = {"x": normal(2, 3, 4)}
     n = {"x": ("N", 3, 4)}
     check("y = Reshape(x, s)", x, {"s": ints(0, -1)}, symbolic=n)
@@ -22,17 +20,17 @@ def test_reshapes() -> None:
     )
 
 
-def test_transpose() -> None:
+def test_transpose():
     check("y = Transpose(x)", {"x": normal(2, 3, 4)})
     check("y = Transpose<perm=[1,2,0]>(x)", {"x": normal(2, 3, 4)}, symbolic={"x": ("N", 3, 4)})
 
 
-def test_expand_and_tile() -> None:
+def test_expand_and_tile():
     check("y = Expand(x, s)", {"x": normal(3, 1)}, {"s": ints(2, 1, 4)})
     check("y = Tile(x, n)", {"x": normal(2, 3)}, {"n": ints(2, 3)})
 
 
-def test_concat_and_split() -> None:
+def test_concat_and_split():
     two = {"a": normal(2, 3), "b": normal(2, 1, seed=1)}
     check("y = Concat<axis=-1>(a, b)", two, symbolic={"a": ("N", 3), "b": ("N", 1)})
     check("y = Concat<axis=0>(a, b)", {"a": normal(2, 3), "b": normal(4, 3)}, symbolic={"a": ("N", 3), "b": ("M", 3)})
@@ -48,24 +46,24 @@ SLICES = [
 
 @pytest.mark.parametrize(("starts", "ends", "axes", "steps"), SLICES)
 @pytest.mark.parametrize("computed", [False, True])
-def test_slice(starts: list[int], ends: list[int], axes: list[int], steps: list[int], computed: bool) -> None:
+def test_slice(starts, ends, axes, steps, computed):
     constants = {"s": ints(*starts), "e": ints(*ends), "a": ints(*axes), "t": ints(*steps), "z": ints(0)}
     body = "y = Slice(x, u, e, a, t)" if computed else "y = Slice(x, s, e, a, t)"
     body = "u = Add(s, z) " + body if computed else body
     check(body, {"x": normal(4, 4, 5)}, constants, symbolic={"x": ("N", 4, 5)})
 
 
-def test_slice_without_axes() -> None:
+def test_slice_without_axes():
     check("y = Slice(x, s, e)", {"x": normal(4, 5)}, {"s": ints(1, 0), "e": ints(3, 4)})
 
 
 @pytest.mark.parametrize("pads", [(0, 1, 0, 2), (1, 0, 2, 0)])
-def test_pad(pads: tuple[int, ...]) -> None:
+def test_pad(pads):
     check("y = Pad(x, p)", {"x": normal(4, 5)}, {"p": ints(*pads)}, symbolic={"x": ("N", 5)})
 
 
 @pytest.mark.parametrize("pads", [(0, -1, 0, 2), (-1, -1, -1, 0), (-2, 3, 1, -1)])
-def test_negative_pads_equal_pytorch(pads: tuple[int, ...]) -> None:
+def test_negative_pads_equal_pytorch(pads):
     """The reference evaluator has no negative pads."""
     x = normal(4, 5).astype(np.float32)
     body = "y = Pad(x, p) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
@@ -78,28 +76,28 @@ def test_negative_pads_equal_pytorch(pads: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
-def test_pad_by_repetition(mode: str) -> None:
+def test_pad_by_repetition(mode):
     check(f'y = Pad<mode="{mode}">(x, p)', {"x": normal(2, 4, 5)}, {"p": ints(0, 1, 2, 0, 2, 3)})
     check(f'y = Pad<mode="{mode}">(x, p, , a)', {"x": normal(2, 4)}, {"p": ints(2, 1), "a": ints(-1)})
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("indices", [[0, 2, 2, -1], [[1, 0], [1, 1]], 2])
-def test_gather(axis: int, indices: object) -> None:
+def test_gather(axis, indices):
     rows = np.array(indices, np.int64)
     check(f"y = Gather<axis={axis}>(x, i)", {"x": normal(3, 4, 5)}, {"i": rows})
     if axis:
         check(f"y = Gather<axis={axis}>(x, i)", {"x": normal(3, 4, 5)}, {"i": rows}, symbolic={"x": ("N", 4, 5)})
 
 
-def test_gather_elements_and_nd() -> None:
+def test_gather_elements_and_nd():
     check("y = GatherElements<axis=1>(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0, 3], [1, 2, 1]])})
     for indices in ([[0], [-1], [3]], [[0], [2], [3]]):
         check("y = GatherElements<axis=1>(x, i)", {"x": normal(3, 4)}, {"i": np.array(indices, np.int32)})
     check("y = GatherND(x, i)", {"x": normal(2, 4)}, {"i": np.array([[0, 0], [1, 2], [0, 0]])})
 
 
-def test_gather_elements_of_some_lines_equals_pytorch() -> None:
+def test_gather_elements_of_some_lines_equals_pytorch():
     """The reference evaluator wants indices for every line."""
     x, i = normal(3, 4).astype(np.float32), np.array([[0], [3]])
     body = "y = GatherElements<axis=1>(x, i) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"
@@ -109,7 +107,7 @@ def test_gather_elements_of_some_lines_equals_pytorch() -> None:
     np.testing.assert_array_equal(session(model).run(["grad/x"], {"x": x})[0], t.grad)
 
 
-def test_integers_stop_the_gradient() -> None:
+def test_integers_stop_the_gradient():
     body = "s = Shape(x) f = Cast<to=11>(s) g = ReduceSum(f) i = ArgMax<axis=1>(x) j = Cast<to=11>(i)"
     check(f"{body} a = Mul(x, j) y = Mul(a, g)", {"x": normal(2, 4)}, run_float32=False)
 
@@ -124,7 +122,7 @@ NEAREST = [
 
 @pytest.mark.parametrize(("transformation", "rounding"), NEAREST)
 @pytest.mark.parametrize("scale", [(2.0, 3.0), (1.0, 2.0), (0.5, 1.5)])
-def test_resize_nearest(transformation: str, rounding: str, scale: tuple[float, float]) -> None:
+def test_resize_nearest(transformation, rounding, scale):
     attributes = f'coordinate_transformation_mode="{transformation}",nearest_mode="{rounding}"'
     scales = {"s": np.array([1, 1, *scale], np.float32)}
     _check_resize(attributes, normal(2, 3, 4, 4), scales)
@@ -142,13 +140,13 @@ def _check_resize(attributes: str, x: np.ndarray, scales: dict[str, np.ndarray])
 
 @pytest.mark.parametrize("transformation", ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"])
 @pytest.mark.parametrize("scale", [(2.0, 2.0), (3.0, 1.0), (0.5, 0.5)])
-def test_resize_linear(transformation: str, scale: tuple[float, float]) -> None:
+def test_resize_linear(transformation, scale):
     attributes = f'mode="linear",coordinate_transformation_mode="{transformation}"'
     _check_resize(attributes, normal(2, 3, 4, 6), {"s": np.array([1, 1, *scale])})
 
 
 @pytest.mark.parametrize("rank", [1, 3])
-def test_resize_other_ranks(rank: int) -> None:
+def test_resize_other_ranks(rank):
     x = normal(2, 2, *[3, 4, 2][:rank])
     _check_resize(
         'mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"',
@@ -158,30 +156,30 @@ def test_resize_other_ranks(rank: int) -> None:
     _check_resize('mode="linear"', x, {"s": np.array([1, 1] + [2] * rank)})
 
 
-def test_repetition_of_symbolic_sizes() -> None:
+def test_repetition_of_symbolic_sizes():
     attributes = 'mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor"'
     body = f"s = Constant<value_floats=[1.0, 1.0, 2.0, 3.0]>() y = Resize<{attributes}>(x, , s)"
     check(body, {"x": normal(2, 3, 4, 5)}, symbolic={"x": ("N", 3, "H", "W")})
 
 
-def test_resize_to_sizes() -> None:
+def test_resize_to_sizes():
     check('y = Resize<mode="linear">(x, , , s)', {"x": normal(2, 3, 4, 4)}, {"s": ints(2, 3, 7, 5)})
 
 
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])
 @pytest.mark.parametrize("block", [2, 3])
-def test_depth_to_space(mode: str, block: int) -> None:
+def test_depth_to_space(mode, block):
     body = f'y = DepthToSpace<blocksize={block},mode="{mode}">(x)'
     check(body, {"x": normal(2, 2 * block**2, 3, 2)}, symbolic={"x": ("N", 2 * block**2, "H", "W")})
 
 
 @pytest.mark.parametrize("block", [2, 3])
-def test_space_to_depth(block: int) -> None:
+def test_space_to_depth(block):
     x = {"x": normal(2, 3, 2 * block, block)}
     check(f"y = SpaceToDepth<blocksize={block}>(x)", x, symbolic={"x": ("N", 3, "H", "W")})
 
 
-def test_pad_by_computed_amounts() -> None:
+def test_pad_by_computed_amounts():
     """Negative pads too, which the reference evaluator lacks."""
     x = normal(3, 4).astype(np.float32)
     body = "q = Identity(p) y = Pad(x, q) z = Mul(y, y) of = ReduceSum<keepdims=0>(z)"

@@ -1,7 +1,5 @@
 """The float64 kernels: against ONNX Runtime in float32, over geometries."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from autodiff_support import build, normal, session
@@ -40,7 +38,7 @@ def _untyped(body: str, feeds: dict[str, np.ndarray], outputs: tuple[str, ...], 
 
 @pytest.mark.parametrize(("rank", "attributes"), WINDOWS)
 @pytest.mark.parametrize("group", [1, 2])
-def test_convolution(rank: int, attributes: str, group: int) -> None:
+def test_convolution(rank, attributes, group):
     feeds = {
         "x": normal(2, 4, *SPACES[rank]),
         "w": normal(6, 4 // group, *[3, 2, 2][:rank], seed=1),
@@ -52,7 +50,7 @@ def test_convolution(rank: int, attributes: str, group: int) -> None:
 @pytest.mark.parametrize(("rank", "attributes"), [*WINDOWS, (2, "strides=[2,2],output_padding=[1,0]"),
                                                   (2, "strides=[2,2],output_shape=[15,14]")])  # fmt: skip
 @pytest.mark.parametrize("group", [1, 2])
-def test_transposed_convolution(rank: int, attributes: str, group: int) -> None:
+def test_transposed_convolution(rank, attributes, group):
     feeds = {
         "x": normal(2, 4, *SPACES[rank]),
         "w": normal(4, 3, *[3, 2, 2][:rank], seed=1),
@@ -62,7 +60,7 @@ def test_transposed_convolution(rank: int, attributes: str, group: int) -> None:
 
 
 @pytest.mark.parametrize(("rank", "attributes"), [*WINDOWS, *((2, text) for text in CEILED)])
-def test_pools(rank: int, attributes: str) -> None:
+def test_pools(rank, attributes):
     kernel = f"kernel_shape={[3, 2, 2][:rank]}"
     text, x = ",".join(filter(None, [kernel, attributes])), {"x": normal(2, 3, *SPACES[rank])}
     _compare(f"y, i = MaxPool<{text}>(x)", x, ("y", "i"))
@@ -73,7 +71,7 @@ def test_pools(rank: int, attributes: str) -> None:
         _compare(f"y = LpPool<{text},p={p}>(x)", x)
 
 
-def test_norms() -> None:
+def test_norms():
     _compare("y = LRN<size=3,alpha=0.3,beta=0.6,bias=1.5>(x)", {"x": normal(2, 7, 3, 2)})
     _compare(
         "y = LayerNormalization<axis=1>(x, s, b)",
@@ -83,13 +81,13 @@ def test_norms() -> None:
     _compare("y = GlobalLpPool<p=3>(x)", {"x": normal(2, 3, 4)})
 
 
-def test_error_functions() -> None:
+def test_error_functions():
     _compare("y = Erf(x)", {"x": normal(20)})
     for approximate in ("none", "tanh"):
         _compare(f'y = Gelu<approximate="{approximate}">(x)', {"x": 2 * normal(20)})
 
 
-def test_max_unpool() -> None:
+def test_max_unpool():
     """Where a shape is given, too, which is not a multiple of the window."""
     x, places = normal(1, 1, 2, 2), np.array([0, 5, 14, 11]).reshape(1, 1, 2, 2)
     for shape in ("", ", s"):

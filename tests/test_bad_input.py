@@ -3,11 +3,8 @@
 Times are bounded by the limits themselves, which are counted and not timed: a test here is slow where a limit fails.
 """
 
-from __future__ import annotations
-
 import resource
 import sys
-from pathlib import Path
 
 import pytest
 from net_text import body, elaborated, error, errors, graph
@@ -66,7 +63,7 @@ RECURSION = "block b(u = 1) : x -> y { y = x -> relu -> %s }"
         ("y = x -> c(c)", "E0450"),
     ],
 )  # fmt: skip
-def test_enormous_expansions_end_at_a_limit(statements: str, code: str) -> None:
+def test_enormous_expansions_end_at_a_limit(statements, code):
     before = RECURSION % "b(u)" + "\nblock c(u) : x -> y { y = x -> u(u) }"
     found = error(body(statements, before=before))
     assert found.code == code
@@ -87,7 +84,7 @@ def test_enormous_expansions_end_at_a_limit(statements: str, code: str) -> None:
         "for i in range(10**5) { n[i] = x\n a = n[:] }\ny = x",
     ],
 )  # fmt: skip
-def test_work_that_grows_ends_at_a_limit(statements: str) -> None:
+def test_work_that_grows_ends_at_a_limit(statements):
     """With smaller limits than the usual ones, which the test would only take longer to reach."""
     double = "block d(n) : x -> y { if n == 0 { y = x } else { y = (x -> d(n - 1)) + (x -> d(n - 1)) } }"
     with pytest.raises(SourceError) as caught:
@@ -97,7 +94,7 @@ def test_work_that_grows_ends_at_a_limit(statements: str) -> None:
     assert "NETDSL_MAX_" in found.helps[0]
 
 
-def test_the_limits_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limits_can_be_raised(monkeypatch):
     text = body(
         "y = x -> d(120)", before="block d(n) : x -> y { if n == 0 { y = x } else { y = x -> relu -> d(n - 1) } }"
     )
@@ -109,7 +106,7 @@ def test_the_limits_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
         assert error(text).code == "E0450"
 
 
-def test_blocks_that_nest_without_end_and_without_a_limit_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_that_nest_without_end_and_without_a_limit_end_too(monkeypatch):
     monkeypatch.setenv("NETDSL_MAX_BLOCKS", "1000000")
     assert error(body("y = x -> b", before=RECURSION % "b")).code == "E0104"
 
@@ -122,7 +119,7 @@ def test_blocks_that_nest_without_end_and_without_a_limit_end_too(monkeypatch: p
         "(not " * 90 + "true" + ")" * 90 + " and " + "not " * 5000 + "true",
     ],
 )  # fmt: skip
-def test_deep_nesting_is_an_error(expression: str) -> None:
+def test_deep_nesting_is_an_error(expression):
     for text in (
         body(f"a = {expression}\ny = x"),
         body(f"y = x\nexpect {expression}"),
@@ -136,7 +133,7 @@ def test_deep_nesting_is_an_error(expression: str) -> None:
 
 @pytest.mark.parametrize("expression", ["(" * 95 + "1" + ")" * 95, "[" * 45 + "]" * 45, "not " * 900 + "true", "- " * 900 + "1",
                                         "1 if false else " * 900 + "1", "(true and " * 90 + "true" + ")" * 90])  # fmt: skip
-def test_nesting_within_the_limit_is_fine(expression: str) -> None:
+def test_nesting_within_the_limit_is_fine(expression):
     graph(body(f"a = {expression}\ny = x -> relu"))
 
 
@@ -146,27 +143,27 @@ def test_nesting_within_the_limit_is_fine(expression: str) -> None:
      "f = relu" + " -> relu" * 5_000 + "\ny = x -> f", "a = [" + "-1, " * 20_000 + "]\ny = x",
      "a = true" + " and true" * 20_000 + "\ny = x"],
 )  # fmt: skip
-def test_long_expressions_are_fine(statements: str) -> None:
+def test_long_expressions_are_fine(statements):
     elaborated(body(statements))
 
 
-def test_a_file_that_is_too_long() -> None:
+def test_a_file_that_is_too_long():
     found = error("# " + "x" * 1_000_000)
     assert (found.code, found.path) == ("E0102", "test.net")
 
 
-def test_many_names_and_a_misspelt_one() -> None:
+def test_many_names_and_a_misspelt_one():
     names = "\n".join(f"name{i} = {i}" for i in range(5000))
     assert error(body(f"{names}\ny = x -> conv(nmae77, 3)")).helps == ("did you mean `name77`?",)
 
 
-def test_many_errors_end_soon() -> None:
+def test_many_errors_end_soon():
     many = "\n".join(f"a{i} = undefined{i} -> relu" for i in range(2000))
     assert len(errors(body(f"{many}\ny = x"))) == 100
     assert len(errors(body("\n".join(f"a{i} = x -> )" for i in range(50))))) == 20
 
 
-def test_enormous_channels_take_no_memory() -> None:
+def test_enormous_channels_take_no_memory():
     found = graph(body("y = x -> conv(10**5, 3) -> conv(10**5, 3) -> flatten", ": x[3, 8, 8] -> y"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report = analyze(found).to_dict()
@@ -178,7 +175,7 @@ def test_enormous_channels_take_no_memory() -> None:
 
 @pytest.mark.parametrize("size", ["2**18", "[2**30, 1]"])
 @pytest.mark.parametrize("pool", ["adaptive_max_pool", "adaptive_avg_pool"])
-def test_bins_beyond_number_are_not_counted_one_by_one(pool: str, size: str) -> None:
+def test_bins_beyond_number_are_not_counted_one_by_one(pool, size):
     for sizes in ("6, 7", "H = 6, W = 7"):
         found = graph(body(f"y = x -> {pool}({size})", f": x[4, {sizes}] -> y"))
         rows, columns = found.nodes[-1].args.size
@@ -186,7 +183,7 @@ def test_bins_beyond_number_are_not_counted_one_by_one(pool: str, size: str) -> 
         assert analyze(found).to_dict()["totals"]["flops"] == 4 * shared
 
 
-def test_joins_of_paths_whose_strides_differ_are_analyzed_soon() -> None:
+def test_joins_of_paths_whose_strides_differ_are_analyzed_soon():
     statements = "y = x\nfor i in range(30) { y = concat(y, y -> conv(3, 3, stride = [2, 1]), axis = height) }"
     graph(body(statements, ": x[3, H = 16, W = 24] -> y"))
     graph(body("y = concat(x, x -> conv(1, 3, stride = 2), axis = width)", ": x[1, 10**9] -> y"))
@@ -201,7 +198,7 @@ def test_joins_of_paths_whose_strides_differ_are_analyzed_soon() -> None:
      (b"net f : x[3] -> y { y = x \xff }", "E0100"), (b"\xef\xbb\xbf", "E0103"), ("\ufeff\ufeffnet".encode(), "E0101"),
      ("net f".encode("utf-16"), "E0100"), (b"\x00" * 100, "E0101")],
 )  # fmt: skip
-def test_files_that_are_no_nets(tmp_path: Path, content: bytes, code: str) -> None:
+def test_files_that_are_no_nets(tmp_path, content, code):
     path = tmp_path / "a.net"
     path.write_bytes(content)
     with pytest.raises(netdsl.SourceError) as caught:
@@ -211,13 +208,13 @@ def test_files_that_are_no_nets(tmp_path: Path, content: bytes, code: str) -> No
     assert str(path) in str(caught.value)
 
 
-def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_no_error(tmp_path):
     path = tmp_path / "a.net"
     path.write_bytes("\ufeffnet f : x[3] -> y { y = x -> relu }".encode())
     assert netdsl.load(path).graph.name == "f"
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "lenet5.net").write_text("")
     cases = {
         tmp_path / "lenet.net": "there is no such file",
@@ -235,7 +232,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert caught.value.diagnostics[0].helps == (f"did you mean `{tmp_path / 'lenet5.net'}`?",)
 
 
-def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+def test_a_file_of_a_gigabyte_is_not_read(tmp_path):
     path = tmp_path / "a.net"
     with path.open("wb") as file:
         file.truncate(10**9)  # a hole: no disk is used
@@ -243,13 +240,13 @@ def test_a_file_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
         read_source(path)
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal():
     found = str(SourceError(error("net f : x[3] -> y { y = x \x1b[31m\x07 }")))
     assert "\x1b" not in found
     assert "\x07" not in found
 
 
-def test_wide_characters_are_underlined_where_they_stand() -> None:
+def test_wide_characters_are_underlined_where_they_stand():
     text = str(SourceError(error(body('a = "画像"  y = x'))))
     line, mark = text.splitlines()[3:5]
     assert line.index("y =") + 2 == mark.index("^"), "each of the two takes two columns"

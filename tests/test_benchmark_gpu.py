@@ -1,7 +1,5 @@
 """The script for machines with a GPU, tried without one; and that its large networks are the same ones in PyTorch."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ from netdsl.training.step import build_step
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_gradients_of_the_large_networks_are_those_of_pytorch(name: str) -> None:
+def test_gradients_of_the_large_networks_are_those_of_pytorch(name):
     """In float64 there: values within rounding of a ReLU's kink make float32's differ by as much as 1 %."""
     twin = TINY[name]
     graph = twin.graph("sgd(lr = 1.0)", batch=4, metrics=False)
@@ -34,7 +32,7 @@ def test_gradients_of_the_large_networks_are_those_of_pytorch(name: str) -> None
     module = twin.module()
     load(module, graph, weights)
     module = module.double().train()
-    functional.cross_entropy(module(torch.from_numpy(images).double()), torch.from_numpy(labels)).backward()  # type: ignore[no-untyped-call]
+    functional.cross_entropy(module(torch.from_numpy(images).double()), torch.from_numpy(labels)).backward()
     ours = {theirs: mine for mine, theirs in names(graph, module).items()}
     model = build_step(graph, batch=4, sizes=twin.sizes, provider="cuda")
     stepper = Stepper(model, Device("cpu", 1), seed=0)
@@ -51,7 +49,7 @@ def test_gradients_of_the_large_networks_are_those_of_pytorch(name: str) -> None
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_the_large_networks_have_the_parameters_of_the_zoo(name: str) -> None:
+def test_the_large_networks_have_the_parameters_of_the_zoo(name):
     with torch.device("meta"):
         module = LARGE[name].module()
     count = sum(parameter.numel() for parameter in module.parameters())
@@ -73,7 +71,7 @@ def in_process(arguments: Sequence[str], environment: dict[str, str], timeout: f
     return found
 
 
-def test_all_is_measured_in_one_go_and_failures_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_is_measured_in_one_go_and_failures_are_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "step", in_process)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "report.json")])
     threads = torch.get_num_threads()
@@ -94,7 +92,7 @@ def test_all_is_measured_in_one_go_and_failures_are_recorded(tmp_path: Path, mon
     assert "cpu: fp16, TF32 None" in text and "lenet5-b8, bf16\n  failed:" in text
 
 
-def test_a_process_that_fails_leaves_its_last_line(tmp_path: Path) -> None:
+def test_a_process_that_fails_leaves_its_last_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys\nprint('no GPU here', file=sys.stderr)\nsys.exit(1)\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +102,7 @@ def test_a_process_that_fails_leaves_its_last_line(tmp_path: Path) -> None:
         assert gpu.step([], {}, 0.2) == {"failed": "no end after 0 s"}
 
 
-def test_the_modes_say_what_both_sides_use() -> None:
+def test_the_modes_say_what_both_sides_use():
     assert list(gpu.MODES) == ["tf32", "float32", "fp16", "bf16"]
     assert ["--no-tf32" in options for options in gpu.MODES.values()] == [False, True, False, False]
     setting = train_step.Setting("cuda", 1)

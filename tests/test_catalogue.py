@@ -1,7 +1,5 @@
 """Every code has a page in the catalogue; its failing examples give that code, its mended ones no message at all."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -53,12 +51,12 @@ def used() -> set[str]:
     return {code for path in ROOT.rglob("*.py") for code in _CODE.findall(path.read_text(encoding="utf-8"))}
 
 
-def test_every_code_has_a_page_and_every_page_a_code() -> None:
+def test_every_code_has_a_page_and_every_page_a_code():
     assert used() == set(catalogue.codes())
 
 
 @pytest.mark.parametrize("code", catalogue.codes())
-def test_form(code: str) -> None:
+def test_form(code):
     text = catalogue.text(code)
     assert text.startswith(f"# {code}: ") and catalogue.title(code)
     assert len(catalogue.title(code)) <= 70 and not catalogue.title(code).endswith(".")
@@ -71,7 +69,7 @@ def test_form(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", catalogue.codes())
-def test_examples(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.net").write_text(SMALL, encoding="utf-8")
     for block in blocks(code):
@@ -114,7 +112,7 @@ def messages(block: Block, monkeypatch: pytest.MonkeyPatch, succeeds: bool) -> l
     return _MESSAGE.findall(result.stderr)
 
 
-def test_explain_prints_the_page() -> None:
+def test_explain_prints_the_page():
     result = CliRunner().invoke(main, ["explain", "e0311"])
     assert result.exit_code == 0
     assert result.stdout.startswith("E0311: shapes do not agree in arithmetic\n\n")
@@ -122,26 +120,26 @@ def test_explain_prints_the_page() -> None:
     assert "\x1b" not in result.stdout and "```" not in result.stdout
 
 
-def test_explain_lists_all_codes() -> None:
+def test_explain_lists_all_codes():
     lines = CliRunner().invoke(main, ["explain"]).stdout.split("\n")
     for code in catalogue.codes():
         assert f"  {code}  {catalogue.title(code)}" in lines
     assert {f"{catalogue.FAMILIES[catalogue.family(code)]}:" for code in catalogue.codes()} <= set(lines)
 
 
-def test_explain_of_an_unknown_code() -> None:
+def test_explain_of_an_unknown_code():
     result = CliRunner().invoke(main, ["explain", "E9311"])
     assert result.exit_code == 1
     assert "there is no code `E9311`" in result.stderr and "did you mean `E0311`?" in result.stderr
 
 
-def test_headings_and_code_are_told_apart_on_a_terminal() -> None:
+def test_headings_and_code_are_told_apart_on_a_terminal():
     lines = list(page(catalogue.text("E0311"), 80, lambda text, style: f"<{style}>{text}</>"))
     assert lines[0] == "<1>E0311: shapes do not agree in arithmetic</>"
     assert lines.count("<1>this fails:</>") == lines.count("<1>this does not:</>") == 1
 
 
-def test_explain_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_on_a_narrow_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     lines = CliRunner().invoke(main, ["explain", "E0311"]).stdout.split("\n")
     assert all(len(line) <= 40 for line in lines if not line.startswith(" "))

@@ -1,7 +1,5 @@
 """Checkpoints: what was saved comes back; a damaged or foreign file, and a full disk, are diagnostics."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """The command line: exit codes, where output goes, JSON, colours, and no traceback for bad input."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -59,7 +57,7 @@ def run(*arguments: str) -> Result:
         (["train", "f.net", "--data", "digits", "--out", ""], 2), (["convert", "f.net", "--fold-bn", "--weights", ""], 2),
     ],
 )  # fmt: skip
-def test_exit_codes(folder: Path, arguments: list[str], code: int) -> None:
+def test_exit_codes(folder, arguments, code):
     before = sorted(folder.iterdir())
     result = run(*arguments)
     assert result.exit_code == code, result.output
@@ -71,20 +69,20 @@ def test_exit_codes(folder: Path, arguments: list[str], code: int) -> None:
         assert "Error:" in result.stderr
 
 
-def test_check_speaks_to_people_on_stderr(folder: Path) -> None:
+def test_check_speaks_to_people_on_stderr(folder):
     result = run("check", "f.net")
     assert (result.stdout, result.stderr) == ("", "f.net: f is well formed: 4 layers\n")
     result = run("check", str(EXAMPLES / "zoo" / "lenet5.net"))
     assert result.stderr.endswith("5 expectations met\n")
 
 
-def test_check_counts_several_errors(folder: Path) -> None:
+def test_check_counts_several_errors(folder):
     result = run("check", "bad.net")
     assert result.stderr.count("error[") == 2
     assert result.stderr.endswith("2 errors; for more: netdsl explain E0201\n")
 
 
-def test_notes_do_not_fail(folder: Path) -> None:
+def test_notes_do_not_fail(folder):
     result = run("check", "note.net")
     assert result.exit_code == 0
     assert result.stderr.startswith("note[N0001]")
@@ -92,7 +90,7 @@ def test_notes_do_not_fail(folder: Path) -> None:
     assert (noted["ok"], noted["diagnostics"][0]["severity"]) == (True, "note")
 
 
-def test_check_as_json(folder: Path) -> None:
+def test_check_as_json(folder):
     fine = {"ok": True, "diagnostics": [], "nets": [{"net": "f", "file": "f.net", "constraints": []}]}
     assert json.loads(run("check", "f.net", "--json").stdout) == fine
     result = run("check", "bad.net", "--json")
@@ -117,7 +115,7 @@ def analyzed(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_analyze_as_json_has_the_keys_that_are_promised() -> None:
+def test_analyze_as_json_has_the_keys_that_are_promised():
     found = analyzed(str(EXAMPLES / "resnet.net"), "--set", "n=2")
     assert {"net", "file", "hyperparameters", "inputs", "outputs", "totals", "layers", "constraints"} <= set(found)
     assert (found["net"], found["hyperparameters"]) == ("resnet", {"n": 2, "classes": 10})
@@ -134,7 +132,7 @@ def test_analyze_as_json_has_the_keys_that_are_promised() -> None:
     assert sum(layer["params"] for layer in found["layers"]) == found["totals"]["params"]
 
 
-def test_hyperparameters_that_are_layers_are_reported_as_written(folder: Path) -> None:
+def test_hyperparameters_that_are_layers_are_reported_as_written(folder):
     (folder / "h.net").write_text(
         "block b(w) : x -> y { y = x -> conv(w, 3) }\n"
         'net f(unit = b, act = relu  -> bn, i = gaussian(0.01), s = "a", m = none) : x[3, 8, 8] -> y { y = x -> unit(4) -> act }\n'
@@ -146,13 +144,13 @@ def test_hyperparameters_that_are_layers_are_reported_as_written(folder: Path) -
 
 @pytest.mark.parametrize(("text", "value"), [("3", 3), ("1.5", 1.5), ("[1, [2]]", [1, [2]]), ('"a"', "a"), ("true", True),
                                              ("none", None), ("2 ** 4", 16), ("10k", 10_000)])  # fmt: skip
-def test_set_reads_values_as_a_file_does(folder: Path, text: str, value: object) -> None:
+def test_set_reads_values_as_a_file_does(folder, text, value):
     (folder / "v.net").write_text("net f(v) : x[3] -> y { y = x -> relu }\n")
     assert run("check", "v.net").exit_code == 1
     assert analyzed("v.net", "--set", f"v = {text}")["hyperparameters"] == {"v": value}
 
 
-def test_set_takes_blocks_and_operators(folder: Path) -> None:
+def test_set_takes_blocks_and_operators(folder):
     (folder / "u.net").write_text(
         "block wide(w) : x -> y { y = x -> conv(2 * w, 3) }\n"
         "block thin(w) : x -> y { y = x -> conv(w, 1) }\n"
@@ -162,18 +160,18 @@ def test_set_takes_blocks_and_operators(folder: Path) -> None:
     assert analyzed("u.net", "--set", "unit=thin")["outputs"][0]["shape"] == [4, 8, 8]
 
 
-def test_a_later_set_wins(folder: Path) -> None:
+def test_a_later_set_wins(folder):
     assert analyzed("f.net", "--set", "n=1", "--set", "n=3")["hyperparameters"]["n"] == 3
 
 
-def test_analyze_prints_the_table_on_stdout(folder: Path) -> None:
+def test_analyze_prints_the_table_on_stdout(folder):
     result = run("analyze", "f.net")
     assert result.stderr == ""
     assert result.stdout.startswith("f(n = 2, widths = [4, 8])")
     assert "\x1b" not in result.stdout
 
 
-def test_ops_lists_and_describes() -> None:
+def test_ops_lists_and_describes():
     listed = run("ops").stdout
     for name in ("conv", "deconv", "bn", "concat", "cross_entropy"):
         assert f"\n  {name} " in listed
@@ -184,7 +182,7 @@ def test_ops_lists_and_describes() -> None:
 # compile
 
 
-def test_compile_writes_a_model_and_says_so(folder: Path) -> None:
+def test_compile_writes_a_model_and_says_so(folder):
     result = run("compile", "f.net", "--set", "n=1", "--seed", "7", "-o", "m.onnx")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("wrote m.onnx: ")
@@ -196,7 +194,7 @@ def test_compile_writes_a_model_and_says_so(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir() if p.suffix != ".net") == ["f.onnx", "m.onnx", "w.safetensors"]
 
 
-def test_what_was_there_stays_where_compiling_fails(folder: Path) -> None:
+def test_what_was_there_stays_where_compiling_fails(folder):
     (folder / "m.onnx").write_bytes(b"precious")
     (folder / "garbage.safetensors").write_bytes(os.urandom(1000))
     netdsl.load("f.net").save("w.safetensors")
@@ -211,7 +209,7 @@ def test_what_was_there_stays_where_compiling_fails(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(folder: Path) -> None:
+def test_a_folder_that_may_not_be_written(folder):
     (folder / "locked").mkdir(mode=0o500)
     assert run("compile", "f.net", "-o", "locked/f.onnx").exit_code == 1
 
@@ -227,7 +225,7 @@ class _Stream:
         return self.terminal
 
 
-def test_colour_only_on_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_only_on_a_terminal_that_wants_it(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     assert common.colour(_Stream(True))
@@ -246,7 +244,7 @@ def process(*arguments: str, folder: Path, **options: Any) -> subprocess.Complet
                           check=False, **options)  # fmt: skip
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_tell(folder: Path) -> None:
+def test_a_reader_that_leaves_early_is_no_error_to_tell(folder):
     reading, writing = os.pipe()
     os.close(reading)
     ran = process("analyze", "f.net", folder=folder, stdout=writing, stderr=subprocess.PIPE)
@@ -255,14 +253,14 @@ def test_a_reader_that_leaves_early_is_no_error_to_tell(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-def test_a_full_disk_behind_stdout_is_told(folder: Path) -> None:
+def test_a_full_disk_behind_stdout_is_told(folder):
     with open("/dev/full", "wb") as full:
         ran = process("analyze", "f.net", "--json", folder=folder, stdout=full, stderr=subprocess.PIPE)
     assert ran.returncode == 1
     assert ran.stderr.startswith(b"error[E0903]: the output cannot be written: No space left on device")
 
 
-def test_names_and_terminals_that_are_not_unicode(folder: Path) -> None:
+def test_names_and_terminals_that_are_not_unicode(folder):
     (folder / "ä.net").write_text(NET.replace("net f", "# größer\nnet f"))
     ran = process("analyze", "ä.net", folder=folder, capture_output=True, env={"PYTHONIOENCODING": "ascii"})
     assert (ran.returncode, ran.stderr) == (0, b"")
@@ -272,7 +270,7 @@ def test_names_and_terminals_that_are_not_unicode(folder: Path) -> None:
         assert json.loads(ran.stdout)["diagnostics"][0]["message"] == "there is no such file"
 
 
-def test_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_fits_a_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     text = run("--help").stdout
     commands = [line.split(maxsplit=1) for line in text.partition("Commands:\n")[2].splitlines()]
@@ -283,18 +281,18 @@ def test_help_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "   " not in page.partition("Options:")[0].strip().replace("\n  ", "\n")
 
 
-def test_a_misspelt_command() -> None:
+def test_a_misspelt_command():
     result = run("analyse", "f.net")
     assert result.exit_code == 2 and "Did you mean 'analyze'?" in result.stderr
     assert "Did you mean" not in run("xyzzy").stderr
 
 
-def test_run_before_training(folder: Path) -> None:
+def test_run_before_training(folder):
     result = run("run", "f.net", "image.png")
     assert result.exit_code == 1 and "`netdsl train FILE --data DATA` makes it" in result.stderr
 
 
-def test_a_checkpoint_of_another_net_is_told_of_once(folder: Path) -> None:
+def test_a_checkpoint_of_another_net_is_told_of_once(folder):
     (folder / "other.net").write_text("net g : x[3, 8, 8] -> y { y = x -> conv(4, 3) @first -> conv(4, 3) @second }\n")
     netdsl.load("other.net").save("other.safetensors")
     result = run("compile", "f.net", "--weights", "other.safetensors")
@@ -302,7 +300,7 @@ def test_a_checkpoint_of_another_net_is_told_of_once(folder: Path) -> None:
     assert "the checkpoint has none of the 6 parameters of `f`" in result.stderr and "`first.bias`" in result.stderr
 
 
-def test_of_many_weights_that_do_not_fit_some_are_told_of(folder: Path) -> None:
+def test_of_many_weights_that_do_not_fit_some_are_told_of(folder):
     netdsl.load("f.net", n=6).save("f.safetensors")
     result = run("compile", "f.net", "--set", "widths=[5]", "--set", "n=6", "--weights", "f.safetensors")
     assert result.exit_code == 1 and result.stderr.count("error[") == 5

@@ -1,7 +1,5 @@
 """`netdsl check`: several nets and files, formats, warnings, and what it says at the end."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -53,7 +51,7 @@ def as_json(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_all_nets_of_a_file() -> None:
+def test_all_nets_of_a_file():
     result = check("two.net")
     assert (result.exit_code, result.stdout) == (0, "")
     assert (
@@ -63,20 +61,20 @@ def test_all_nets_of_a_file() -> None:
     assert [net["net"] for net in as_json("two.net:b")["nets"]] == ["b"]
 
 
-def test_what_nets_have_in_common_is_said_once() -> None:
+def test_what_nets_have_in_common_is_said_once():
     result = check("both.net")
     assert (result.exit_code, result.stderr.count("error[")) == (1, 1)
     assert len(as_json("both.net", "both.net", "both.net:b")["diagnostics"]) == 1
 
 
-def test_expectations_of_each_net() -> None:
+def test_expectations_of_each_net():
     result = check("expects.net")
     assert result.exit_code == 1
     assert result.stderr.count("error[E04") == 2
     assert result.stderr.split("\n\n")[-1].startswith("expects.net: b is well formed: 1 layer\n2 errors; ")
 
 
-def test_blocks_alone() -> None:
+def test_blocks_alone():
     result = check("blocks.net")
     assert (result.exit_code, result.stderr) == (0, "blocks.net: no net; the names in its blocks are defined\n")
     assert as_json("blocks.net") == {"ok": True, "diagnostics": [], "nets": []}
@@ -84,13 +82,13 @@ def test_blocks_alone() -> None:
     assert [d["code"] for d in as_json("empty.net")["diagnostics"]] == ["E0103"]
 
 
-def test_the_text_of_a_file_without_a_net_is_linted(tmp_path: Path) -> None:
+def test_the_text_of_a_file_without_a_net_is_linted(tmp_path):
     (tmp_path / "blocks.net").write_text("block b(width) : x -> y { y = x -> relu }\n")
     result = CliRunner().invoke(main, ["check", "--strict", str(tmp_path / "blocks.net")])
     assert result.exit_code == 1 and "W0105" in result.stderr
 
 
-def test_several_files() -> None:
+def test_several_files():
     result = check("fine.net", "both.net", "none.net", "blocks.net")
     assert result.exit_code == 1
     assert result.stderr.count("error[") == 2
@@ -100,7 +98,7 @@ def test_several_files() -> None:
     assert check(*map(str, EXAMPLES.glob("*.net"))).exit_code == 0
 
 
-def test_hyperparameters_are_for_one_net() -> None:
+def test_hyperparameters_are_for_one_net():
     assert check("fine.net", "--set", "n=3").stderr == "fine.net: f is well formed: 3 layers\n"
     result = check("fine.net", "two.net", "--set", "n=3")
     assert (result.exit_code, "one net" in result.stderr) == (2, True)
@@ -108,7 +106,7 @@ def test_hyperparameters_are_for_one_net() -> None:
     assert (result.exit_code, "E0106" in result.stderr) == (1, True)
 
 
-def test_legal_sizes() -> None:
+def test_legal_sizes():
     said = check("sizes.net").stderr.split("\n")
     assert said[0] == "sizes.net: f is well formed: 3 layers"
     assert said[1].startswith("  H must be a multiple of 2")
@@ -116,7 +114,7 @@ def test_legal_sizes() -> None:
     assert said[1] == "  " + statement
 
 
-def test_warnings_fail_where_they_are_to() -> None:
+def test_warnings_fail_where_they_are_to():
     result = check("warned.net")
     assert (result.exit_code, result.stderr.startswith("warning[W")) == (0, True)
     assert "f is well formed" in result.stderr
@@ -125,7 +123,7 @@ def test_warnings_fail_where_they_are_to() -> None:
     assert check("noted.net", "--strict").exit_code == 0
 
 
-def test_errors_come_first_and_all_are_counted() -> None:
+def test_errors_come_first_and_all_are_counted():
     result = check("noted.net", "warned.net", "both.net", "broken.net")
     severities = [
         line.partition("[")[0] for line in result.stderr.split("\n") if line.startswith(("error[", "warning[", "note["))
@@ -138,7 +136,7 @@ def test_errors_come_first_and_all_are_counted() -> None:
 
 
 @pytest.mark.parametrize("path", ["fine.net", "both.net", "none.net", "warned.net", "broken.net"])
-def test_formats_say_the_same(path: str) -> None:
+def test_formats_say_the_same(path):
     found = as_json(path)
     codes = [d["code"] for d in found["diagnostics"]]
     assert check(path, "--format", "json").stdout == check(path, "--json").stdout
@@ -150,7 +148,7 @@ def test_formats_say_the_same(path: str) -> None:
     assert check(path, "--format", "text").stderr.count("\n -->") == len(codes)
 
 
-def test_formats_that_are_not_or_contradict() -> None:
+def test_formats_that_are_not_or_contradict():
     assert check("fine.net", "--format", "xml").exit_code == 2
     assert check("fine.net", "--json", "--format", "sarif").exit_code == 2
     assert check("fine.net", "--json", "--format", "json").exit_code == 0
@@ -160,7 +158,7 @@ def test_formats_that_are_not_or_contradict() -> None:
 @pytest.mark.parametrize(
     ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
 )
-def test_on_a_terminal(environment: dict[str, str], coloured: bool) -> None:
+def test_on_a_terminal(environment, coloured):
     """Colours, and no line that is wider than the terminal says it is."""
     import fcntl
     import pty

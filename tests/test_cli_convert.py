@@ -1,7 +1,5 @@
 """`netdsl convert`: what it writes and prints."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -45,7 +43,7 @@ def convert(*arguments: str, code: int = 0) -> Result:
     return result
 
 
-def test_everything_at_once() -> None:
+def test_everything_at_once():
     result = convert("--fold-bn", "--atrous", "x.max_pool", "--fully-convolutional", "--prune-edges", "0.5", "-o", "out.onnx")
     words = ("pruned: ", "fully convolutional: ", "atrous: ", "batch normalisations folded: 1 of 1")
     order = [result.stdout.index(word) for word in words]
@@ -57,7 +55,7 @@ def test_everything_at_once() -> None:
     assert session.run(None, {"image": np.zeros((2, 1, 20, 18), np.float32)})[0].shape == (2, 5, 5, 3)
 
 
-def test_json() -> None:
+def test_json():
     found = json.loads(convert("--chop", "x", "--json").stdout)
     assert found["net"] == "small" and found["remarks"] == ["chopped: `x` is the output, 5 layers are gone"]
     assert found["before"]["params"] > found["after"]["totals"]["params"]
@@ -65,7 +63,7 @@ def test_json() -> None:
     assert Path("small.onnx").exists()
 
 
-def test_weights_in_and_out() -> None:
+def test_weights_in_and_out():
     convert("--seed", "3", "--chop", "logits", "--out-weights", "first.safetensors")
     convert("--weights", "first.safetensors", "--fully-convolutional", "--out-weights", "second.safetensors")
     first, second = load_file("first.safetensors"), load_file("second.safetensors")
@@ -79,31 +77,31 @@ def test_weights_in_and_out() -> None:
     ([], "say what to do: --chop"), (["--prune-edges", "1.5"], "1.5"),
     (["--prune-edges", "nan"], "nan"), (["--atrous", "x.max_pool=0"], "at least 1"),
 ])  # fmt: skip
-def test_a_wrong_command_line(arguments: list[str], words: str) -> None:
+def test_a_wrong_command_line(arguments, words):
     assert words in convert(*arguments, code=2).stderr
 
 
-def test_errors_have_a_place() -> None:
+def test_errors_have_a_place():
     error = convert("--atrous", "x.max_pool", code=1).stderr
     assert "error[E1101]: `--atrous` cannot convert `flatten`" in error and "small.net:3:61" in error
     assert not Path("small.onnx").exists()
 
 
-def test_the_page_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_what_is_printed(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
-    command, shown = re.search(r"`netdsl (convert [^`]*)` prints\n\n```\n(.*?)```", PAGE, re.DOTALL).groups()  # type: ignore[union-attr]
+    command, shown = re.search(r"`netdsl (convert [^`]*)` prints\n\n```\n(.*?)```", PAGE, re.DOTALL).groups()
     words = command.replace("examples", str(ROOT / "examples")).split()
     assert CliRunner().invoke(main, [*words, "-o", "digit.onnx"]).stdout == shown
 
 
-def test_the_page_names_the_options_in_order() -> None:
+def test_the_page_names_the_options_in_order():
     passes = re.findall(r"^## `(--[a-z-]+)", PAGE, re.MULTILINE)
     text = " ".join(CliRunner().invoke(main, ["convert", "--help"]).stdout.split())
     assert f"in this order: {', '.join(passes)}." in text
     assert set(re.findall(r"--[a-z-]+", PAGE)) - {"--fold-bn"} <= set(re.findall(r"--[a-z-]+", text))
 
 
-def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     small = code.replace("classes=21", "classes=21, width=2, hidden=8").replace("examples", str(ROOT / "examples"))
     monkeypatch.chdir(tmp_path)

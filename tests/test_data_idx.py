@@ -1,7 +1,5 @@
 """IDX files: read back what was written by the format's description, refuse everything else."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import struct

@@ -1,7 +1,5 @@
 """Folders of image files, written by Pillow and read back."""
 
-from __future__ import annotations
-
 import io
 import struct
 import tempfile

@@ -1,7 +1,5 @@
 """`.npz` archives: names, splits, layouts, and what a hostile one may try."""
 
-from __future__ import annotations
-
 import io
 import tempfile
 import zipfile

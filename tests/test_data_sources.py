@@ -1,7 +1,5 @@
 """The built-in digits, data sets by name, CIFAR's binary files, and the check of labels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

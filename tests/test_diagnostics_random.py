@@ -3,8 +3,6 @@
 The files are the examples and those of the language page.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path
@@ -100,7 +98,7 @@ def changed(draw: st.DrawFn) -> str:
 
 @settings(deadline=None, max_examples=150)
 @given(renamed())
-def test_a_name_that_is_not_there_is_told_once_and_on_its_line(case: tuple[str, int]) -> None:
+def test_a_name_that_is_not_there_is_told_once_and_on_its_line(case):
     text, line = case
     found = diagnostics(text)
     assert [(d.labels[0].span.line, d.labels[0].span.text) for d in found] == [(line, UNKNOWN)]
@@ -108,12 +106,12 @@ def test_a_name_that_is_not_there_is_told_once_and_on_its_line(case: tuple[str, 
 
 @settings(deadline=None, max_examples=150)
 @given(unbalanced())
-def test_a_mark_that_is_missing_is_told_and_little_besides(text: str) -> None:
+def test_a_mark_that_is_missing_is_told_and_little_besides(text):
     found = diagnostics(text)
     assert 1 <= len(found) <= 2, [d.message for d in found]
 
 
 @settings(deadline=None, max_examples=200)
 @given(changed())
-def test_a_token_that_is_wrong_is_told_or_does_no_harm(text: str) -> None:
+def test_a_token_that_is_wrong_is_told_or_does_no_harm(text):
     assert len(diagnostics(text)) <= 3

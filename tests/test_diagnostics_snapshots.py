@@ -7,8 +7,6 @@ a line `==== blocks/mine.net`, and the file itself under `==== test.net`.
 To review a change: NETDSL_WRITE_SNAPSHOTS=1 pytest tests/test_diagnostics_snapshots.py, and read the difference.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -29,7 +27,7 @@ _COUNT = re.compile(r"^# errors: (\d+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
-def test_the_messages_are_as_reviewed(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_messages_are_as_reviewed(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, _, expected = path.read_text(encoding="utf-8").partition(LINE)
     diagnostics = messages(laid_out(before))
@@ -63,5 +61,5 @@ def messages(text: str) -> list[Diagnostic]:
     return []
 
 
-def test_there_are_snapshots() -> None:
+def test_there_are_snapshots():
     assert len(SNAPSHOTS) >= 150

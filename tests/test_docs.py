@@ -1,7 +1,5 @@
 """The complete files in the documentation elaborate, and their expectations hold."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -14,10 +12,10 @@ TEXT = (Path(__file__).parent.parent / "docs" / "language.md").read_text(encodin
 FILES = re.findall(r"```net\n(.*?)```", TEXT, re.DOTALL)
 
 
-@pytest.mark.parametrize("text", FILES, ids=lambda text: re.search(r"^net (\w+)", text, re.MULTILINE)[1])  # type: ignore[index]
-def test_file_of_the_language_page(text: str) -> None:
+@pytest.mark.parametrize("text", FILES, ids=lambda text: re.search(r"^net (\w+)", text, re.MULTILINE)[1])
+def test_file_of_the_language_page(text):
     verify(netdsl.loads(text).graph)
 
 
-def test_the_page_has_files() -> None:
+def test_the_page_has_files():
     assert len(FILES) >= 4

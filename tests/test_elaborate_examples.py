@@ -1,7 +1,5 @@
 """The examples of the language's description, which the folder examples/ holds: their text, and what they come to."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -18,14 +16,14 @@ def example(name: str, **hyperparameters: object) -> Elaboration:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.net")), ids=lambda path: path.stem)
-def test_every_example_is_well_formed_analyzed_and_short_of_nothing(path: Path) -> None:
+def test_every_example_is_well_formed_analyzed_and_short_of_nothing(path):
     elaboration = elaborated(path.read_text(encoding="utf-8"))
     assert elaboration.notes == ()
     assert analyze(elaboration.graph).to_dict()["layers"]
 
 
 @pytest.mark.parametrize(("n", "layers"), [(3, 20), (9, 56)])
-def test_resnet(n: int, layers: int) -> None:
+def test_resnet(n, layers):
     """He et al. 2016, table 6: 6 n + 2 layers, 0.27 M and 0.85 M parameters (without projections)."""
     found = example("resnet", n=n).graph
     projections = [node for node in found.nodes if node.op.name == "conv" and set(node.args.kernel) == {1}]
@@ -38,7 +36,7 @@ def test_resnet(n: int, layers: int) -> None:
     assert (found.training.batch, found.training.epochs) == (128, 164)
 
 
-def test_resnet_has_the_parameters_counted_by_hand() -> None:
+def test_resnet_has_the_parameters_counted_by_hand():
     def conv(inputs: int, outputs: int, kernel: int = 3) -> int:
         return inputs * outputs * kernel**2 + outputs + 2 * outputs  # with its bias and normalisation
 
@@ -50,7 +48,7 @@ def test_resnet_has_the_parameters_counted_by_hand() -> None:
     assert params(example("resnet").graph) == total + 64 * 10 + 10
 
 
-def test_the_fabric_joins_scales_and_layers() -> None:
+def test_the_fabric_joins_scales_and_layers():
     found = example("fabric").graph
     # what the last node depends on: one node more per layer to the left, until all six scales are there
     used = [set(range(max(0, 5 - back), 6)) for back in range(7)]
@@ -61,7 +59,7 @@ def test_the_fabric_joins_scales_and_layers() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_unet(depth: int) -> None:
+def test_unet(depth):
     found = example("unet", depth=depth, width=8).graph
     assert ops(found).count("deconv") == ops(found).count("concat") == ops(found).count("max_pool") == depth
     assert ops(found).count("conv") == 4 * depth + 3
@@ -70,11 +68,11 @@ def test_unet(depth: int) -> None:
     # an input is legal where every pooling halves it evenly: the concatenations say so
     for size in range(2**depth, 5 * 2**depth):
         sizes = {"H": size, "W": size}
-        fits = all(c.left.at(sizes) == c.right.at(sizes) for c in found.constraints)  # type: ignore[union-attr]
+        fits = all(c.left.at(sizes) == c.right.at(sizes) for c in found.constraints)
         assert fits == (size % 2**depth == 0)
 
 
-def test_the_two_towers_of_the_siamese_net_have_one_set_of_weights() -> None:
+def test_the_two_towers_of_the_siamese_net_have_one_set_of_weights():
     found = example("siamese").graph
     assert ops(found) == ["conv", "relu", "max_pool", "flatten", "dense"] * 2
     assert params(found) == 16 * 25 + 16 + 16 * 14 * 14 * 32 + 32

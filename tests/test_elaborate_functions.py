@@ -1,7 +1,5 @@
 """Functions of tensors in a file: comparisons, logic, reductions, and how they read the names of axes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -46,11 +44,11 @@ X = np.random.default_rng(0).standard_normal((2, 3, 16, 16)).astype(np.float32)
     ("where(x > 0, x, otherwise = 0)", np.maximum(X, 0)),
     ("x * sqrt(4) + abs(-1) + log(1) + exp(0)", 2 * X + 2),
 ])  # fmt: skip
-def test_values(expression: str, truth: np.ndarray) -> None:
+def test_values(expression, truth):
     np.testing.assert_allclose(result(f"y = {expression}", X), truth, rtol=1e-5, atol=1e-5)
 
 
-def test_sizes_as_numbers_stay_symbolic() -> None:
+def test_sizes_as_numbers_stay_symbolic():
     """The rows of a map as fractions of its height, at any height."""
     text = body("y = coordinates(x) / x.height + where(x > 0, x.width, 0) - max(0, x)", ": x[2, H = 8, W = 6] -> y")
     graph = elaborated(text).graph
@@ -63,7 +61,7 @@ def test_sizes_as_numbers_stay_symbolic() -> None:
         np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-6)
 
 
-def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
+def test_axes_are_read_where_axis_is_given_and_nowhere_else():
     assert result("height = 1\ny = sum(x, axis = [height, width]) * height", X).shape == (2, 3, 1, 1)
     assert result("axes = [1, 2]\ny = sum(x, axis = axes)", X).shape == (2, 3, 1, 1)
     assert result("for i in range(2) { x = sum(x, axis = [i, 2]) }\ny = x", X).shape == (2, 1, 1, 1)
@@ -100,7 +98,7 @@ def test_axes_are_read_where_axis_is_given_and_nowhere_else() -> None:
     ("y = gather(x, relu)", "E0212", "`gather` takes tensors or numbers, and `relu` is the layer `relu`"),
     ("a, b = split(x, 3)\ny = a", "E0214", "3"),
 ])  # fmt: skip
-def test_what_does_not_fit(statement: str, code: str, words: str) -> None:
+def test_what_does_not_fit(statement, code, words):
     found = error(body(statement))
     assert found.code == code and words in found.message
 
@@ -108,18 +106,18 @@ def test_what_does_not_fit(statement: str, code: str, words: str) -> None:
 @pytest.mark.parametrize(("function", "call"), [
     ("exp", "exp(a)"), ("concat", "concat(a, b)"), ("where", "where(a, b, c)"), ("slice", "slice(a, ...)"),
 ])  # fmt: skip
-def test_a_function_behind_an_arrow(function: str, call: str) -> None:
+def test_a_function_behind_an_arrow(function, call):
     found = error(body(f"y = x -> {function}"))
     assert found.code == "E0207" and found.helps == (f"write `{call}`, with the tensors in parentheses",)
 
 
-def test_where_may_be_bound_and_then_hides_the_function() -> None:
+def test_where_may_be_bound_and_then_hides_the_function():
     assert result("a, where = x -> max_pool(2, indices = true)\ny = (a, where) -> unpool(2)", X).shape == X.shape
     found = error(body("where = x\ny = where(x > 0, x, 0)"))
     assert found.code == "E0210" and "the function `where` is hidden" in found.helps[0]
 
 
-def test_a_family_entry_that_is_not_there_is_still_asked_for() -> None:
+def test_a_family_entry_that_is_not_there_is_still_asked_for():
     assert result("f[0] = x\na = f[1]?\ny = x if a == none and f[0] != none else x -> relu", X) is not None
 
 
@@ -147,7 +145,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_losses_of_ones_own(loss: str) -> None:
+def test_losses_of_ones_own(loss):
     """Values and gradients equal PyTorch's."""
     graph = elaborated(body("y = x -> conv(2, 3) @c") + TRAIN.format(loss=loss)).graph
     model = build_step(graph, batch=2)

@@ -1,7 +1,5 @@
 """Imports: what a file sees of another, and what is said where an import does not work."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -24,7 +22,7 @@ def write(folder: Path, **files: str) -> Path:
 
 def errors(path: Path, **options: object) -> list[Diagnostic]:
     with pytest.raises(SourceError) as caught:
-        elaborate(read_source(path), **options)  # type: ignore[arg-type]
+        elaborate(read_source(path), **options)
     return caught.value.diagnostics
 
 
@@ -33,19 +31,19 @@ def error(path: Path, **options: object) -> Diagnostic:
     return found
 
 
-def test_an_imported_block_sees_the_names_of_its_own_file(tmp_path: Path) -> None:
+def test_an_imported_block_sees_the_names_of_its_own_file(tmp_path):
     main = write(tmp_path, main="WIDTH = 7\n" + MAIN, blocks=SQUEEZE)
     assert [int(d) for d in load(main).outputs["y"].shape] == [4, 8, 8]
 
 
-def test_the_path_is_relative_to_the_file_not_to_the_caller(tmp_path: Path) -> None:
+def test_the_path_is_relative_to_the_file_not_to_the_caller(tmp_path):
     (tmp_path / "lib").mkdir()
     write(tmp_path / "lib", blocks='from "../base.net" import squeeze as s\nblock squeeze : x -> y { y = x -> s(5) }')
     main = write(tmp_path, main=MAIN.replace("blocks.net", "lib/blocks.net"), base=SQUEEZE)
     assert int(load(main).outputs["y"].shape[0]) == 5
 
 
-def test_a_net_and_a_constant_can_be_imported_under_other_names(tmp_path: Path) -> None:
+def test_a_net_and_a_constant_can_be_imported_under_other_names(tmp_path):
     text = (
         'from "tower.net" import tower as t, DEPTH as n\n'
         "net f : x[3, 8, 8], DEPTH[3, 8, 8] -> y { y = (x -> n * conv(3, 3) -> t) + DEPTH }\n"
@@ -54,7 +52,7 @@ def test_a_net_and_a_constant_can_be_imported_under_other_names(tmp_path: Path) 
     assert [node.op.name for node in load(main).nodes] == ["conv", "conv", "conv", "add"]
 
 
-def test_a_file_imported_twice_is_read_once(tmp_path: Path) -> None:
+def test_a_file_imported_twice_is_read_once(tmp_path):
     both = 'from "a.net" import a\nfrom "b.net" import b\nnet f : x[3] -> y { y = x -> a -> b }'
     main = write(tmp_path, main=both, a='from "c.net" import c\nblock a : x -> y { y = x -> c }',
                  b='from "c.net" import c\nblock b : x -> y { y = x -> c }', c="block c : x -> y { y = x -> relu }")  # fmt: skip
@@ -74,14 +72,14 @@ def test_a_file_imported_twice_is_read_once(tmp_path: Path) -> None:
         ('from "blocks.net" import squeze as a', "E0110", "squeze as a"),
     ],
 )
-def test_what_cannot_be_imported_is_told_once(tmp_path: Path, line: str, code: str, place: str) -> None:
+def test_what_cannot_be_imported_is_told_once(tmp_path, line, code, place):
     main = write(tmp_path, main=f"{line}\nnet f : x[3] -> y {{ y = x -> a(3) -> relu }}\n", blocks=SQUEEZE)
     found = error(main)
     assert (found.code, at(found)) == (code, place)
     assert found.helps or found.notes
 
 
-def test_did_you_mean_for_files_and_names(tmp_path: Path) -> None:
+def test_did_you_mean_for_files_and_names(tmp_path):
     main = write(tmp_path, main=MAIN.replace("blocks.net", "block.net"), blocks=SQUEEZE)
     assert "blocks.net" in error(main).helps[0]
     main = write(tmp_path, main=MAIN.replace("squeeze", "squeze"), blocks=SQUEEZE)
@@ -89,13 +87,13 @@ def test_did_you_mean_for_files_and_names(tmp_path: Path) -> None:
     assert error(main).notes == ("it declares squeeze, _inner, WIDTH",)
 
 
-def test_what_a_file_imports_it_does_not_declare(tmp_path: Path) -> None:
+def test_what_a_file_imports_it_does_not_declare(tmp_path):
     main = write(tmp_path, main=MAIN, blocks='from "base.net" import squeeze\n', base=SQUEEZE)
     assert error(main).code == "E0110"
     assert "imported there" in error(main).helps[0]
 
 
-def test_a_circle_shows_every_file_of_it(tmp_path: Path) -> None:
+def test_a_circle_shows_every_file_of_it(tmp_path):
     main = write(tmp_path, main='from "a.net" import a\nnet f : x[3] -> y { y = x -> a }',
                  a='from "b.net" import b\nblock a : x -> y { y = x -> b }',
                  b='from "a.net" import a\nblock b : x -> y { y = x -> a }')  # fmt: skip
@@ -120,7 +118,7 @@ def test_a_circle_shows_every_file_of_it(tmp_path: Path) -> None:
         ("net g : x[3] -> y { for squeeze in [1] { y = x } }", "E0209", "squeeze"),
     ],
 )  # fmt: skip
-def test_an_imported_name_cannot_be_bound(tmp_path: Path, text: str, code: str, place: str) -> None:
+def test_an_imported_name_cannot_be_bound(tmp_path, text, code, place):
     main = write(tmp_path, main=MAIN + text + "\n", blocks=SQUEEZE)
     with pytest.raises(SourceError) as caught:
         elaborate_all(read_source(main))
@@ -129,7 +127,7 @@ def test_an_imported_name_cannot_be_bound(tmp_path: Path, text: str, code: str, 
     assert any("imported" in label.text or "first" in label.text for label in found.labels) or code == "E0209"
 
 
-def test_errors_in_an_imported_file_name_both_files(tmp_path: Path) -> None:
+def test_errors_in_an_imported_file_name_both_files(tmp_path):
     main = write(tmp_path, main=MAIN, blocks="block squeeze : x -> y { y = x -> }\n")
     found = error(main)
     assert found.code == "E0101"
@@ -140,22 +138,22 @@ def test_errors_in_an_imported_file_name_both_files(tmp_path: Path) -> None:
     assert [frame.block for frame in found.chain] == ["squeeze"]
 
 
-def test_a_file_of_a_newer_version_cannot_be_imported(tmp_path: Path) -> None:
+def test_a_file_of_a_newer_version_cannot_be_imported(tmp_path):
     assert error(write(tmp_path, main=MAIN, blocks="syntax 7\n" + SQUEEZE)).code == "E0108"
 
 
-def test_errors_of_several_imports_come_in_one_run(tmp_path: Path) -> None:
+def test_errors_of_several_imports_come_in_one_run(tmp_path):
     text = 'from "a.net" import a\nfrom "none.net" import b\nnet f : x[3] -> y { y = x -> a -> b -> konv }'
     main = write(tmp_path, main=text, a="block a(n : x -> y { y = x }")
     assert sorted(found.code for found in errors(main)) == ["E0101", "E0109", "E0201"]
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "blocks.net")
     assert "not a file" in error(write(tmp_path, main=MAIN)).message
 
 
-def test_a_name_of_the_library_gets_its_import_as_help(tmp_path: Path) -> None:
+def test_a_name_of_the_library_gets_its_import_as_help(tmp_path):
     from netdsl.elaborate.sources import std_names
 
     names = std_names()
@@ -166,14 +164,14 @@ def test_a_name_of_the_library_gets_its_import_as_help(tmp_path: Path) -> None:
     assert f"from std.{module} import {name}" in error(main).helps[0]
 
 
-def test_the_number_of_files_is_bounded(tmp_path: Path) -> None:
+def test_the_number_of_files_is_bounded(tmp_path):
     files = {f"a{i}": f'from "a{i + 1}.net" import a\nblock a{i} : x -> y {{ y = x }}' for i in range(9)}
     main = write(tmp_path, main='from "a0.net" import a0\nnet f : x[3] -> y { y = x -> a0 }', a9="a = 1", **files)
     found = errors(main, limits=Limits(files=5))
     assert found[-1].code == "E0450" and "NETDSL_MAX_FILES" in found[-1].helps[0]
 
 
-def test_all_nets_of_a_file(tmp_path: Path) -> None:
+def test_all_nets_of_a_file(tmp_path):
     text = "net f : x[3] -> y { y = x -> konv }\nnet g : x[3] -> y { y = x -> relu }\nnet h : x[3] -> y { y = x -> dens(3) }"
     main = write(tmp_path, main=text)
     with pytest.raises(SourceError) as caught:
@@ -181,14 +179,14 @@ def test_all_nets_of_a_file(tmp_path: Path) -> None:
     assert [at(found) for found in caught.value.diagnostics] == ["konv", "dens"]
 
 
-def test_a_file_of_blocks_is_looked_through(tmp_path: Path) -> None:
+def test_a_file_of_blocks_is_looked_through(tmp_path):
     assert elaborate_all(read_source(write(tmp_path, main=SQUEEZE))) == []
     with pytest.raises(SourceError) as caught:
         elaborate_all(read_source(write(tmp_path, main=SQUEEZE.replace("conv(n", "konv(m"))))
     assert [at(found) for found in caught.value.diagnostics] == ["konv", "m"]
 
 
-def test_a_path_with_a_zero_byte_is_told(tmp_path: Path) -> None:
+def test_a_path_with_a_zero_byte_is_told(tmp_path):
     found = error(write(tmp_path, main=MAIN.replace("blocks.net", "a\0.net")))
     assert found.code == "E0109"
     assert "embedded null byte" in found.message

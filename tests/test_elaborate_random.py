@@ -1,7 +1,5 @@
 """Nets and expressions drawn at random elaborate to what is computed beside them; for broken ones see test_fuzz.py."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,7 +65,7 @@ EXPRESSIONS = st.recursive(NUMBERS, _grow, max_leaves=12)
 
 @quick
 @given(EXPRESSIONS)
-def test_numbers_come_out_as_in_python(drawn: tuple[str, Thunk]) -> None:
+def test_numbers_come_out_as_in_python(drawn):
     text, value = drawn
     try:
         expected = value()
@@ -85,7 +83,7 @@ def test_numbers_come_out_as_in_python(drawn: tuple[str, Thunk]) -> None:
 
 @quick
 @given(EXPRESSIONS)
-def test_an_expression_parses_to_itself(drawn: tuple[str, Thunk]) -> None:
+def test_an_expression_parses_to_itself(drawn):
     once = shown_again(drawn[0])
     assert shown_again(once) == once
 
@@ -195,7 +193,7 @@ def nets(draw: Any) -> tuple[str, Draft]:
 
 @quick
 @given(nets())
-def test_a_valid_net_comes_to_what_it_says(drawn: tuple[str, Draft]) -> None:
+def test_a_valid_net_comes_to_what_it_says(drawn):
     text, draft = drawn
     found = graph(text)
     assert found.outputs["y"].shape == (sum(c for c, _, _ in draft.shapes.values()),)
@@ -208,7 +206,7 @@ def test_a_valid_net_comes_to_what_it_says(drawn: tuple[str, Draft]) -> None:
 
 @settings(quick, max_examples=40)
 @given(nets())
-def test_the_same_text_gives_the_same_graph(drawn: tuple[str, Draft]) -> None:
+def test_the_same_text_gives_the_same_graph(drawn):
     first, second = graph(drawn[0]), graph(drawn[0])
     assert names(first) == names(second)
     assert [p.name for p in first.parameters()] == [p.name for p in second.parameters()]
@@ -217,7 +215,7 @@ def test_the_same_text_gives_the_same_graph(drawn: tuple[str, Draft]) -> None:
 
 @settings(quick, max_examples=40)
 @given(nets())
-def test_symbolic_sizes_change_nothing_at_their_defaults(drawn: tuple[str, Draft]) -> None:
+def test_symbolic_sizes_change_nothing_at_their_defaults(drawn):
     text, _ = drawn
     fixed, symbolic = graph(text), graph(text.replace("x[3, 16, 16]", "x[3, H = 16, W = 16]"))
     assert ops(fixed) == ops(symbolic)
@@ -226,12 +224,12 @@ def test_symbolic_sizes_change_nothing_at_their_defaults(drawn: tuple[str, Draft
 
 @settings(quick, max_examples=60)
 @given(st.text(alphabet="0123456789.eEkMG_+-", min_size=1, max_size=12))
-def test_numbers_are_read_or_refused(text: str) -> None:
+def test_numbers_are_read_or_refused(text):
     try:
         parse_expression(Source("test", text))
     except SourceError as error:
         assert error.diagnostics
 
 
-def test_the_generator_makes_what_it_is_meant_to() -> None:
+def test_the_generator_makes_what_it_is_meant_to():
     assert len(elaborated(body("y = x -> residual(3)", before=RESIDUAL)).graph.nodes) == 4

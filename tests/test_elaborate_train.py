@@ -1,7 +1,5 @@
 """Train blocks: targets, losses, auxiliary heads, optimizers, the input pipeline; and `expect`."""
 
-from __future__ import annotations
-
 import pytest
 from net_text import at, body, elaborated, error, errors, graph, ops, params
 
@@ -33,7 +31,7 @@ def wrong(**entries: str | None) -> Diagnostic:
     return error(text(**entries))
 
 
-def test_what_a_train_block_says() -> None:
+def test_what_a_train_block_says():
     found = training(metrics="accuracy(y, label)")
     assert [(t.value.name, t.kind, t.value.shape, t.value.type.dtype) for t in found.targets] == [
         ("label", "class", (), "int64")
@@ -46,16 +44,16 @@ def test_what_a_train_block_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "f"])
-def test_the_name_may_be_left_off(name: str) -> None:
+def test_the_name_may_be_left_off(name):
     assert graph(text().replace("train {", f"train {name} {{")).training is not None
 
 
-def test_the_order_of_lines_does_not_matter() -> None:
+def test_the_order_of_lines_does_not_matter():
     lines = "\n".join(f"  {key} = {value}" for key, value in reversed(USUAL.items()))
     assert graph(NET + "train {\n" + lines + "\n}").training is not None
 
 
-def test_several_targets_and_weighted_losses() -> None:
+def test_several_targets_and_weighted_losses():
     net = NET.replace("-> y {", "-> y, z {\n  z = x -> flatten -> dense(4)")
     entries = {
         "target": "class(label), value(boxes, [4])",
@@ -73,7 +71,7 @@ def test_several_targets_and_weighted_losses() -> None:
     assert len(listed.targets) == 2
 
 
-def test_a_target_of_maps_with_symbolic_sizes() -> None:
+def test_a_target_of_maps_with_symbolic_sizes():
     net = "net f : x[3, H = 8, W = 8] -> y { y = x -> conv(5, 1) }\n"
     found = graph(text(net, target="class(mask, [H, W], ignore = 255)", loss="cross_entropy(y, mask)"))
     assert found.training is not None
@@ -82,7 +80,7 @@ def test_a_target_of_maps_with_symbolic_sizes() -> None:
     assert set(found.symbols) == {"H", "W"}
 
 
-def test_auxiliary_heads_are_of_the_training_step_alone() -> None:
+def test_auxiliary_heads_are_of_the_training_step_alone():
     head = "0.3 * cross_entropy(aux[0] -> global_avg_pool -> dense(classes) @head, label)"
     found = graph(text(loss=f"cross_entropy(y, label) + {head}"))
     assert found.training is not None
@@ -103,7 +101,7 @@ def test_auxiliary_heads_are_of_the_training_step_alone() -> None:
     assert analyze(found).to_dict()["training_only"]["params"] == 4 * 3 + 3
 
 
-def test_a_head_of_the_body_that_only_the_loss_reads_is_of_training_too() -> None:
+def test_a_head_of_the_body_that_only_the_loss_reads_is_of_training_too():
     net = NET.replace("  y = aux", "  side = aux[0] -> flatten -> dense(classes) @side\n  y = aux")
     found = graph(text(net, loss="cross_entropy(y, label) + cross_entropy(side, label)"))
     assert found.training is not None
@@ -111,7 +109,7 @@ def test_a_head_of_the_body_that_only_the_loss_reads_is_of_training_too() -> Non
     assert "side" in [n.name for n in found.training.nodes]
 
 
-def test_what_neither_output_nor_loss_reads_is_left_out() -> None:
+def test_what_neither_output_nor_loss_reads_is_left_out():
     found = graph(text(NET.replace("  y = aux", "  unused = x -> conv(9, 3)\n  y = aux")))
     assert "conv.1" not in [n.name for n in found.nodes]
 
@@ -124,7 +122,7 @@ def test_what_neither_output_nor_loss_reads_is_left_out() -> None:
         ("sgd(0.1)", "sgd", "constant"), ("sgd(lr = 0.1 * classes)", "sgd", "constant"),
     ],
 )  # fmt: skip
-def test_optimizers(optimizer: str, kind: str, rate: str) -> None:
+def test_optimizers(optimizer, kind, rate):
     found = training(optimizer=optimizer).optimizer
     assert (found.kind, found.rate.kind) == (kind, rate)
 
@@ -132,7 +130,7 @@ def test_optimizers(optimizer: str, kind: str, rate: str) -> None:
 @pytest.mark.parametrize(
     "pipeline", ["[scale(1 / 255), normalize(mean = 0.5, std = 0.2)]", "scale(1 / 255), normalize(0.5, 0.2)"]
 )
-def test_the_input_pipeline(pipeline: str) -> None:
+def test_the_input_pipeline(pipeline):
     found = training(prepare=pipeline, augment="[shift(4), flip]")
     assert [name for name, _ in found.prepare] == ["scale", "normalize"]
     assert [name for name, _ in found.augment] == ["shift", "flip"]
@@ -140,7 +138,7 @@ def test_the_input_pipeline(pipeline: str) -> None:
 
 
 @pytest.mark.parametrize("key", list(USUAL))
-def test_what_a_train_block_must_say(key: str) -> None:
+def test_what_a_train_block_must_say(key):
     found = wrong(**{key: None})
     assert (found.code, f"`{key}`" in found.message) == ("E0502", True)
 
@@ -179,24 +177,24 @@ def test_what_a_train_block_must_say(key: str) -> None:
         ({"prepare": "[3]"}, "E0505", "[3]"), ({"prepare": "(1, 2)"}, "E0505", "(1, 2)"), ({"prepare": "none"}, "E0505", "none"),
     ],
 )  # fmt: skip
-def test_wrong_train_blocks(entries: dict[str, str], code: str, underlined: str) -> None:
+def test_wrong_train_blocks(entries, code, underlined):
     found = errors(text(**entries))
     assert (found[0].code, at(found[0])) == (code, underlined)
     assert len(found) == (2 if entries.get("target") in ("class(y)", "class()") else 1), [d.message for d in found]
 
 
-def test_what_reads_a_target_without_a_name_says_nothing_more() -> None:
+def test_what_reads_a_target_without_a_name_says_nothing_more():
     found = errors(text(target="class()", loss="cross_entropy(y, label) + cross_entropy(y, label)", metrics="accuracy(y, label)"))
     assert [d.code for d in found] == ["E0503", "E0201"]  # each name that is not defined is told once
 
 
 @pytest.mark.parametrize("statement", ["for i in [1] { }", "expect true", "a, b = 1, 2", "target[0] = class(label)"])
-def test_statements_that_a_train_block_has_not(statement: str) -> None:
+def test_statements_that_a_train_block_has_not(statement):
     found = error(text().replace("train {", "train {\n  " + statement))
     assert found.code == "E0501"
 
 
-def test_train_blocks_belong_to_nets() -> None:
+def test_train_blocks_belong_to_nets():
     assert error(text().replace("train {", "train g {")).code == "E0107"
     assert error(text() + text("")).code == "E0105"
     other = NET.replace("net f", "net g")
@@ -225,46 +223,46 @@ def failure(statements: str) -> Diagnostic:
         "not params > 100", "params == 84 and depth == 1 or 1 // 0 == 1",
     ],
 )  # fmt: skip
-def test_what_expect_knows(condition: str) -> None:
+def test_what_expect_knows(condition):
     assert len(elaborated(body(f"y = x -> conv(3, 3) @c\nexpect {condition}")).expectations) == 1
 
 
-def test_about_is_within_a_hundredth_of_the_right_side() -> None:
+def test_about_is_within_a_hundredth_of_the_right_side():
     elaborated(body("y = x -> relu\nexpect 99 ~ 100 and 101 ~ 100 and -99 ~ -100 and 0 ~ 0"))
     assert failure("y = x -> relu\nexpect 98.9 ~ 100").code == "E0401"
     assert failure("y = x -> relu\nexpect 100 ~ 98.9").code == "E0401"
 
 
-def test_a_failed_expectation_shows_both_numbers() -> None:
+def test_a_failed_expectation_shows_both_numbers():
     found = failure("y = x -> conv(3, 3)\nexpect params == 2 * 50")
     assert (found.code, at(found), found.notes) == ("E0401", "params == 2 * 50", ("params is 84", "2 * 50 is 100"))
     assert failure("y = x -> relu\nexpect y.shape == [4, 16, 16]").notes == ("y.shape is [3, 16, 16]",)
 
 
-def test_a_side_that_has_no_value_does_not_hide_the_failure() -> None:
+def test_a_side_that_has_no_value_does_not_hide_the_failure():
     found = failure("n = 4\ny = x -> relu\nexpect n == 3 and y.shape[9] == 4")
     assert (found.code, found.notes) == ("E0401", ("n is 4",))
 
 
-def test_expect_sees_the_names_as_they_are_where_it_stands() -> None:
+def test_expect_sees_the_names_as_they_are_where_it_stands():
     elaborated(body("y = x -> pad(1)\nexpect y.height == 18\ny = y -> pad(1)\nexpect y.height == 20"))
     found = errors(body("y = x -> relu\nfor n in [1, 0, 2] { expect params == n }"))
     assert [d.notes for d in found] == [("params is 0", "n is 1"), ("params is 0", "n is 2")]
     assert error(body("expect z.height == 16\ny = x -> relu\nz = y")).code == "E0202"
 
 
-def test_expect_knows_the_names_of_its_comprehensions() -> None:
+def test_expect_knows_the_names_of_its_comprehensions():
     elaborated(body("y = x -> conv(3, 3)\nexpect params == sum([a * b for a, b in [[27, 3], [3, 1]]])"))
 
 
-def test_expect_counts_at_the_defaults_and_fixes_nothing() -> None:
+def test_expect_counts_at_the_defaults_and_fixes_nothing():
     found = graph(
         body("y = x -> relu\nexpect y.height == 16 and y.shape == [3, 16, 16]", ": x[3, H = 16, W = 16] -> y")
     )
     assert set(found.symbols) == {"H", "W"}
 
 
-def test_every_expectation_that_fails_is_reported_blocks_included() -> None:
+def test_every_expectation_that_fails_is_reported_blocks_included():
     text = body(
         "y = x -> b -> b\nexpect params == 1\nexpect depth == 0",
         before="block b : x -> y { y = x -> relu\n expect x.channels == 4 }",
@@ -279,7 +277,7 @@ def test_every_expectation_that_fails_is_reported_blocks_included() -> None:
                   "receptive_field(3) == 3", "params(3) == 3", "receptive_field() == 3",
                   "params", "x", "1 / 0 == 1", "depth(y) == 3"],
 )  # fmt: skip
-def test_expectations_that_mean_nothing(condition: str) -> None:
+def test_expectations_that_mean_nothing(condition):
     statements = f"y = x -> relu\nexpect {condition}"
     if condition == "params":
         assert failure(statements).code == "E0401"

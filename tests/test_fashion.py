@@ -1,7 +1,5 @@
 """The two sides of benchmarks/fashion.py are the same net and the same recipe."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -23,21 +21,21 @@ def images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 1, 28, 28), dtype=np.uint8)
 
 
-def test_the_twins_agree() -> None:
+def test_the_twins_agree():
     count = CHECKED_STEPS * RECIPE.batch
     labels = np.random.default_rng(1).integers(0, 10, count)
     samples = Samples(images(count), labels)
     assert max(check(NETWORK, Data(samples, samples, "noise", "")).values()) < 1e-2
 
 
-def test_the_rates_agree() -> None:
+def test_the_rates_agree():
     schedule, steps = TRAINING.optimizer.rate, 390
     for step in range(RECIPE.epochs * steps):
         ours = rate_at(schedule, step=step, steps_per_epoch=steps, epochs=RECIPE.epochs)
         assert RECIPE.rate(step, steps) == pytest.approx(ours, rel=1e-9, abs=1e-12)
 
 
-def test_the_images_agree() -> None:
+def test_the_images_agree():
     """What PyTorch makes of an image is among all that netdsl may make of it, and every one of these comes up."""
     pipeline = Pipeline((*TRAINING.prepare, *TRAINING.augment))
     image = images(1)
@@ -54,7 +52,7 @@ def test_the_images_agree() -> None:
     assert kinds(ours) == kinds(theirs)
 
 
-def test_the_initial_weights_are_of_one_distribution() -> None:
+def test_the_initial_weights_are_of_one_distribution():
     torch.manual_seed(0)
     module = FashionResNet(NETWORK.graph)
     module.initialise()
@@ -63,7 +61,7 @@ def test_the_initial_weights_are_of_one_distribution() -> None:
         assert theirs[name].std() == pytest.approx(value.std(), rel=5 / value.size**0.5), name
 
 
-def test_the_held_out_samples_are_no_test_samples() -> None:
+def test_the_held_out_samples_are_no_test_samples():
     train, test = Samples(images(12_000), np.arange(12_000)), Samples(images(5), np.arange(5) - 5)
     parts = held_out(Data(train, test, "numbers", ""))
     assert parts.train.targets.tolist() == list(range(2_000))

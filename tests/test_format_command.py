@@ -1,7 +1,5 @@
 """`netdsl fmt`: what is written where, what is said, and with which exit code."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path
@@ -30,7 +28,7 @@ def fmt(*arguments: str, text: str | bytes = "") -> Result:
     return result
 
 
-def test_files_are_formatted_in_place(folder: Path) -> None:
+def test_files_are_formatted_in_place(folder):
     result = fmt("good.net", "bad.net")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "1 file reformatted, 1 file left unchanged\n")
     assert (folder / "bad.net").read_text() == GOOD
@@ -38,14 +36,14 @@ def test_files_are_formatted_in_place(folder: Path) -> None:
     assert sorted(os.listdir(folder)) == ["bad.net", "below", "good.net", "notes.txt", "wrong.net"]
 
 
-def test_a_formatted_file_is_not_written(folder: Path) -> None:
+def test_a_formatted_file_is_not_written(folder):
     before = (folder / "good.net").stat()
     fmt("good.net")
     after = (folder / "good.net").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_folders_stand_for_the_net_files_below_them(folder: Path) -> None:
+def test_folders_stand_for_the_net_files_below_them(folder):
     (folder / "wrong.net").unlink()
     (folder / ".hidden").mkdir()
     (folder / ".hidden" / "bad.net").write_text(BAD)
@@ -57,7 +55,7 @@ def test_folders_stand_for_the_net_files_below_them(folder: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "empty: no .net files\n")
 
 
-def test_check_names_what_would_change_and_writes_nothing(folder: Path) -> None:
+def test_check_names_what_would_change_and_writes_nothing(folder):
     result = fmt("--check", "good.net", "bad.net", "below")
     assert result.exit_code == 1
     assert result.stdout == f"would reformat: bad.net\nwould reformat: {Path('below/bad.net')}\n"
@@ -66,7 +64,7 @@ def test_check_names_what_would_change_and_writes_nothing(folder: Path) -> None:
     assert fmt("--check", "good.net").exit_code == 0
 
 
-def test_diff_shows_what_would_change_and_writes_nothing(folder: Path) -> None:
+def test_diff_shows_what_would_change_and_writes_nothing(folder):
     result = fmt("--diff", "good.net", "bad.net")
     assert (result.exit_code, result.stdout) == (1, "--- bad.net\n+++ bad.net\n@@ -1,1 +1,1 @@\n-A=1\n+A = 1\n")
     assert result.stderr == "1 file would be reformatted, 1 file already formatted\n"
@@ -75,7 +73,7 @@ def test_diff_shows_what_would_change_and_writes_nothing(folder: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
 
 
-def test_stdin_goes_to_stdout() -> None:
+def test_stdin_goes_to_stdout():
     for text in (GOOD, BAD):
         result = fmt("-", text=text)
         assert (result.exit_code, result.stdout, result.stderr) == (0, GOOD, "")
@@ -88,7 +86,7 @@ def test_stdin_goes_to_stdout() -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--check"], ["--diff"]])
-def test_a_file_with_a_syntax_error_is_left_and_others_are_formatted(folder: Path, options: list[str]) -> None:
+def test_a_file_with_a_syntax_error_is_left_and_others_are_formatted(folder, options):
     result = fmt("wrong.net", "none.net", "bad.net", *options)
     assert result.exit_code == 1
     assert "error[E0101]" in result.stderr and "wrong.net:1:5" in result.stderr and "error[E0100]" in result.stderr
@@ -97,20 +95,20 @@ def test_a_file_with_a_syntax_error_is_left_and_others_are_formatted(folder: Pat
     assert (folder / "bad.net").read_text() == (BAD if options else GOOD)
 
 
-def test_bytes_that_are_no_text(folder: Path) -> None:
+def test_bytes_that_are_no_text(folder):
     (folder / "bad.net").write_bytes(b"\xff\xfe")
     result = fmt("bad.net")
     assert result.exit_code == 1 and "not UTF-8" in result.stderr
     assert "not UTF-8" in fmt("-", text=b"\xff").stderr
 
 
-def test_byte_order_marks_and_line_ends_of_windows_go(folder: Path) -> None:
+def test_byte_order_marks_and_line_ends_of_windows_go(folder):
     (folder / "bad.net").write_bytes(b"\xef\xbb\xbfA=1 # a\r\nB = 2\r\n")
     assert fmt("bad.net").exit_code == 0
     assert (folder / "bad.net").read_bytes() == b"A = 1".ljust(46) + b"# a\nB = 2\n"
 
 
-def test_permissions_and_links_stay(folder: Path) -> None:
+def test_permissions_and_links_stay(folder):
     (folder / "bad.net").chmod(0o640)
     (folder / "link.net").symlink_to("bad.net")
     assert fmt("link.net").exit_code == 0
@@ -120,7 +118,7 @@ def test_permissions_and_links_stay(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write all files")
-def test_a_file_that_may_not_be_written_is_told(folder: Path) -> None:
+def test_a_file_that_may_not_be_written_is_told(folder):
     (folder / "bad.net").chmod(0o444)
     result = fmt("bad.net", "below")
     assert result.exit_code == 1 and "error[E0903]" in result.stderr
@@ -128,7 +126,7 @@ def test_a_file_that_may_not_be_written_is_told(folder: Path) -> None:
     assert (folder / "below" / "bad.net").read_text() == GOOD
 
 
-def test_a_disk_that_takes_nothing_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing_is_told(folder, monkeypatch):
     def full(path: str) -> None:
         raise OSError(28, "No space left on device")
 
@@ -137,7 +135,7 @@ def test_a_disk_that_takes_nothing_is_told(folder: Path, monkeypatch: pytest.Mon
     assert result.exit_code == 1 and "bad.net" in result.stderr and "No space left on device" in result.stderr
 
 
-def test_the_command_line() -> None:
+def test_the_command_line():
     assert fmt().exit_code == 2
     assert fmt("--indent", "2", "good.net").exit_code == 2
     assert "Format files in place" in fmt("--help").stdout

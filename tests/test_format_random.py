@@ -1,7 +1,5 @@
 """Random files: formatting keeps their tree and their comments, and changes nothing when it is done again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pytest
@@ -23,7 +21,7 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=list(Hea
 def shown(part: object) -> object:
     """A tree as nested tuples, without the places it was read from; told apart as values and as types."""
     if isinstance(part, Node):
-        slots = [slot for slot in type(part).__slots__ if slot not in ("span", "name_span", "path_span", "source")]  # type: ignore[attr-defined]
+        slots = [slot for slot in type(part).__slots__ if slot not in ("span", "name_span", "path_span", "source")]
         return (type(part).__name__, *(shown(getattr(part, slot)) for slot in slots))
     if isinstance(part, (list, tuple)):
         return tuple(map(shown, part))
@@ -32,7 +30,7 @@ def shown(part: object) -> object:
 
 @quick
 @given(net_files())
-def test_formatting_keeps_a_file(text: str) -> None:
+def test_formatting_keeps_a_file(text):
     source = Source("test.net", text)
     before = shown(parse(source))
     after = Source("test.net", format_source(source))
@@ -44,7 +42,7 @@ def test_formatting_keeps_a_file(text: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [30, 55, 67, 82, 100])
-def test_files_of_the_project_on_narrower_lines(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_the_project_on_narrower_lines(limit, monkeypatch):
     """Most of their lines fit: narrower ones show more of where lines are broken."""
     for module in (align, breaks, layout, pieces, settle, writer):
         monkeypatch.setattr(module, "LIMIT", limit)
@@ -55,7 +53,7 @@ def test_files_of_the_project_on_narrower_lines(limit: int, monkeypatch: pytest.
 
 @quick
 @given(net_files())
-def test_a_diff_turns_a_file_into_the_formatted_one(text: str) -> None:
+def test_a_diff_turns_a_file_into_the_formatted_one(text):
     after = format_source(Source("test.net", text))
     assert patched(text, unified_diff("test.net", text, after)) == after
 
@@ -64,12 +62,12 @@ LINES = st.lists(st.sampled_from(["a", "b = 1", "", ")", "c, d", "e"]), max_size
 
 
 @given(LINES, LINES)
-def test_a_diff_of_any_two_texts(before: list[str], after: list[str]) -> None:
+def test_a_diff_of_any_two_texts(before, after):
     old, new = "\n".join(before), "\n".join(after)
     assert patched(old, unified_diff("test.net", old, new)) == new
 
 
-def test_a_diff_shows_three_lines_around_a_change() -> None:
+def test_a_diff_shows_three_lines_around_a_change():
     new = "".join(f"A{i} = {i}\n" for i in range(30))
     old = new.replace("A10 = 10", "A10=10").replace("A20", "\nA20")
     assert list(unified_diff("f.net", old, new)) == [

@@ -1,7 +1,5 @@
 """Random expressions of tensors, with and without a batch axis, against PyTorch: values, and gradients of all that is learned."""
 
-from __future__ import annotations
-
 from random import Random
 
 import numpy as np
@@ -75,7 +73,7 @@ def drawn(random: Random, values: dict[str, Tensor], depth: int) -> tuple[str, T
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_expressions(seed: int) -> None:
+def test_expressions(seed):
     random, generator = Random(seed), np.random.default_rng(seed)
     feed = {"x": generator.standard_normal((BATCH, C, H, W)), "v": generator.standard_normal((BATCH, C))}
     learned = {name: generator.standard_normal(shape) for name, shape in LEARNED.items()}

@@ -1,7 +1,5 @@
 """`netdsl gradcheck`: right gradients pass, wrong ones are named, kinks are told from errors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +49,7 @@ NETS = [
 
 
 @pytest.mark.parametrize("text", NETS)
-def test_gradients_of_nets_are_right(text: str) -> None:
+def test_gradients_of_nets_are_right(text):
     found = check(text)
     assert found.right, outcome(found, IMPRECISE)
     for parameter in found.parameters:
@@ -63,7 +61,7 @@ def test_gradients_of_nets_are_right(text: str) -> None:
     ("lenet5", {}), ("siamese_drlim", {"width": 4}), ("densenet_cifar", {"depth": 16, "growth": 4}),
     ("context_module", {"classes": 5, "H": 20, "W": 24}),
 ])  # fmt: skip
-def test_gradients_of_the_zoo_are_right(net: str, options: dict[str, int]) -> None:
+def test_gradients_of_the_zoo_are_right(net, options):
     found = netdsl.load(f"examples/zoo/{net}.net", **options).check_gradients(samples=2, batch=2)
     assert found.right, outcome(found, IMPRECISE)
 
@@ -85,9 +83,7 @@ def falsify(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
 
 
 @pytest.mark.parametrize(("text", "operator"), [(SMOOTH, "Tanh"), (CORNERED, "Relu")])
-def test_a_wrong_rule_is_caught_and_the_parameters_in_front_of_it_named(
-    text: str, operator: str, falsify: Callable[[str, float], None]
-) -> None:
+def test_a_wrong_rule_is_caught_and_the_parameters_in_front_of_it_named(text, operator, falsify):
     """A kink on the way excuses nothing."""
     falsify(operator, 1.01)
     found = check(text, seed=3)
@@ -112,7 +108,7 @@ def _on_the_corner(offset: float) -> dict[str, np.ndarray]:
     return weights | {"first.weight": np.zeros((5, 6), np.float32), "first.bias": np.full(5, offset, np.float32)}
 
 
-def test_a_parameter_that_stands_on_a_kink_is_told_so() -> None:
+def test_a_parameter_that_stands_on_a_kink_is_told_so():
     found = check(CORNERED, weights=_on_the_corner(0.0))
     assert found.right
     bias = next(p for p in found.parameters if p.name == "first.bias")
@@ -127,7 +123,7 @@ def test_a_parameter_that_stands_on_a_kink_is_told_so() -> None:
     assert "Between it and the loss: Relu `y.relu` (at x = 0)." in text
 
 
-def test_a_kink_beside_a_parameter_is_met_by_longer_steps_alone() -> None:
+def test_a_kink_beside_a_parameter_is_met_by_longer_steps_alone():
     found = check(CORNERED, weights=_on_the_corner(3e-6))
     bias = next(p for p in found.parameters if p.name == "first.bias")
     assert (bias.verdict, bias.at_kinks) == ("kink", 4)
@@ -136,7 +132,7 @@ def test_a_kink_beside_a_parameter_is_met_by_longer_steps_alone() -> None:
     assert "longer steps than 1e-06 cross it" in " ".join(outcome(found, IMPRECISE).split())
 
 
-def test_noise_takes_initial_biases_off_the_kink() -> None:
+def test_noise_takes_initial_biases_off_the_kink():
     """An input of zeros and biases of zero put every relu at 0."""
     net = netdsl.loads(CORNERED)
     feeds = {"x": np.zeros((4, 6), np.float32), "label": np.array([0, 1, 2, 1])}
@@ -146,7 +142,7 @@ def test_noise_takes_initial_biases_off_the_kink() -> None:
     assert sum(p.at_kinks for p in moved.parameters) == 0
 
 
-def test_a_gradient_that_is_wrong_in_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_is_wrong_in_float32_alone(monkeypatch):
     gradient = Stepper.gradient
     monkeypatch.setattr(Stepper, "gradient", lambda self: 2 * gradient(self))
     found = check(SMOOTH)
@@ -157,14 +153,14 @@ def test_a_gradient_that_is_wrong_in_float32_alone(monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_the_same_seed_gives_the_same(tmp_path) -> None:
+def test_the_same_seed_gives_the_same(tmp_path):
     """Dropout too."""
     text = NETS[3]
     assert check(text, seed=5).to_dict() == check(text, seed=5).to_dict()
     assert check(text, seed=5).loss != check(text, seed=6).loss
 
 
-def test_random_targets_are_what_the_losses_take() -> None:
+def test_random_targets_are_what_the_losses_take():
     rng = np.random.default_rng(0)
     for text, wanted in ((NETS[7], {-1.0, 1.0}), (NETS[0], {0, 1, 2}), (NETS[4], {0, 1, 2})):
         graph = netdsl.loads(text).graph
@@ -177,7 +173,7 @@ def _run(*arguments: str):
     return CliRunner().invoke(main, ["gradcheck", *arguments])
 
 
-def test_the_command(tmp_path, falsify: Callable[[str, float], None]) -> None:
+def test_the_command(tmp_path, falsify):
     file = tmp_path / "n.net"
     file.write_text(SMOOTH)
     done = _run(str(file), "--samples", "2")
@@ -194,7 +190,7 @@ def test_the_command(tmp_path, falsify: Callable[[str, float], None]) -> None:
     assert "WRONG" in wrong.output
 
 
-def test_data_and_weights(tmp_path) -> None:
+def test_data_and_weights(tmp_path):
     """On real digits, at the weights of a checkpoint, without noise."""
     file = tmp_path / "n.net"
     train = TRAIN.replace("batch ", "prepare = [scale(1 / 16)]\n    batch ")
@@ -211,7 +207,7 @@ def test_data_and_weights(tmp_path) -> None:
     assert "training samples, which is less than a batch of 100000" in few.stderr
 
 
-def test_a_net_without_a_train_block_is_refused(tmp_path) -> None:
+def test_a_net_without_a_train_block_is_refused(tmp_path):
     file = tmp_path / "n.net"
     file.write_text("net n : x[6] -> y { y = x -> dense(3) }")
     for arguments in ([], ["--data", "digits"]):

@@ -1,7 +1,5 @@
 """What other frameworks and languages call things: what we point to must be there."""
 
-from __future__ import annotations
-
 from netdsl.elaborate import habits
 from netdsl.elaborate.names import globals_, signs
 from netdsl.ops import OPERATORS
@@ -10,17 +8,17 @@ from netdsl.syntax import habits as syntax_habits
 from netdsl.syntax.errors import _KEYWORDS
 
 
-def test_names_lead_to_operators() -> None:
+def test_names_lead_to_operators():
     assert set(habits._NAMES.values()) <= set(globals_()) - set(signs())
     assert not set(habits._NAMES) & {name for name in OPERATORS if "_" not in name}
 
 
-def test_arguments_lead_to_arguments() -> None:
+def test_arguments_lead_to_arguments():
     declared = [operator.arguments for operator in OPERATORS.values()] + list(OPTIMIZERS.values())
     assert set(habits._ARGUMENTS.values()) - {""} <= {argument.name for arguments in declared for argument in arguments}
 
 
-def test_spellings_of_other_frameworks() -> None:
+def test_spellings_of_other_frameworks():
     known = globals_()
     for name, meant in (
         ("Conv2d", "conv"), ("Conv2D", "conv"), ("BatchNorm2d", "bn"), ("batch_norm", "bn"), ("MaxPool2d", "max_pool"),
@@ -33,6 +31,6 @@ def test_spellings_of_other_frameworks() -> None:
         assert f"`{meant}`" in found, name
 
 
-def test_words_of_other_languages_are_none_of_this_one() -> None:
+def test_words_of_other_languages_are_none_of_this_one():
     assert not set(syntax_habits.WORDS) & _KEYWORDS
     assert not set(syntax_habits.WORDS) & set(globals_())

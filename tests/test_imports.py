@@ -1,7 +1,5 @@
 """What a command loads: `check` and `analyze` are quick because they import click only."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +35,7 @@ def command(*arguments: str) -> str:
         command("fmt", "--diff", "examples"),
     ],
 )
-def test_what_needs_no_arrays_loads_none(code: str) -> None:
+def test_what_needs_no_arrays_loads_none(code):
     loaded = loaded_by(code)
     assert not loaded & HEAVY
     bare = loaded_by("")
@@ -45,7 +43,7 @@ def test_what_needs_no_arrays_loads_none(code: str) -> None:
     assert third_party <= {"netdsl", "click"}
 
 
-def test_folders_import_in_the_direction_of_the_architecture() -> None:
+def test_folders_import_in_the_direction_of_the_architecture():
     """syntax, diagnostics <- ir, ops <- elaborate <- analysis, passes, lower <- training <- runtime <- cli."""
     allowed = {
         "diagnostics": set(),

@@ -4,8 +4,6 @@ A net is given with numbers as its input's sizes. They are made symbols, and sol
 and elaborated. An addition that stretches a size 1 is another net and does not count.
 """
 
-from __future__ import annotations
-
 from math import inf
 
 import pytest
@@ -151,12 +149,12 @@ NETS = {
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_legal_sizes_are_those_that_elaborate(net: str) -> None:
+def test_legal_sizes_are_those_that_elaborate(net):
     statements, words = NETS[net]
     assert hold(Net(chain(statements)), name(), range(1, 1025)).words() == words
 
 
-def test_each_axis_has_sizes_of_its_own() -> None:
+def test_each_axis_has_sizes_of_its_own():
     net = Net("""net n : x[1, 12, 20, 28] -> y {
         a = x -> max_pool([2, 3, 4]) -> conv(1, 3)
         b = a -> max_pool([1, 2, 1]) -> upsample([1, 2, 1])
@@ -172,7 +170,7 @@ def test_each_axis_has_sizes_of_its_own() -> None:
                      "width": "a multiple of 4, at least 12"}  # fmt: skip
 
 
-def test_two_inputs_may_have_to_agree() -> None:
+def test_two_inputs_may_have_to_agree():
     text = (
         "net n : x[1, {w}], z[1, {v}] -> y {{ a = x + (x -> max_pool(3) -> upsample(3))\n y = a + (z -> upsample(2)) }}"
     )
@@ -232,7 +230,7 @@ def nets(draw: st.DrawFn) -> str:
 @settings(max_examples=25, deadline=None)
 @given(nets(), st.integers(2, 80))
 @example("a = x -> conv(1, 2, stride = 1, pad = 0, dilation = 2)\ny = (x -> upsample(1)) + a", 2)
-def test_legal_sizes_of_random_nets(statements: str, size: int) -> None:
+def test_legal_sizes_of_random_nets(statements, size):
     found = hold(Net(chain(statements, size)), name(), range(1, 80))
     good = found.near(size)
     assume(good)
@@ -244,7 +242,7 @@ def test_legal_sizes_of_random_nets(statements: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_the_errors_name_sizes_that_fit(net: str) -> None:
+def test_the_errors_name_sizes_that_fit(net):
     text = NETS[net][0]
     solution, _ = Net(chain(text)).solved()
     found = NONE if net == "never" else solution.legal[name()]
@@ -260,7 +258,7 @@ def test_the_errors_name_sizes_that_fit(net: str) -> None:
 UNET = NETS["U-Net"][0]
 
 
-def test_all_inputs_and_axes_are_told_of_at_once() -> None:
+def test_all_inputs_and_axes_are_told_of_at_once():
     (d,) = errors("net n : x[1, 358, 358] -> y {" + UNET + "}")
     assert d.helps[0] == "`x`'s height and width must be multiples of 16; nearest to 358: 352, 368"
     (d,) = errors("net n : x[1, H = 89, W = 40, 32] -> y {" + UNET + "}")
@@ -275,7 +273,7 @@ def test_all_inputs_and_axes_are_told_of_at_once() -> None:
     assert d.helps[0] == f"{both}34: 33, 36" and equal not in d.helps
 
 
-def test_sizes_behind_the_error_count_too() -> None:
+def test_sizes_behind_the_error_count_too():
     text = """net n : x[1, {}] -> y {{
         a = x + (x -> max_pool(2) -> upsample(2))
         y = a + (a -> max_pool(5) -> upsample(5))
@@ -285,25 +283,25 @@ def test_sizes_behind_the_error_count_too() -> None:
     assert d.helps[0] == "`x`'s width must be a multiple of 10; nearest to 33: 30, 40"
 
 
-def test_sizes_that_no_input_mends_are_not_told() -> None:
+def test_sizes_that_no_input_mends_are_not_told():
     for text in (NETS["never"][0], "y = concat(x, x -> conv(1, 2, pad = 0))"):
         assert not any("nearest" in h for d in errors(chain(text, 33)) for h in d.helps)
 
 
-def test_sizes_that_are_all_listed_are_not_told_twice() -> None:
+def test_sizes_that_are_all_listed_are_not_told_twice():
     assert errors(chain("y = reshape(x, [7, 9])", 33))[0].helps[0] == f"{name()} must be 63"
     near = f"{name()} must be one of 19, 20"
     assert errors(chain(NETS["sides that meet once"][0], 33))[0].helps[0] == f"{near}; nearest to 33: 20"
 
 
-def test_other_errors_stay_as_they_are() -> None:
+def test_other_errors_stay_as_they_are():
     found = errors(chain("a = x -> convv(3, 3)\ny = x + (x -> max_pool(2) -> upsample(2))", 33))
     assert [d.code for d in found] == ["E0201", "E0311"]
     assert found[1].helps[0] == "`x`'s width must be a multiple of 2; nearest to 33: 32, 34"
     assert not any("nearest" in h for h in found[0].helps)
 
 
-def test_a_symbolic_size_can_be_set() -> None:
+def test_a_symbolic_size_can_be_set():
     text = "net n(k = 3) : x[1, W = 32] -> y { y = x + (x -> max_pool(k) -> upsample(k)) }"
     assert int(graph(text, W=30).inputs[0].shape[1]) == 30
     assert graph(text, W=28, k=4).symbols == {"W": 28}
@@ -317,7 +315,7 @@ def test_a_symbolic_size_can_be_set() -> None:
 # the sets
 
 
-def test_the_sizes_next_to_one() -> None:
+def test_the_sizes_next_to_one():
     sizes = Legal(12, (0, 5), 17, others=(3, 9))
     assert [sizes.near(h) for h in (1, 3, 4, 10, 17, 20, 24)] == [
         [3], [3, 9], [3, 9], [9, 17], [9, 17, 24], [17, 24], [17, 24, 29]
@@ -334,7 +332,7 @@ def test_the_sizes_next_to_one() -> None:
     st.none() | st.integers(1, 30),
     st.sets(st.integers(1, 40)),
 )
-def test_one_form_for_a_set(period: int, remainders: set[int], start: int, stop: int | None, more: set[int]) -> None:
+def test_one_form_for_a_set(period, remainders, start, stop, more):
     """However a set is put, it comes out the same, and holds the same sizes."""
     rule = {h for h in range(100) if h % period in remainders}
     end = 1000 if stop is None else stop
@@ -350,7 +348,7 @@ def test_one_form_for_a_set(period: int, remainders: set[int], start: int, stop:
     assert found.below(100) == max((h for h in truth), default=None) or stop is None
 
 
-def test_equations_and_bounds_between_symbols() -> None:
+def test_equations_and_bounds_between_symbols():
     net = "net n : a[1, A = 9], b[1, B = 8], c[1, C = 15] -> y, z {{ y = {}\n z = {} }}"
     ab = "concat(a, b, axis = width)"
     found = elaborate(Source("test.net", net.format(f"({ab} -> conv(1, 3, pad = 0)) + c", f"({ab}, c) -> crop_like")))

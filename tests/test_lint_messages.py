@@ -4,8 +4,6 @@ without any, with lines `----` between.
 To review a change: NETDSL_WRITE_SNAPSHOTS=1 pytest tests/test_lint_messages.py, and read the difference.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -30,7 +28,7 @@ def linted(text: str) -> list[Diagnostic]:
 
 
 @pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
-def test_the_messages_are_as_reviewed(path: Path) -> None:
+def test_the_messages_are_as_reviewed(path):
     text, expected, clean = path.read_text(encoding="utf-8").split(LINE)
     diagnostics = linted(text)
     found = "".join(brief(diagnostic) + "\n\n" for diagnostic in diagnostics)
@@ -44,10 +42,10 @@ def test_the_messages_are_as_reviewed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
-def test_nothing_is_said_of_the_clean_file(path: Path) -> None:
+def test_nothing_is_said_of_the_clean_file(path):
     clean = path.read_text(encoding="utf-8").split(LINE)[2]
     assert not [brief(diagnostic) for diagnostic in linted(clean)]
 
 
-def test_every_lint_has_a_snapshot() -> None:
+def test_every_lint_has_a_snapshot():
     assert [f"{rule.code}-{rule.name}" for rule in rules()] == [path.stem for path in SNAPSHOTS]

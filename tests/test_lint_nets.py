@@ -1,7 +1,5 @@
 """The lints of nets against brute force: numbers that PyTorch's gradients and plain loops give."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -38,7 +36,7 @@ def reached(layers: nn.Module, size: int, middle: bool = False) -> torch.Tensor:
 def conv(kernel: int, stride: int = 1, dilation: int = 1, pad: int | str = "same") -> nn.Module:
     total = dilation * (kernel - 1)
     pads = (total // 2, total - total // 2) if pad == "same" else (pad, pad)
-    return nn.Sequential(nn.ConstantPad1d(pads, 0.0), nn.Conv1d(1, 1, kernel, stride, dilation=dilation))  # type: ignore[arg-type]
+    return nn.Sequential(nn.ConstantPad1d(pads, 0.0), nn.Conv1d(1, 1, kernel, stride, dilation=dilation))
 
 
 # cells that no window sees
@@ -46,7 +44,7 @@ def conv(kernel: int, stride: int = 1, dilation: int = 1, pad: int | str = "same
 
 @settings(deadline=None, max_examples=150)
 @given(SIZES, st.integers(1, 6), st.integers(1, 6), st.integers(1, 3), st.sampled_from(["same", 0, 1, 2]))
-def test_dropped_cells(size: int, kernel: int, stride: int, dilation: int, pad: int | str) -> None:
+def test_dropped_cells(size, kernel, stride, dilation, pad):
     if pad != "same" and size + 2 * int(pad) < dilation * (kernel - 1) + 1:
         return
     messages = found(net(f"conv(1, {kernel}, {stride}, dilation = {dilation}, pad = {_text(pad)})", size), "W0202")
@@ -62,7 +60,7 @@ def test_dropped_cells(size: int, kernel: int, stride: int, dilation: int, pad: 
 
 @settings(deadline=None, max_examples=100)
 @given(SIZES, st.integers(1, 5), st.integers(1, 5), st.booleans(), st.sampled_from(["avg_pool", "lp_pool", "gaussian_pool"]))
-def test_dropped_cells_of_pools(size: int, kernel: int, stride: int, ceil: bool, pool: str) -> None:
+def test_dropped_cells_of_pools(size, kernel, stride, ceil, pool):
     if size < kernel or stride > kernel:
         return
     flag = str(ceil).lower()
@@ -85,7 +83,7 @@ def _text(value: int | str) -> str:
 
 @settings(deadline=None, max_examples=60)
 @given(SIZES, st.integers(1, 6), st.integers(2, 6), st.sampled_from(["same", 0, 1]))
-def test_what_is_proposed_drops_nothing(size: int, kernel: int, stride: int, pad: int | str) -> None:
+def test_what_is_proposed_drops_nothing(size, kernel, stride, pad):
     if pad != "same" and size + 2 * int(pad) < kernel:
         return
     for message in found(net(f"conv(1, {kernel}, {stride}, pad = {_text(pad)})", size), "W0202"):
@@ -103,7 +101,7 @@ def test_what_is_proposed_drops_nothing(size: int, kernel: int, stride: int, pad
 
 @settings(deadline=None, max_examples=150)
 @given(st.integers(1, 12), st.integers(1, 7), st.integers(1, 4), st.integers(1, 4))
-def test_kernel_in_padding(size: int, kernel: int, stride: int, dilation: int) -> None:
+def test_kernel_in_padding(size, kernel, stride, dilation):
     layers = conv(kernel, stride, dilation)
     weight = next(layers.parameters())
     layers(torch.ones(1, 1, size)).sum().backward()
@@ -121,7 +119,7 @@ def test_kernel_in_padding(size: int, kernel: int, stride: int, dilation: int) -
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=4))
-def test_gridding(windows: list[tuple[int, int, int]]) -> None:
+def test_gridding(windows):
     windows = [(kernel, min(stride, kernel), dilation) for kernel, stride, dilation in windows]
     size = 1001
     layers = " -> ".join(f"conv(1, {k}, {s}, dilation = {d})" for k, s, d in windows)
@@ -133,19 +131,19 @@ def test_gridding(windows: list[tuple[int, int, int]]) -> None:
         assert f"a cell sees {len(middle)} of the {span} cells that it spans" in messages[0].message
 
 
-def test_gridding_through_joins() -> None:
+def test_gridding_through_joins():
     holes = "y = (x -> conv(1, 3, dilation = 2)) + (x -> conv(1, 3, dilation = 4))"
     filled = "y = (x -> conv(1, 3, dilation = 2)) + (x -> conv(1, 5))"
     for text, count in ((holes, 1), (filled, 0)):
         assert len(found(f"net f : x[1, 64] -> y {{\n {text}\n}}", "W0207")) == count
 
 
-def test_gridding_is_filled_by_what_is_not_followed() -> None:
+def test_gridding_is_filled_by_what_is_not_followed():
     assert not found(net('conv(1, 3, dilation = 2) -> upsample(2, mode = "bilinear")', 16, 16), "W0207")
     assert not found(net("conv(1, 3, dilation = 2) -> flatten -> dense(2)", 16, 16), "W0202")
 
 
-def test_enormous_windows_are_not_followed() -> None:
+def test_enormous_windows_are_not_followed():
     assert not found(net("conv(1, 3, dilation = 100_000) -> conv(1, 3, dilation = 2)", 16), "W0207")
 
 
@@ -154,7 +152,7 @@ def test_enormous_windows_are_not_followed() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(1, 24), st.lists(st.tuples(st.integers(1, 5), st.integers(1, 2)), max_size=4), st.booleans())
-def test_receptive_field(size: int, windows: list[tuple[int, int]], around: bool) -> None:
+def test_receptive_field(size, windows, around):
     """A convolution behind some pools, which see in a wide enough image what its cells would see."""
     windows = [(max(kernel, stride), stride) for kernel, stride in windows]
     before = "".join(f'x = x -> max_pool({k}, {s}, pad = "same")\n' for k, s in windows)
@@ -173,7 +171,7 @@ def test_receptive_field(size: int, windows: list[tuple[int, int]], around: bool
 
 @settings(deadline=None, max_examples=80)
 @given(st.integers(1, 7), st.integers(1, 4), st.integers(1, 3))
-def test_checkerboard(kernel: int, stride: int, dilation: int) -> None:
+def test_checkerboard(kernel, stride, dilation):
     layer = nn.ConvTranspose1d(1, 1, kernel, stride, dilation=dilation, bias=False)
     nn.init.ones_(layer.weight)
     inside = layer(torch.ones(1, 1, 40))[0, 0, 20:32]
@@ -186,7 +184,7 @@ def test_checkerboard(kernel: int, stride: int, dilation: int) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1000])
-def test_the_least_loss_of_probabilities(classes: int) -> None:
+def test_the_least_loss_of_probabilities(classes):
     text = f"""
 net f : image[4] -> p {{ p = image -> dense({classes}) -> softmax }}
 train f {{
@@ -206,7 +204,7 @@ train f {{
 
 @pytest.mark.parametrize("norm, cancels", [("bn", True), ("instance_norm", True), ("bn(trainable = false)", False),
                                            ("group_norm(4)", False), ("layer_norm", False), ("lrn", False)])  # fmt: skip
-def test_biases_that_a_normalisation_cancels(norm: str, cancels: bool) -> None:
+def test_biases_that_a_normalisation_cancels(norm, cancels):
     """The mean of a channel takes its bias along; that over several channels does not, nor one of old."""
     messages = found(f"net f : image[3, 8, 8] -> y {{\n    y = image -> conv(16, 3) -> {norm}\n}}\n", "W0203")
     assert [norm in message.message for message in messages] == [True] * cancels

@@ -1,7 +1,5 @@
 """The lints as a whole: the page that lists them, the nets that have nothing to be warned of, what they cost."""
 
-from __future__ import annotations
-
 import re
 import time
 from pathlib import Path
@@ -16,19 +14,19 @@ from netdsl.lint import lint, rules
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_language_page_lists_the_lints() -> None:
+def test_the_language_page_lists_the_lints():
     text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(W\d{4})` \| (\S+) \| (.*) \|$", text, re.MULTILINE)
     assert listed == [(rule.code, rule.name, rule.summary) for rule in rules()]
 
 
-def test_codes_and_names_are_unique_and_explained() -> None:
+def test_codes_and_names_are_unique_and_explained():
     assert len({rule.code for rule in rules()}) == len({rule.name for rule in rules()}) == len(rules())
     assert {rule.code for rule in rules()} == {code for code in catalogue.codes() if code.startswith("W")}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.net")), ids=lambda path: path.stem)
-def test_examples_have_cancelled_biases_at_most(path: Path) -> None:
+def test_examples_have_cancelled_biases_at_most(path):
     """Theirs are in the figures that their papers print."""
     assert {diagnostic.code for diagnostic in linted(path.read_text(encoding="utf-8"))} <= {"W0203"}
 
@@ -117,19 +115,19 @@ net wavenet : wave[1, T = 4096] -> scores {
 
 
 @pytest.mark.parametrize("text", [VGG, GOOGLENET, INCEPTION_STEM, MOBILENET, DCGAN, WAVENET],
-                         ids=lambda text: re.search(r"^net (\w+)", text, re.MULTILINE)[1])  # type: ignore[index]  # fmt: skip
-def test_well_known_networks_are_clean(text: str) -> None:
+                         ids=lambda text: re.search(r"^net (\w+)", text, re.MULTILINE)[1])  # fmt: skip
+def test_well_known_networks_are_clean(text):
     assert [diagnostic.message for diagnostic in linted(text)] == []
 
 
-def test_a_large_network_given_small_images() -> None:
+def test_a_large_network_given_small_images():
     """ResNet-50 on 32 x 32 pixels: its last stage works on maps of 1 x 1."""
     text = (ROOT / "examples" / "zoo" / "resnet.net").read_text(encoding="utf-8").replace("224", "32")
     found = lint(*elaborate_all(Source("test.net", text)))
     assert [d.code for d in found] == ["W0205"]
 
 
-def test_lints_take_a_small_part_of_the_time() -> None:
+def test_lints_take_a_small_part_of_the_time():
     lines = [f"    x{i + 1} = x{i} + (x{i} -> conv(8, 3, bias = false) -> bn -> relu)" for i in range(1000)]
     text = "\n".join(["net f : image[8, 64, 64] -> y {", "    x0 = image", *lines, "    y = x1000", "}"])
     times: list[tuple[float, float]] = []

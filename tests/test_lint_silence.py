@@ -1,7 +1,5 @@
 """`# noqa`: where it counts, what it silences, and when it is too many."""
 
-from __future__ import annotations
-
 import pytest
 from test_lint_messages import linted
 
@@ -35,15 +33,15 @@ def net(line: str) -> str:
         ("# noqa: W0202, W0202", []),
     ],
 )
-def test_forms(comment: str, left: list[str]) -> None:
+def test_forms(comment, left):
     assert codes(net(f"y = image -> max_pool(2)  {comment}")) == left
 
 
-def test_in_a_string_it_is_none() -> None:
+def test_in_a_string_it_is_none():
     assert codes(net('y = image -> max_pool(2) if "# noqa" == "" else image -> max_pool(2)')) == ["W0202"]
 
 
-def test_the_first_and_the_last_line_of_a_statement_count_for_all_of_it() -> None:
+def test_the_first_and_the_last_line_of_a_statement_count_for_all_of_it():
     assert codes(net("y = image -> relu  # noqa: W0202\n  -> max_pool(2)")) == []
     assert codes(net("y = image -> relu\n  -> max_pool(2)  # noqa: W0202")) == []
     assert codes(net("y = image -> relu\n  -> max_pool(2)\n  -> relu  # noqa: W0202")) == []
@@ -53,12 +51,12 @@ def test_the_first_and_the_last_line_of_a_statement_count_for_all_of_it() -> Non
     assert codes(net(loop)) == ["W0202"]
 
 
-def test_the_line_of_any_place_that_is_marked() -> None:
+def test_the_line_of_any_place_that_is_marked():
     for first, second in (("# noqa: W0107", ""), ("", "# noqa: W0107")):
         assert codes(net(f"x = image {first}\n x = image -> relu {second}\n y = x")) == []
 
 
-def test_the_biases_of_a_layer_and_of_a_net() -> None:
+def test_the_biases_of_a_layer_and_of_a_net():
     text = "net f : image[3, 8, 8] -> y {{ {}\n y = image -> conv(4, 3) -> bn {}\n -> conv(8, 3) -> bn\n}}"
     assert "2 layers" in linted(text.format("", ""))[0].message
     assert codes(text.format("# noqa: W0203", "")) == []
@@ -70,13 +68,13 @@ def test_the_biases_of_a_layer_and_of_a_net() -> None:
     assert "`conv` has a bias" in message.message and "8 parameters" in message.message
 
 
-def test_a_note_of_the_elaboration() -> None:
+def test_a_note_of_the_elaboration():
     text = "unit = conv(3, 3)\n x = image -> unit\n y = x -> unit"
     assert codes(net(text)) == ["N0001"]
     assert codes(net(text + "  # noqa: N0001")) == []
 
 
-def test_lints_of_other_nets_are_not_judged() -> None:
+def test_lints_of_other_nets_are_not_judged():
     text = net("y = image -> max_pool(2)  # noqa: W0202") + "net g : image[3, 32, 32] -> y { y = image -> relu }\n"
     assert codes(text) == []
     fitting = text.replace("33", "32")
@@ -84,7 +82,7 @@ def test_lints_of_other_nets_are_not_judged() -> None:
     assert lint(elaborate(Source("test.net", fitting), "g")) == []
 
 
-def test_a_layer_in_the_library_is_silenced_where_it_is_applied() -> None:
+def test_a_layer_in_the_library_is_silenced_where_it_is_applied():
     text = "from std.atrous import aspp\nnet f : image[8, 8, 8] -> y {{\n    y = image -> aspp(8) {}\n}}"
     messages = linted(text.format(""))
     assert messages and {m.code for m in messages} == {"W0205"}

@@ -1,7 +1,5 @@
 """Dynamic loss scaling: the rule is that of PyTorch's GradScaler, and a step that is left out changes nothing else."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -60,7 +58,7 @@ def stepper_of(optimizer: str = SGD, scale: float = FINE, split: bool = False, d
     return stepper
 
 
-def test_the_scale_follows_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_follows_pytorch(monkeypatch):
     """Over random sequences of finite and other gradients, the scale and the count of good steps are GradScaler's."""
     monkeypatch.setattr(scaling, "INTERVAL", 3)
     w = Writer(onnx.GraphProto(name="scaling"), "step")
@@ -86,7 +84,7 @@ def test_the_scale_follows_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
         assert state.tolist() == [scaler.get_scale(), scaler._get_growth_tracker(), skipped]
 
 
-def test_the_scale_stays_between_its_bounds() -> None:
+def test_the_scale_stays_between_its_bounds():
     for start, finite, end in ((scaling.LARGEST, True, scaling.LARGEST), (scaling.SMALLEST, False, scaling.SMALLEST)):
         w = Writer(onnx.GraphProto(name="scaling"), "step")
         scaling.read(w).append_update(w, "finite")
@@ -99,7 +97,7 @@ def test_the_scale_stays_between_its_bounds() -> None:
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM, "adamw(lr = 0.01)", "rmsprop(lr = 0.01)", "sgd(lr = 0.1)"])
 @pytest.mark.parametrize("split", [False, True])
-def test_a_step_that_overflows_changes_no_parameter_and_halves_the_scale(optimizer: str, split: bool) -> None:
+def test_a_step_that_overflows_changes_no_parameter_and_halves_the_scale(optimizer, split):
     stepper = stepper_of(optimizer, split=split)
     stepper.step(0, 0.05)
     stepper.load({"scaling": np.array([TOO_LARGE, 7, 1], np.float32)})
@@ -120,7 +118,7 @@ def test_a_step_that_overflows_changes_no_parameter_and_halves_the_scale(optimiz
 
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM])
-def test_a_step_left_out_leaves_no_trace_in_the_next(optimizer: str) -> None:
+def test_a_step_left_out_leaves_no_trace_in_the_next(optimizer):
     """Adam's count of steps included: the next step is what it would have been without."""
     graph, after = graph_of(optimizer), []
     for skipped in (1, 0):
@@ -137,7 +135,7 @@ def test_a_step_left_out_leaves_no_trace_in_the_next(optimizer: str) -> None:
     assert all(np.array_equal(after[0][name], after[1][name]) for name in after[1])
 
 
-def test_the_scale_cancels_out() -> None:
+def test_the_scale_cancels_out():
     """Products by powers of two are exact: other scales give the same step up to what is subnormal in fp16."""
     found = []
     for scale in (2.0**6, 2.0**10):
@@ -147,7 +145,7 @@ def test_the_scale_cancels_out() -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6)
 
 
-def test_the_scale_grows_after_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_grows_after_the_interval(monkeypatch):
     monkeypatch.setattr(scaling, "INTERVAL", 3)
     stepper = stepper_of(scale=8.0)
     states = []
@@ -157,7 +155,7 @@ def test_the_scale_grows_after_the_interval(monkeypatch: pytest.MonkeyPatch) -> 
     assert states == [[8, 1, 0], [8, 2, 0], [16, 0, 0], [16, 1, 0], [16, 2, 0], [32, 0, 0], [32, 1, 0]]
 
 
-def test_a_split_step_is_the_step_bit_for_bit() -> None:
+def test_a_split_step_is_the_step_bit_for_bit():
     whole, split = stepper_of(drop="dropout(0.3)"), stepper_of(drop="dropout(0.3)", split=True)
     for step in range(4):
         for stepper in (whole, split):
@@ -179,7 +177,7 @@ def overflowing(run: trainer.Trainer) -> trainer.Trainer:
 
 @pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_a_resumed_run_is_the_straight_run_bit_for_bit(tmp_path: Path, accumulate: int) -> None:
+def test_a_resumed_run_is_the_straight_run_bit_for_bit(tmp_path, accumulate):
     """Stopped while the scale is still falling."""
     straight = overflowing(run_of(tmp_path / "straight", optimizer=ADAM, accumulate=accumulate, epochs=4))
     straight.run()
@@ -196,7 +194,7 @@ def test_a_resumed_run_is_the_straight_run_bit_for_bit(tmp_path: Path, accumulat
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_steps_left_out_are_told(tmp_path: Path) -> None:
+def test_steps_left_out_are_told(tmp_path):
     told = Told()
     overflowing(run_of(tmp_path, told, epochs=3)).run()
     (first, *_) = [text for text in told.messages if "left out" in text]
@@ -204,7 +202,7 @@ def test_steps_left_out_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path: Path) -> None:
+def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
     run_of(tmp_path, precision="float32", epochs=1).run()
     for precision_, before in (("fp16", "float32"), ("float32", "fp16")):
         told = Told()
@@ -220,8 +218,8 @@ def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("every", [1, 64])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_scale_at_its_smallest_stops_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, accumulate: int
-) -> None:
+    tmp_path, monkeypatch, every, accumulate
+):
     """Gradients that no scale makes finite are told as before: after the scale has fallen all the way."""
     monkeypatch.setattr(scaling, "SMALLEST", TOO_LARGE / 4)
     run = overflowing(run_of(tmp_path, accumulate=accumulate, epochs=20))
@@ -234,7 +232,7 @@ def test_a_scale_at_its_smallest_stops_the_run(
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_a_loss_that_is_not_finite_stops_the_run_at_once() -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_at_once():
     run = run_of(None)
     vectors = run._stepper.vectors()
     vectors["parameters"][:] = np.nan
@@ -258,7 +256,7 @@ train small {
 
 
 @pytest.mark.usefixtures("on_the_cpu")
-def test_the_compiled_step_holds_its_scale_and_checkpoints_fit(tmp_path: Path) -> None:
+def test_the_compiled_step_holds_its_scale_and_checkpoints_fit(tmp_path):
     net = netdsl.loads(NET)
     net.compile_training(tmp_path / "step.onnx", provider="cuda", precision="fp16")
     model = onnx.load(tmp_path / "step.onnx")
@@ -282,7 +280,7 @@ def test_the_compiled_step_holds_its_scale_and_checkpoints_fit(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("half, reason", [("fp16", "cast to float32"), ("bf16", "Could not find an implementation")])
-def test_a_device_without_kernels_is_named(tmp_path: Path, half: str, reason: str) -> None:
+def test_a_device_without_kernels_is_named(tmp_path, half, reason):
     (tmp_path / "small.net").write_text(NET)
     file, out = str(tmp_path / "small.net"), str(tmp_path / "step.onnx")
     training = ["train", file, "--data", "digits", "--device", "cpu", "--out", str(tmp_path / "run"), "--precision", half]
@@ -297,7 +295,7 @@ def test_a_device_without_kernels_is_named(tmp_path: Path, half: str, reason: st
         netdsl.TrainingStep(out, device="cpu")
 
 
-def test_wrong_options_are_refused(tmp_path: Path) -> None:
+def test_wrong_options_are_refused(tmp_path):
     (tmp_path / "small.net").write_text(NET)
     result = CliRunner().invoke(main, ["compile", str(tmp_path / "small.net"), "--precision", "fp16"])
     assert result.exit_code == 2 and "--precision go with --training" in result.output
@@ -305,7 +303,7 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         netdsl.loads(NET).train("digits", out=None, precision="half")
 
 
-def test_only_what_a_device_lacks_is_reported() -> None:
+def test_only_what_a_device_lacks_is_reported():
     """ONNX Runtime moves float16 tensors on the CPU, but multiplies none."""
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT16, [2, 2]) for n in "xy")
     nodes = [helper.make_node("MatMul", ["x", "x"], ["a"], "a"), helper.make_node("Transpose", ["a"], ["b"], "b"),
@@ -315,7 +313,7 @@ def test_only_what_a_device_lacks_is_reported() -> None:
     assert list(precision.lacking_kernels(model, TensorProto.FLOAT16, Device("cpu"))) == ["MatMul"]
 
 
-def test_the_state_of_other_precisions_is_as_before() -> None:
+def test_the_state_of_other_precisions_is_as_before():
     models: list[StepModel] = [build_step(graph_of(SGD), batch=4, precision=p) for p in ("float32", "bf16")]
     for model in models:
         assert "scaling" not in model.state and "scaling" not in model.written

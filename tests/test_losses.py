@@ -1,7 +1,5 @@
 """Losses where they are at an edge: what they give there, their gradients, and the numbers they refuse."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +22,32 @@ def taken(op: str, *inputs: Any, of: tuple[int, ...] = (0,), **args: Any) -> tup
     return tuple(session(model).run(["y", *(f"grad/{name}" for name in names)], feed))
 
 
-def test_contrastive_of_equal_embeddings_has_finite_gradients() -> None:
+def test_contrastive_of_equal_embeddings_has_finite_gradients():
     points = [[1.0, 2.0], [1.0, 2.0]]
     loss, a, b = taken("contrastive", points, points, [1, 0], of=(0, 1), margin=2.0)
     assert loss == pytest.approx((0 + 2.0**2 / 2) / 2)
     assert not a.any() and not b.any()
 
 
-def test_contrastive_pushes_others_up_to_the_margin_only() -> None:
+def test_contrastive_pushes_others_up_to_the_margin_only():
     loss, a = taken("contrastive", [[3.0, 4.0], [0.3, 0.4]], np.zeros((2, 2)), [0, 0])
     assert loss == pytest.approx(0.5**2 / 2 / 2)
     np.testing.assert_allclose(a, [[0, 0], [-0.5 * 0.6 / 2, -0.5 * 0.8 / 2]], rtol=1e-5)
 
 
-def test_a_perceptron_with_weights_of_zero_learns() -> None:
+def test_a_perceptron_with_weights_of_zero_learns():
     """Rosenblatt's rule corrects a score of 0 too; a Relu's gradient would not."""
     loss, scores = taken("perceptron", np.zeros((4, 1)), [[1.0], [-1.0], [1.0], [1.0]])
     assert loss == 0
     np.testing.assert_allclose(scores, [[-0.25], [0.25], [-0.25], [-0.25]])
 
 
-def test_dice_of_what_is_empty_and_found_to_be() -> None:
+def test_dice_of_what_is_empty_and_found_to_be():
     loss, logits = taken("dice", np.full((1, 2, 3, 3), -60.0), np.zeros((1, 2, 3, 3)))
     assert loss == pytest.approx(0, abs=1e-6) and np.isfinite(logits).all()
 
 
-def test_balance_counts_a_rare_class_as_much_as_the_other() -> None:
+def test_balance_counts_a_rare_class_as_much_as_the_other():
     target = np.zeros((1, 1, 10, 10))
     target[0, 0, 0, :5] = 1
     loss, logits = taken("binary_cross_entropy", np.zeros((1, 1, 10, 10)), target, balance=True)
@@ -58,7 +56,7 @@ def test_balance_counts_a_rare_class_as_much_as_the_other() -> None:
 
 
 @pytest.mark.parametrize("labels", [[9, 9], [0, 9]])
-def test_a_batch_without_a_label_that_counts_has_a_loss_of_zero(labels: list[int]) -> None:
+def test_a_batch_without_a_label_that_counts_has_a_loss_of_zero(labels):
     loss, logits = taken("cross_entropy", np.ones((2, 3)), labels, ignore=9, weights=[0, 1, 2.5])
     assert loss == 0 and not logits.any()
     loss, logits = taken("cross_entropy", np.ones((2, 3)), [9, 9], ignore=9, balance=True)
@@ -67,7 +65,7 @@ def test_a_batch_without_a_label_that_counts_has_a_loss_of_zero(labels: list[int
     assert loss == 0 and not scores.any()
 
 
-def test_small_weights_divide_by_their_sum() -> None:
+def test_small_weights_divide_by_their_sum():
     """A sum of weights below 1 is no reason to divide by 1."""
     logits = np.array([[1.0, 2.0, 0.0]])
     loss, _ = taken("cross_entropy", logits, [1], weights=[0.1, 0.2, 0.3])
@@ -94,7 +92,7 @@ def trained(tmp_path: Path, targets: np.ndarray, **parts: Any) -> Any:
 
 @pytest.mark.parametrize(("loss", "takes"), [("hinge", "-1 or +1"), ("perceptron", "-1 or +1"),
                                              ("binary_cross_entropy", "0 to 1")])  # fmt: skip
-def test_targets_out_of_range(tmp_path: Path, loss: str, takes: str) -> None:
+def test_targets_out_of_range(tmp_path, loss, takes):
     values = np.where(np.arange(8) < 5, 1.0, -0.5).astype(np.float32)[:, None]
     with pytest.raises(netdsl.NetError) as caught:
         trained(tmp_path, values, target="value(t, [1])", loss=f"{loss}(y, t)")
@@ -102,26 +100,26 @@ def test_targets_out_of_range(tmp_path: Path, loss: str, takes: str) -> None:
     assert f"`t` of sample 5 in the training samples is -0.5: {loss} takes {takes}" in str(caught.value)
 
 
-def test_targets_of_0_and_1_become_signs_in_the_loss(tmp_path: Path) -> None:
+def test_targets_of_0_and_1_become_signs_in_the_loss(tmp_path):
     values = (np.arange(8) % 2).astype(np.float32)[:, None]
     history = trained(tmp_path, values, target="value(t, [1])", loss="hinge(y, 2 * t - 1)")
     assert np.isfinite(history.epochs[-1].loss)
 
 
-def test_pairs_are_0_or_1(tmp_path: Path) -> None:
+def test_pairs_are_0_or_1(tmp_path):
     with pytest.raises(netdsl.NetError) as caught:
         trained(tmp_path, np.arange(8) % 3, target="class(t)", loss="contrastive(y, vector, t)", units=4)
     assert caught.value.diagnostics[0].code == "E0607"
     assert "`t` of sample 2 in the training samples is 2: contrastive takes 0 to 1" in str(caught.value)
 
 
-def test_labels_are_whole_numbers_whatever_reads_them(tmp_path: Path) -> None:
+def test_labels_are_whole_numbers_whatever_reads_them(tmp_path):
     with pytest.raises(netdsl.NetError) as caught:
         trained(tmp_path, np.arange(8) / 8, target="class(t)", loss="contrastive(y, vector, t)", units=4)
     assert caught.value.diagnostics[0].code == "E0607" and "must be whole numbers" in str(caught.value)
 
 
-def test_top_k_accuracy_stands_beside_accuracy(tmp_path: Path) -> None:
+def test_top_k_accuracy_stands_beside_accuracy(tmp_path):
     history = trained(tmp_path, np.arange(8) % 5, target="class(t)", loss="cross_entropy(y, t)", units=5,
                       metric="accuracy(y, t), accuracy(y, t, k = 5)")  # fmt: skip
     metrics = history.epochs[-1].metrics

@@ -1,7 +1,5 @@
 """Initial values: their distributions, their independence of the rest of the file, the start of a softmax loss."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from math import log, prod, sqrt
 
@@ -32,7 +30,7 @@ def draw(kind: str, *arguments: object, shape: tuple[int, ...] = SHAPE, scale: f
     ("kind", "arguments", "deviation"),
     [("he", (), sqrt(2 / FAN_IN)), ("glorot_normal", (), sqrt(2 / (FAN_IN + FAN_OUT))), ("gaussian", (0.01,), 0.01)],
 )
-def test_normal(kind: str, arguments: tuple, deviation: float) -> None:
+def test_normal(kind, arguments, deviation):
     value = draw(kind, *arguments).astype(np.float64)
     uniform = (1 + torch.erf(torch.from_numpy(value / deviation / sqrt(2))).numpy()) / 2
     assert kolmogorov(uniform) < 1.95
@@ -41,20 +39,20 @@ def test_normal(kind: str, arguments: tuple, deviation: float) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "limit"), [("glorot", (), sqrt(6 / (FAN_IN + FAN_OUT))), ("uniform", (0.05,), 0.05)]
 )
-def test_uniform(kind: str, arguments: tuple, limit: float) -> None:
+def test_uniform(kind, arguments, limit):
     value = draw(kind, *arguments)
     assert abs(value).max() <= np.float32(limit)
     assert kolmogorov((value / limit + 1) / 2) < 1.95
 
 
-def test_constants() -> None:
+def test_constants():
     assert not draw("zeros").any() and (draw("ones") == 1).all() and (draw("constant", 0.5, scale=3.0) == 1.5).all()
     signs = draw("signs")
     assert set(np.unique(signs)) == {-1, 1} and abs(signs.mean()) < 5 / sqrt(signs.size)
 
 
 @pytest.mark.parametrize("kernel", [(4, 4), (3, 3), (6,), (2, 2, 2)])
-def test_bilinear_is_interpolation(kernel: tuple[int, ...]) -> None:
+def test_bilinear_is_interpolation(kernel):
     """A transposed convolution with the kernel reproduces linear ramps inside, as linear interpolation does."""
     factor = (kernel[0] + 1) // 2
     weight = torch.from_numpy(draw("bilinear", shape=(2, 2, *kernel)))
@@ -70,7 +68,7 @@ def test_bilinear_is_interpolation(kernel: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("widths", [(4, 4), (3, 6, 3), (4, 8, 16, 4)])
-def test_identity_kernels_hand_their_input_on(widths: tuple[int, ...]) -> None:
+def test_identity_kernels_hand_their_input_on(widths):
     """Yu & Koltun, ICLR 2016, section 3: layers of different widths, one after another, with 'same' padding."""
     image = y = torch.rand(1, widths[0], 7, 6)
     for narrow, wide in pairwise(widths):
@@ -78,14 +76,14 @@ def test_identity_kernels_hand_their_input_on(widths: tuple[int, ...]) -> None:
     torch.testing.assert_close(y, image)
 
 
-def test_the_noise_of_identity_kernels_is_what_is_off_the_identity() -> None:
+def test_the_noise_of_identity_kernels_is_what_is_off_the_identity():
     exact, noisy = draw("identity_kernel", 0), draw("identity_kernel", 0.01)
     off = noisy[exact == 0]
     assert (exact != 0).sum() == 64 and (noisy[exact != 0] == 32 / 64).all()
     assert abs(off.std() / 0.01 - 1) < 5 / sqrt(off.size) and abs(off.mean()) < 0.05 / sqrt(off.size)
 
 
-def test_a_parameter_does_not_depend_on_the_others() -> None:
+def test_a_parameter_does_not_depend_on_the_others():
     short = load_text("net a : x[3, 8, 8] -> y { y = x -> conv(4, 3) @one -> conv(5, 3) @two }")
     long = load_text("net a : x[3, 8, 8] -> y { y = x -> conv(4, 3) @one -> conv(4, 3) @new -> conv(5, 3) @two }")
     a, b, other = initial_parameters(short, 0), initial_parameters(long, 0), initial_parameters(short, 1)
@@ -109,7 +107,7 @@ train a {
 
 
 @pytest.mark.parametrize("head", ["flatten -> dense(10) @last", "conv(10, 1) @last -> relu -> global_avg_pool"])
-def test_a_softmax_loss_starts_near_ln_c(head: str) -> None:
+def test_a_softmax_loss_starts_near_ln_c(head):
     graph = load_text(SOFTMAX.replace("HEAD", head))
     values = initial_parameters(graph, 0)
     plain = {p.name: initial_value(p, 0) for p in lower_graph(graph, "training").parameters}
@@ -122,7 +120,7 @@ def test_a_softmax_loss_starts_near_ln_c(head: str) -> None:
     assert abs(loss / (1.3 * log(10)) - 1) < 0.05
 
 
-def test_an_initialisation_that_the_file_gives_stays() -> None:
+def test_an_initialisation_that_the_file_gives_stays():
     head = "bn -> flatten -> dense(10, init = gaussian(0.5)) @last"
     graph = load_text(SOFTMAX.replace("HEAD", head))
     weight = initial_parameters(graph, 0)["last.weight"]
@@ -133,18 +131,18 @@ def test_an_initialisation_that_the_file_gives_stays() -> None:
     "layer", ["conv(4, 3, bias = BIAS)", "deconv(4, 3, bias = BIAS)", "flatten -> dense(4, bias = BIAS)"]
 )
 @pytest.mark.parametrize(("bias", "value"), [("true", 0), ("ones", 1), ("constant(-0.5)", -0.5)])
-def test_biases_start_as_the_file_says(layer: str, bias: str, value: float) -> None:
+def test_biases_start_as_the_file_says(layer, bias, value):
     graph = load_text(f"net a : x[3, 8, 8] -> y {{ y = x -> {layer.replace('BIAS', bias)} }}")
     (found,) = (v for name, v in initial_parameters(graph, 0).items() if name.endswith(".bias"))
     np.testing.assert_array_equal(found, np.full(4, value, np.float32))
 
 
-def test_highway_starts_on_its_input_s_side() -> None:
+def test_highway_starts_on_its_input_s_side():
     graph = load_text("from std.highway import highway\nnet a : x[3, 8, 8] -> y { y = x -> highway(carry = 3) }")
     assert sorted(float(v[0]) for name, v in initial_parameters(graph, 0).items() if name.endswith(".bias")) == [-3, 0]
 
 
-def test_masked_entries_are_zero() -> None:
+def test_masked_entries_are_zero():
     graph = load_text("net a : x[3, 8, 8] -> y { y = x -> conv(2, 3, connect = [[0, 1], [2]]) @c }")
     weight = initial_parameters(graph, 0)["c.weight"]
     present = np.array([[1, 1, 0], [0, 0, 1]], bool)
@@ -153,12 +151,12 @@ def test_masked_entries_are_zero() -> None:
 
 @pytest.mark.parametrize("init", ["zeros", "ones", "constant(2)", "gaussian(1)", "he"])
 @pytest.mark.parametrize("shape", [(), (3,), (3, 2)])
-def test_a_value_has_the_shape_of_its_parameter(init: str, shape: tuple[int, ...]) -> None:
+def test_a_value_has_the_shape_of_its_parameter(init, shape):
     graph = load_text(f"net a : x[3, 2] -> y {{ y = x * param({list(shape)}, init = {init}) }}")
     assert [value.shape for value in initial_parameters(graph, 0).values()] == [shape]
 
 
-def test_weights_beyond_the_limit_are_told_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_beyond_the_limit_are_told_before_memory_is_taken(monkeypatch):
     graph = load_text("net f : x[50] -> y { y = x -> dense(3) -> dense(10**9) -> dense(10) }")
     with pytest.raises(NetError) as caught:
         initial_parameters(graph, 0)

@@ -1,7 +1,5 @@
 """Fixed kernels: what they answer to images whose derivatives are known, and which map takes which."""
 
-from __future__ import annotations
-
 from math import pi, sqrt
 
 import numpy as np
@@ -38,7 +36,7 @@ def ramp(axis: int, rank: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("kernel", "smooth"), [("sobel", 4), ("prewitt", 3)])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_derivatives_along_the_width_then_the_height_then_the_depth(kernel: str, smooth: int, rank: int) -> None:
+def test_derivatives_along_the_width_then_the_height_then_the_depth(kernel, smooth, rank):
     weight = weights(f"conv({rank}, 3, init = {kernel})", 1, *(8,) * rank)
     for axis in range(rank):
         found = answer(weight, ramp(axis, rank))
@@ -47,12 +45,12 @@ def test_derivatives_along_the_width_then_the_height_then_the_depth(kernel: str,
         torch.testing.assert_close(found, expected.reshape(-1, *(1,) * rank).expand_as(found))
 
 
-def test_sobel_as_it_is_printed() -> None:
+def test_sobel_as_it_is_printed():
     x, y = weights("conv(2, 3, init = sobel)", 1, 8, 8)[:, 0]
     assert x.tolist() == [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]] and y.tolist() == x.T.tolist()
 
 
-def test_roberts_differs_along_the_diagonals() -> None:
+def test_roberts_differs_along_the_diagonals():
     weight = weights("conv(2, 2, init = roberts)", 1, 8, 8)
     along, across = ramp(0, 2) + ramp(1, 2), ramp(0, 2) - ramp(1, 2)
     assert (answer(weight, along)[0] == -2).all() and (answer(weight, along)[1] == 0).all()
@@ -60,14 +58,14 @@ def test_roberts_differs_along_the_diagonals() -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_laplacian_of_a_paraboloid(rank: int) -> None:
+def test_laplacian_of_a_paraboloid(rank):
     paraboloid = sum((ramp(axis, rank) - 2) ** 2 for axis in range(rank))
     assert (answer(weights("conv(1, 3, init = laplacian)", 1, *(8,) * rank), paraboloid) == 2 * rank).all()
     assert (answer(weights("conv(1, 3, init = laplacian)", 1, *(8,) * rank), ramp(0, rank)) == 0).all()
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(5, 1.0), (4, 0.7), (9, 3.0), (3, 0.1), (2, 0.1)])
-def test_gaussian_is_pytorch_s_window_along_each_axis(size: int, sigma: float) -> None:
+def test_gaussian_is_pytorch_s_window_along_each_axis(size, sigma):
     line = torch.signal.windows.gaussian(size, std=sigma, dtype=torch.float64)
     expected = torch.outer(line, line)
     found = weights(f"conv(1, {size}, init = gaussian_kernel({sigma}))", 1, 16, 16)[0, 0]
@@ -75,7 +73,7 @@ def test_gaussian_is_pytorch_s_window_along_each_axis(size: int, sigma: float) -
 
 
 @pytest.mark.parametrize(("size", "sigma"), [((9, 9), 1.2), ((5, 8), 1.5), ((11,), 1.0)])
-def test_log_is_the_laplacian_of_a_gaussian(size: tuple[int, ...], sigma: float) -> None:
+def test_log_is_the_laplacian_of_a_gaussian(size, sigma):
     """By automatic differentiation, shifted to sum 0."""
     rank = len(size)
     places = torch.cartesian_prod(*(torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in size)).reshape(-1, rank)
@@ -90,14 +88,14 @@ def test_log_is_the_laplacian_of_a_gaussian(size: tuple[int, ...], sigma: float)
     assert abs(float(found.sum())) < 1e-6
 
 
-def test_log_as_fspecial_has_it() -> None:
+def test_log_as_fspecial_has_it():
     """MATLAB's documentation of fspecial('log', 5, 0.5) prints -4.9048 at the centre, and its neighbours."""
     found = weights("conv(1, 5, init = log_kernel(0.5))", 1, 16, 16)[0, 0]
     np.testing.assert_allclose(found[2], [0.0564, 0.7146, -4.9048, 0.7146, 0.0564], atol=5e-5)
     np.testing.assert_allclose(found[:2, 1], [0.0468, 0.3167], atol=5e-5)
 
 
-def test_gabor_is_the_real_part_of_a_wave_under_a_bell() -> None:
+def test_gabor_is_the_real_part_of_a_wave_under_a_bell():
     """The formula of Petkov & Kruizinga 1997, number by number."""
     found = weights("conv(3, [7, 9], init = gabor(5, [0, 30, 120], sigma = 2, aspect = 0.7, phase = 40))", 1, 16, 16)
     for index, degrees in enumerate((0, 30, 120)):
@@ -111,7 +109,7 @@ def test_gabor_is_the_real_part_of_a_wave_under_a_bell() -> None:
                 assert found[index, 0, row, column] == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_grating_excites_the_gabor_of_its_direction() -> None:
+def test_a_grating_excites_the_gabor_of_its_direction():
     bank = weights("conv(4, 13, init = gabor(4))", 1, 32, 32)
     down, right = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     for index, (across, along) in enumerate([(1, 0), (sqrt(0.5), sqrt(0.5)), (0, 1), (-sqrt(0.5), sqrt(0.5))]):
@@ -123,7 +121,7 @@ def test_a_grating_excites_the_gabor_of_its_direction() -> None:
 # which map takes what
 
 
-def test_plain_use_filters_the_mean_of_the_maps_by_turns() -> None:
+def test_plain_use_filters_the_mean_of_the_maps_by_turns():
     found, one = weights("conv(5, 3, init = sobel)", 3, 8, 8), weights("conv(2, 3, init = sobel)", 1, 8, 8)
     for output in range(5):
         for channel in range(3):
@@ -131,19 +129,19 @@ def test_plain_use_filters_the_mean_of_the_maps_by_turns() -> None:
 
 
 @pytest.mark.parametrize(("outputs", "turns"), [(6, [0, 1, 0, 1, 0, 1]), (3, [0, 0, 0]), (9, [0, 1, 0] * 3)])
-def test_depthwise_every_map_has_the_same_filters(outputs: int, turns: list[int]) -> None:
+def test_depthwise_every_map_has_the_same_filters(outputs, turns):
     found = weights(f"conv({outputs}, 3, groups = 3, init = sobel)", 3, 8, 8)
     one = weights("conv(2, 3, init = sobel)", 1, 8, 8)
     assert torch.equal(found, one[turns])
 
 
-def test_a_connection_table_takes_the_mean_of_what_it_connects() -> None:
+def test_a_connection_table_takes_the_mean_of_what_it_connects():
     found = weights("conv(2, 3, pad = 0, connect = [[0], [0, 2]], init = laplacian)", 3, 8, 8)
     centre = [[-4, 0, 0], [-2, 0, -2]]
     assert found[:, :, 1, 1].tolist() == centre
 
 
-def test_every_kernel_is_known_as_an_initialisation() -> None:
+def test_every_kernel_is_known_as_an_initialisation():
     from netdsl.lower.kernels import FILLED
 
     assert set(KERNELS) == set(FILLED) <= set(INITIALIZERS)
@@ -164,7 +162,7 @@ def test_every_kernel_is_known_as_an_initialisation() -> None:
         ("conv(2, 5, init = gabor(3, []))", (1, 8, 8), "E0205", "a number of degrees, or a list of them"),
     ],
 )
-def test_what_does_not_fit(layer: str, shape: tuple[int, ...], code: str, words: str) -> None:
+def test_what_does_not_fit(layer, shape, code, words):
     with pytest.raises(NetError) as caught:
         load_text(f"net f : x{list(shape)} -> y {{ y = x -> {layer} }}")
     assert caught.value.diagnostics[0].code == code and words in str(caught.value)

@@ -1,7 +1,5 @@
 """The model as a file: names, metadata, sizes, checks, and writing it whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -43,7 +41,7 @@ def graph() -> Graph:
     return load_text(NET, width=6)
 
 
-def test_names_and_places(graph: Graph) -> None:
+def test_names_and_places(graph):
     model = compile_model(graph, initial_parameters(graph, 0))
     nodes = {node.name: node for node in model.graph.node}
     assert len(nodes) == len(model.graph.node)
@@ -55,7 +53,7 @@ def test_names_and_places(graph: Graph) -> None:
     assert [o.name for o in model.graph.output] == ["scores", "features"]
 
 
-def test_metadata(graph: Graph) -> None:
+def test_metadata(graph):
     model = compile_model(graph, initial_parameters(graph, 0))
     entries = {p.key: p.value for p in model.metadata_props}
     assert entries["netdsl.net"] == "small" and entries["netdsl.version"]
@@ -64,7 +62,7 @@ def test_metadata(graph: Graph) -> None:
     assert model.opset_import[0].version <= 26 and model.ir_version <= 13
 
 
-def test_dynamic_sizes(graph: Graph) -> None:
+def test_dynamic_sizes(graph):
     model = compile_model(graph, initial_parameters(graph, 0))
     s = session(model)
     assert s.get_inputs()[0].shape == ["N", 3, "H", "W"]
@@ -74,7 +72,7 @@ def test_dynamic_sizes(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("mode", ["inference", "evaluation", "training"])
-def test_static_batch(graph: Graph, mode: str) -> None:
+def test_static_batch(graph, mode):
     lowered = lower_graph(graph, mode, batch=5)
     assert lowered.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 5
     assert (lowered.seed is not None) == (mode == "training")
@@ -83,7 +81,7 @@ def test_static_batch(graph: Graph, mode: str) -> None:
     assert [p.name for p in lowered.parameters] == [p.name for p in graph.parameters()]
 
 
-def test_names_that_meet() -> None:
+def test_names_that_meet():
     text = """net x : seed[2, N = 4], x[2, N] -> x, step, loss {
         step = seed -> relu
         loss = step
@@ -110,7 +108,7 @@ def test_names_that_meet() -> None:
     np.testing.assert_array_equal(by_output["loss"], np.maximum(data, 0))
 
 
-def test_sizes_at_run_time() -> None:
+def test_sizes_at_run_time():
     """Every linear form and floor, negative numerators too, against `Size.at`."""
     h, w = Size.symbol("H", 8), Size.symbol("W", 6)
     nested = ((h + 1) // 2 * 3 + w) // 5
@@ -134,7 +132,7 @@ def test_sizes_at_run_time() -> None:
         assert got.tolist() == [2, 7, *(size.at({"H": height, "W": width}) for size in sizes), 9]
 
 
-def test_shared_weights_are_stored_once() -> None:
+def test_shared_weights_are_stored_once():
     graph = load_text("""net siamese : left[1, 12, 12], right[1, 12, 12] -> a, b {
         share tower = conv(4, 5) -> relu -> max_pool(2) -> flatten -> dense(3)
         a = left -> tower
@@ -147,7 +145,7 @@ def test_shared_weights_are_stored_once() -> None:
     np.testing.assert_allclose(out["a"], out["b"][::-1], atol=1e-6)
 
 
-def test_write_and_read_back(graph: Graph, tmp_path: Path) -> None:
+def test_write_and_read_back(graph, tmp_path):
     model = compile_model(graph, initial_parameters(graph, 0))
     path = tmp_path / "small.onnx"
     write_model(model, path)
@@ -156,7 +154,7 @@ def test_write_and_read_back(graph: Graph, tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o044
 
 
-def test_large_weights_go_beside(graph: Graph, tmp_path: Path) -> None:
+def test_large_weights_go_beside(graph, tmp_path):
     model = compile_model(graph, initial_parameters(graph, 0))
     path = tmp_path / "small.onnx"
     write_model(model, path, limit=1000)
@@ -175,7 +173,7 @@ def test_large_weights_go_beside(graph: Graph, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [1000, 1 << 40])
-def test_a_full_disk_leaves_nothing(graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+def test_a_full_disk_leaves_nothing(graph, tmp_path, monkeypatch, limit):
     path = tmp_path / "small.onnx"
     path.write_text("what was there")
 
@@ -188,12 +186,12 @@ def test_a_full_disk_leaves_nothing(graph: Graph, tmp_path: Path, monkeypatch: p
     assert os.listdir(tmp_path) == ["small.onnx"] and path.read_text() == "what was there"
 
 
-def test_no_such_folder(graph: Graph, tmp_path: Path) -> None:
+def test_no_such_folder(graph, tmp_path):
     with pytest.raises(NetError, match="no folder"):
         write_model(compile_model(graph, initial_parameters(graph, 0)), tmp_path / "missing" / "small.onnx")
 
 
-def test_other_places(graph: Graph, tmp_path: Path) -> None:
+def test_other_places(graph, tmp_path):
     """A folder is refused; a link is followed; a device is written to and stays one."""
     model = compile_model(graph, initial_parameters(graph, 0))
     with pytest.raises(NetError, match="folder"):
@@ -205,7 +203,7 @@ def test_other_places(graph: Graph, tmp_path: Path) -> None:
     assert not os.path.isfile(os.devnull)
 
 
-def test_weights_that_do_not_fit(graph: Graph) -> None:
+def test_weights_that_do_not_fit(graph):
     values = initial_parameters(graph, 0)
     fitted = fit_weights(graph, {**values, "aux.weight": np.zeros(3)}, "run.safetensors")
     assert fitted.keys() == values.keys()
@@ -219,7 +217,7 @@ def test_weights_that_do_not_fit(graph: Graph) -> None:
     assert "[2]" in shape.message and "[5]" in shape.message
 
 
-def test_ten_thousand_nodes_take_about_a_second() -> None:
+def test_ten_thousand_nodes_take_about_a_second():
     graph = load_text((Path(__file__).parent.parent / "examples" / "fabric.net").read_text(), layers=250, width=2)
     start = time.process_time()
     lowered = lower_graph(graph, "inference")

@@ -1,7 +1,5 @@
 """The random numbers of a training step: bit for bit what numpy computes, and as good as they must be."""
 
-from __future__ import annotations
-
 from zlib import crc32
 
 import numpy as np
@@ -69,18 +67,18 @@ def draw_session(provider: str, streams: tuple[str, ...] = ("drop",)) -> object:
 
 
 def draw(s: object, shape: tuple[int, int], seed: int, step: int) -> list[np.ndarray]:
-    return s.run(None, {"like": np.zeros(shape, np.float32), "seed": np.array(seed), "step": np.array(step)})  # type: ignore[attr-defined]
+    return s.run(None, {"like": np.zeros(shape, np.float32), "seed": np.array(seed), "step": np.array(step)})
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_bit_equal_to_numpy(provider: str) -> None:
+def test_bit_equal_to_numpy(provider):
     s = draw_session(provider, ("drop", "stage2/drop"))
     for seed, step in ((0, 0), (1, 2), (2**31 + 5, 10**6), (-3, 7)):
         for got, stream in zip(draw(s, (37, 53), seed, step), ("drop", "stage2/drop"), strict=True):
             np.testing.assert_array_equal(got, reference((37, 53), seed, step, stream))
 
 
-def test_the_forms_for_cuda_use_what_cuda_has() -> None:
+def test_the_forms_for_cuda_use_what_cuda_has():
     model = onnx.ModelProto()
     emitter = Emitter(model.graph, [])
     Uniform(emitter, "cuda", "seed", "step").draw("like", "drop")
@@ -88,7 +86,7 @@ def test_the_forms_for_cuda_use_what_cuda_has() -> None:
     assert not operators & {"BitShift", "BitwiseXor", "BitwiseAnd", "BitwiseOr"}
 
 
-def test_uniform() -> None:
+def test_uniform():
     numbers = np.concatenate([reference((100_000,), 0, step, "drop") for step in range(20)]).astype(np.float64)
     assert numbers.min() >= 0 and numbers.max() < 1
     deviation = np.sqrt(1 / 12 / numbers.size)
@@ -99,7 +97,7 @@ def test_uniform() -> None:
     assert excess(np.bincount(low_bits, minlength=256)) < 4.5
 
 
-def test_pairs_within_a_draw() -> None:
+def test_pairs_within_a_draw():
     """Neighbours, rows and powers of two apart: 32 x 32 cells of a pair are hit equally often."""
     numbers = reference((1 << 20,), 3, 4, "drop")
     for lag in (1, 2, 3, 7, 28, 32, 64, 1024, 4096, 65536):
@@ -110,7 +108,7 @@ def test_pairs_within_a_draw() -> None:
 @pytest.mark.parametrize(
     "other", [(0, 1, "drop"), (1, 0, "drop"), (0, 2**16, "drop"), (0, 0, "drop.1"), (2**20, 0, "drop")]
 )
-def test_draws_are_independent(other: tuple[int, int, str]) -> None:
+def test_draws_are_independent(other):
     """Other step, seed or application: no cell of a pair is preferred, at no shift of one against the other."""
     a, b = reference((1 << 18,), 0, 0, "drop"), reference((1 << 18,), *other)
     for shift in (0, 1, 5, 1000):
@@ -118,7 +116,7 @@ def test_draws_are_independent(other: tuple[int, int, str]) -> None:
         assert excess(np.bincount(cells, minlength=256)) < 4.5
 
 
-def test_one_element_over_many_steps() -> None:
+def test_one_element_over_many_steps():
     numbers = np.array([reference((4,), 0, step, "drop") for step in range(5_000)])
     for element in numbers.T:
         assert kolmogorov(element) < 2.2
@@ -126,7 +124,7 @@ def test_one_element_over_many_steps() -> None:
         assert excess(np.bincount(pairs, minlength=100)) < 4.5
 
 
-def test_one_bit_of_the_index_changes_half_of_the_bits() -> None:
+def test_one_bit_of_the_index_changes_half_of_the_bits():
     index = np.random.default_rng(0).integers(0, 1 << 20, 20_000)
     bits = (reference((1 << 21,), 0, 0, "drop") * 2**24).astype(np.uint32)
     for bit in range(20):
@@ -135,7 +133,7 @@ def test_one_bit_of_the_index_changes_half_of_the_bits() -> None:
             assert abs(((changed >> place) & 1).mean() - 0.5) < 0.03, (bit, place)
 
 
-def test_dropout() -> None:
+def test_dropout():
     graph = load_text("""net a : x[1000] -> y { y = x -> dropout(0.3) @first -> dropout(0.5) }
     train a {
         target = value(t, [1000])

@@ -1,7 +1,5 @@
 """The forward half of a training step, and evaluation: batch statistics, masks, losses."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -38,7 +36,7 @@ def batch(*shape: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_batch_statistics(provider: str) -> None:
+def test_batch_statistics(provider):
     """A bn shared by two applications: its running statistics follow both, one after the other."""
     graph = load_text("net a : x[3, 6, 6] -> y { share norm = bn(momentum = 0.2)\n y = x -> norm -> relu -> norm -> "
                       "flatten -> dense(10) @fc }" + TRAIN)  # fmt: skip
@@ -57,7 +55,7 @@ def test_batch_statistics(provider: str) -> None:
         np.testing.assert_allclose(got[q + statistic], p[q + statistic].numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_evaluation_is_inference_with_a_loss() -> None:
+def test_evaluation_is_inference_with_a_loss():
     net = "net a : x[3, 6, 6] -> y { y = x -> conv(8, 3) -> bn -> dropout -> flatten -> dense(10) }"
     graph = load_text(net + TRAIN)
     values = randomised(graph, initial_parameters(graph, 0))
@@ -73,7 +71,7 @@ def test_evaluation_is_inference_with_a_loss() -> None:
 
 
 @pytest.mark.parametrize("mode", ["training", "evaluation"])
-def test_a_masked_weight_counts_only_where_it_exists(mode: str) -> None:
+def test_a_masked_weight_counts_only_where_it_exists(mode):
     graph = load_text("net a : x[3, 6, 6] -> y { y = x -> conv(10, 3, pad = 0, connect = TABLE) @c -> global_avg_pool }"
                       .replace("TABLE", str([[i % 3] for i in range(10)])) + TRAIN)  # fmt: skip
     values = initial_parameters(graph, 0)
@@ -84,7 +82,7 @@ def test_a_masked_weight_counts_only_where_it_exists(mode: str) -> None:
     np.testing.assert_array_equal(run(graph, mode, disturbed, **feed)["y"], want)
 
 
-def test_what_only_the_loss_reads_is_not_in_the_net() -> None:
+def test_what_only_the_loss_reads_is_not_in_the_net():
     graph = load_text("""net a : x[3, 6, 6] -> y { h = x -> conv(4, 3) @c\n y = h -> flatten -> dense(10) @fc }
     train a {
         target = class(label)

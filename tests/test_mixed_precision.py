@@ -3,8 +3,6 @@
 No kernels for half types are at hand on the CPU: ONNX Runtime casts around float16, and `half_emulation` rounds for both.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,6 @@ from netdsl.runtime.stepper import Stepper
 from netdsl.training.mixed import HALVES, KINDS, Kind, kind_of, lower_precision, opset_for
 from netdsl.training.step import TENSORS, StepModel, build_step
 from tests.half_emulation import emulating
-from tests.op_case import Case
 
 SGD = "sgd(lr = 0.02, momentum = 0.9, weight_decay = 1e-4)"
 RATE, BATCH, SCALE = 0.02, 8, 1024.0
@@ -37,7 +34,7 @@ TORCH = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 def built(name: str, precision: str, provider: str = "cuda", **options: Any) -> tuple[Any, StepModel]:
     graph = TWINS[name].graph(SGD, batch=BATCH)
-    return graph, build_step(graph, batch=BATCH, provider=provider, precision=precision, **options)  # type: ignore[arg-type]
+    return graph, build_step(graph, batch=BATCH, provider=provider, precision=precision, **options)
 
 
 def losses_of(name: str, precision: str, steps: int, provider: str = "cuda") -> list[float]:
@@ -86,7 +83,7 @@ def autocast_losses(name: str, precision: str, steps: int) -> list[float]:
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
 @pytest.mark.parametrize("precision, tolerance", [("fp16", 0.01), ("bf16", 0.06)])
 @pytest.mark.parametrize("name", ["lenet5", "resnet20"])
-def test_losses_fall_as_in_float32(name: str, precision: str, tolerance: float, provider: str) -> None:
+def test_losses_fall_as_in_float32(name, precision, tolerance, provider):
     steps = 25 if name == "lenet5" else 10
     found, expected = (np.array(losses_of(name, p, steps, provider)) for p in (precision, "float32"))
     assert expected[-1] < expected[0] - 0.5
@@ -95,14 +92,14 @@ def test_losses_fall_as_in_float32(name: str, precision: str, tolerance: float, 
 
 
 @pytest.mark.parametrize("precision, tolerance", [("fp16", 0.01), ("bf16", 0.08)])
-def test_losses_are_those_of_autocast_in_pytorch(precision: str, tolerance: float) -> None:
+def test_losses_are_those_of_autocast_in_pytorch(precision, tolerance):
     name, steps = ("lenet5", 12) if precision == "fp16" else ("resnet20", 4)
     found, expected = (np.array(f(name, precision, steps)) for f in (losses_of, autocast_losses))
     assert np.abs(found - expected).max() < tolerance
 
 
 @pytest.mark.parametrize("precision", HALVES)
-def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision: str) -> None:
+def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision):
     """By the angle between them, over all parameters: ResNet-20, whose normalisations are decomposed for CUDA."""
     found: dict[str, np.ndarray] = {}
     for name in ("float32", precision):
@@ -120,7 +117,7 @@ def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision:
     load(module, graph, weights)
     with torch.autocast("cpu", dtype=TORCH[precision]):
         loss = functional.cross_entropy(module.train()(torch.from_numpy(images)), torch.from_numpy(labels))
-    (SCALE * loss).backward()  # type: ignore[no-untyped-call]
+    (SCALE * loss).backward()
     ours = {theirs: mine for mine, theirs in names(graph, module).items()}
     theirs = {ours[n]: p.grad.numpy() / SCALE for n, p in module.named_parameters() if p.grad is not None}
     found["autocast"] = model.state["parameters"].pack(theirs)
@@ -133,7 +130,7 @@ def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision:
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_onnx_runtime_takes_float16_and_casts_where_the_cpu_has_no_kernels(provider: str) -> None:
+def test_onnx_runtime_takes_float16_and_casts_where_the_cpu_has_no_kernels(provider):
     graph, model = built("resnet20", "fp16", provider)
     stepper = Stepper(model, Device("cpu", 1), seed=0)
     load_tensors(stepper, initial_parameters(graph, 0))
@@ -155,7 +152,7 @@ def types_of(model: onnx.ModelProto) -> dict[str, int]:
 
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("name", TWINS)
-def test_products_are_half_and_what_is_delicate_is_not(name: str, precision: str) -> None:
+def test_products_are_half_and_what_is_delicate_is_not(name, precision):
     _, model = built(name, precision)
     onnx.checker.check_model(model.model, full_check=True)
     half, types = HALVES[precision], types_of(model.model)
@@ -168,7 +165,7 @@ def test_products_are_half_and_what_is_delicate_is_not(name: str, precision: str
     assert {types[v.name] for v in (*model.model.graph.input, *model.model.graph.output)} <= {TensorProto.FLOAT, TensorProto.INT64}
 
 
-def test_between_convolutions_of_a_residual_net_all_maps_are_half() -> None:
+def test_between_convolutions_of_a_residual_net_all_maps_are_half():
     """What is as large as an activation and float32: what reductions read, and the images."""
     _, model = built("resnet20", "fp16")
     graph = onnx.shape_inference.infer_shapes(model.model).graph
@@ -184,7 +181,7 @@ def test_between_convolutions_of_a_residual_net_all_maps_are_half() -> None:
     assert len(casts) < len(products) / 4
 
 
-def test_random_numbers_stay_float32() -> None:
+def test_random_numbers_stay_float32():
     """The bits of a draw are a whole number up to 2**24, which float16 does not hold."""
     text = TWINS["lenet5"].text.replace("flatten ->", "dropout(0.5) -> flatten ->")
     train = "target = class(label)\n loss = cross_entropy(logits, label)\n optimizer = sgd(0.1)\n batch = 4\n epochs = 1"
@@ -197,7 +194,7 @@ def test_random_numbers_stay_float32() -> None:
     assert scaled and all(types[n.output[0]] == TensorProto.FLOAT for n in scaled)
 
 
-def test_every_operator_of_the_table_takes_its_half_types() -> None:
+def test_every_operator_of_the_table_takes_its_half_types():
     for half in HALVES.values():
         spelled = {TensorProto.FLOAT16: "tensor(float16)", TensorProto.BFLOAT16: "tensor(bfloat16)"}[half]
         for operator in KINDS:
@@ -208,7 +205,7 @@ def test_every_operator_of_the_table_takes_its_half_types() -> None:
             assert spelled in allowed[schema.inputs[-1 if operator == "Where" else 0].type_str], operator
 
 
-def test_constants_that_half_cannot_hold_keep_their_readers_in_float32() -> None:
+def test_constants_that_half_cannot_hold_keep_their_readers_in_float32():
     def graph(constant: float) -> onnx.GraphProto:
         nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], "a"), helper.make_node("Mul", ["a", "c"], ["b"], "b"),
                  helper.make_node("MatMul", ["b", "w"], ["y"], "y")]  # fmt: skip
@@ -245,7 +242,7 @@ def behind_products(graph: onnx.GraphProto, names: list[str]) -> None:
 
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("case", list(filter(is_smooth, CASES)), ids=str)
-def test_every_operator_and_its_gradient_in_mixed_precision(case: Case, precision: str) -> None:
+def test_every_operator_and_its_gradient_in_mixed_precision(case, precision):
     """The graphs are well typed, and their values those of float32 up to the half type's rounding."""
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     parameters, inputs = random_parameters(node), random_inputs(case.shapes, case.dtypes, below=case.below)

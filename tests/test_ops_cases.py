@@ -1,7 +1,5 @@
 """Every operator's rules against execution: shape, parameters, cost, lowering, and what an output position sees."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import product
 from math import ceil, floor, prod
@@ -33,12 +31,12 @@ def truth(case: Case, parameters: dict[str, np.ndarray], inputs: list[np.ndarray
     return [tensor.numpy() for tensor in (found if isinstance(found, tuple) else (found,))]
 
 
-def test_every_operator_has_a_case() -> None:
+def test_every_operator_has_a_case():
     assert {case.op for case in CASES} == set(OPERATORS)
 
 
 @pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
-def test_declaration_is_complete(op) -> None:
+def test_declaration_is_complete(op):
     assert op.summary and op.example and op.cost and op.__doc__
     assert op.name in op.example or (op.symbol and op.symbol in op.example) or op.name == "neg"
     for argument in op.arguments:
@@ -49,7 +47,7 @@ def test_declaration_is_complete(op) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_output_equals_torch(case: Case, provider: str) -> None:
+def test_output_equals_torch(case, provider):
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     parameters, inputs = random_parameters(node), random_inputs(case.shapes, case.dtypes, below=case.below)
     model = compiled(b, node, parameters, provider)
@@ -66,7 +64,7 @@ def test_output_equals_torch(case: Case, provider: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_counts(case: Case) -> None:
+def test_counts(case):
     _, node = applied(case.op, case.shapes, case.args, case.dtypes)
     assert {role: p.shape for role, p in node.parameters.items()} == dict(case.parameters)
     assert {role for role, p in node.parameters.items() if p.buffer} == case.buffers
@@ -77,7 +75,7 @@ def test_counts(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", DYNAMIC, ids=str)
-def test_symbolic_sizes(case: Case) -> None:
+def test_symbolic_sizes(case):
     """Compiled once with symbolic sizes, the model has at other sizes the shape that the rule says, and the numbers."""
     letters = "DHWXYZ"
     sizes = sorted({size for shape in case.shapes for size in shape[1:] if size > 1})
@@ -123,7 +121,7 @@ def influence(case: Case, index: int, axis: int, output: int = 0) -> list[tuple[
 
 # an embedding has no words beyond its vocabulary to change to, and its input no channels: test_analysis_receptive has it
 @pytest.mark.parametrize("case", [case for case in SPATIAL if case.op != "embedding"], ids=str)
-def test_reach(case: Case) -> None:
+def test_reach(case):
     """No output sees more than its reach, and some output sees each end of it (where the input is not at its end)."""
     _, node = applied(case.op, case.shapes, case.args, case.dtypes)
     for output, reaches in enumerate(node.op.reaches_by_output(node)):
@@ -157,7 +155,7 @@ def check_reach(along: Reach, seen: list[tuple[int, int] | None], size: int, tig
         assert slack_last and min(slack_last) == 0
 
 
-def test_resizing_reaches_exactly() -> None:
+def test_resizing_reaches_exactly():
     """The hull over the phases, by enumeration, for many sizes."""
     from netdsl.ops.reach import linear, nearest
 
@@ -173,7 +171,7 @@ def test_resizing_reaches_exactly() -> None:
         assert nearest(n, m) == Reach(ratio, min(nears), max(nears)), (n, m)
 
 
-def test_nearest_cells_are_exact() -> None:
+def test_nearest_cells_are_exact():
     """Where rounding a scale to float32 would take the cell before, as from 14 to 2 cells."""
     for n, m in [(14, 2), (14, 4), (28, 8), (7, 3), (3, 7), (5, 35)]:
         for shape, size in [((1, n), m), ((1, ("W", n)), m)]:
@@ -182,7 +180,7 @@ def test_nearest_cells_are_exact() -> None:
             np.testing.assert_array_equal(found[0, 0], np.arange(m) * n // m)
 
 
-def test_lenet5_as_lectured() -> None:
+def test_lenet5_as_lectured():
     """The lecture's figures: C1 156, S2 12, C3 1516, S4 32, C5 48,120, F6 10,164 parameters; 840 fixed codes."""
     offsets = (
         [(0, 1, 2)] * 6 + [(0, 1, 2, 3)] * 6 + [(0, 1, 3, 4)] * 3 + [tuple(range(6))]
@@ -203,7 +201,7 @@ def test_lenet5_as_lectured() -> None:
     assert all(p.buffer and not p.trainable for p in node.parameters.values())
 
 
-def test_window_rule_of_the_lecture() -> None:
+def test_window_rule_of_the_lecture():
     """(W - F + 2P) / S + 1."""
     for width, kernel, pad, stride in [(227, 11, 0, 4), (32, 5, 0, 1), (224, 7, 3, 2), (7, 3, 1, 3)]:
         _, node = applied("conv", [(1, width)], {"channels": 1, "kernel": kernel, "pad": pad, "stride": stride})

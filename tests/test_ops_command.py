@@ -1,10 +1,7 @@
 """`netdsl ops` describes everything that a file may name, and its examples run."""
 
-from __future__ import annotations
-
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +43,7 @@ def entry(name: str) -> Entry:
 
 
 @pytest.mark.parametrize("entry", COMPILED, ids=shown)
-def test_example_compiles_and_runs(entry: Entry) -> None:
+def test_example_compiles_and_runs(entry):
     elaboration = elaborate(Source("example.net", entry.example))
     assert not elaboration.notes
     check_expectations(elaboration)
@@ -61,7 +58,7 @@ def test_example_compiles_and_runs(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", TRAINED, ids=shown)
-def test_example_trains(entry: Entry, tmp_path: Path) -> None:
+def test_example_trains(entry, tmp_path):
     graph = load_text(entry.example)
     verify(graph)
     assert graph.training is not None
@@ -85,7 +82,7 @@ def test_example_trains(entry: Entry, tmp_path: Path) -> None:
 # nothing is left out
 
 
-def test_every_global_name_has_an_entry() -> None:
+def test_every_global_name_has_an_entry():
     names = {entry.name for entry in ENTRIES}
     words = {"true", "false", "none"}  # of the language: known for did-you-mean
     assert set(globals_()) - words <= names and set(OPERATORS) <= names
@@ -93,7 +90,7 @@ def test_every_global_name_has_an_entry() -> None:
     assert len({(entry.name, entry.group) for entry in ENTRIES}) == len(ENTRIES)
 
 
-def test_list_has_every_entry_under_its_group() -> None:
+def test_list_has_every_entry_under_its_group():
     text = re.sub(r"\n {5,}", " ", run().stdout)  # what is wrapped in one line
     for group, listed in re.findall(r"^(\S.*):\n((?:  .*\n)+)", text, re.MULTILINE):
         lines = dict(line.strip().split("  ", 1) for line in listed.splitlines())
@@ -104,7 +101,7 @@ def test_list_has_every_entry_under_its_group() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=shown)
-def test_description_has_all_parts(entry: Entry) -> None:
+def test_description_has_all_parts(entry):
     text = run(entry.name).stdout
     for part in (*entry.summary.split(), *(a.name for a in entry.arguments), "example:"):
         assert part in text
@@ -115,7 +112,7 @@ def test_description_has_all_parts(entry: Entry) -> None:
         assert entry.operator.cost in text or "  FLOPs  two per MAC\n" in text
 
 
-def test_json_is_complete() -> None:
+def test_json_is_complete():
     listed = json.loads(run("--json").stdout)
     assert [item["name"] for item in listed] == [entry.name for entry in ENTRIES]
     (conv,) = json.loads(run("conv", "--json").stdout)
@@ -130,7 +127,7 @@ def test_json_is_complete() -> None:
 # what it says
 
 
-def test_conv() -> None:
+def test_conv():
     lines = [line.strip() for line in run("conv").stdout.split("\n")]
     assert '[C, H, W] -> [channels, ceil(H / stride), ceil(W / stride)]    where pad == "same"' in lines
     assert "weight [channels, C // groups, kernel, kernel]" in lines
@@ -149,29 +146,29 @@ def test_conv() -> None:
         ("deconv", "sees one cell of the input, its neighbour those 1/2 further on"),
     ],
 )
-def test_what_an_output_sees(name: str, said: str) -> None:
+def test_what_an_output_sees(name, said):
     assert any(line.endswith(said) for line in description(entry(name)))
 
 
-def test_a_sign_names_its_operator() -> None:
+def test_a_sign_names_its_operator():
     assert run("+").stdout == run("add").stdout == run("a + b").stdout != ""
 
 
-def test_a_name_of_several_things_shows_all() -> None:
+def test_a_name_of_several_things_shows_all():
     text = run("max").stdout
     assert "max(left, right, ..., axis = none)" in text and "max(number, ...)" in text
 
 
-def test_an_unknown_name() -> None:
+def test_an_unknown_name():
     result = run("acuracy")
     assert result.exit_code == 1 and "did you mean `accuracy`?" in result.stderr
 
 
-def test_a_block_of_the_library_is_shown_by_another_command() -> None:
+def test_a_block_of_the_library_is_shown_by_another_command():
     assert "`netdsl std bottleneck` describes it" in run("bottleneck").stderr
 
 
-def test_a_long_rule_is_broken_behind_its_sizes() -> None:
+def test_a_long_rule_is_broken_behind_its_sizes():
     rule = Rule(f"[C, n...] -> [C, min(n, {' + '.join(['kernel'] * 6)})...]", "ceil")
     assert [line.strip() for line in shape_lines(rule)] == [
         "[C, H, W] -> [C,",

@@ -1,7 +1,5 @@
 """What a user is told where an operator does not fit: code, words, way out."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -25,12 +23,12 @@ def misfit(op: str, *inputs: Any, labels: tuple[str, ...] = ("`a`", "`b`", "`c`"
     return caught.value
 
 
-def test_a_learned_tensor_is_limited_in_size_like_what_is_computed() -> None:
+def test_a_learned_tensor_is_limited_in_size_like_what_is_computed():
     found = misfit("param", shape=[2**21, 2**20])
     assert found.code == "E0319" and "[2097152, 1048576]" in found.message
 
 
-def test_concat_as_the_language_says() -> None:
+def test_concat_as_the_language_says():
     found = misfit("concat", (64, 89, 89), (64, 88, 89), labels=("`skip[3]`", "`up`"))
     assert (found.code, found.message) == ("E0312", "cannot concatenate `skip[3]` and `up`: heights 89 and 88 differ")
     assert found.notes == ("`skip[3]` is [64, 89, 89], `up` is [64, 88, 89]",)
@@ -44,39 +42,39 @@ def test_concat_as_the_language_says() -> None:
     (((3, H, 5), (3, 44, 5)), "heights H=88 and 44 differ"),
     (((1, 2, 3, 4, 5), (1, 2, 3, 4, 6)), "sizes 5 and 6 of axis 4 differ"),
 ])  # fmt: skip
-def test_concat_names_the_axis(shapes: Any, words: str) -> None:
+def test_concat_names_the_axis(shapes, words):
     assert misfit("concat", *shapes).message.endswith(words)
 
 
-def test_a_map_without_channels_and_one_with() -> None:
+def test_a_map_without_channels_and_one_with():
     found = misfit("less", (5, 8, H), TensorType((8, H), "float32"))
     assert found.helps == ("`reshape(b, [1, 8, H])` gives it a channel axis",)
     assert not misfit("add", (3, 8, 8), TensorType((1, 8, 9), "float32", False)).helps
 
 
-def test_concat_of_different_kinds() -> None:
+def test_concat_of_different_kinds():
     assert "float32 and int64" in misfit("concat", (3, 4), TensorType((3, 4), "int64")).message
 
 
-def test_a_size_that_divides_suggests_upsampling() -> None:
+def test_a_size_that_divides_suggests_upsampling():
     assert any("`upsample(2)` brings `b` to 88" in line for line in misfit("add", (3, 88), (3, 44)).helps)
 
 
 @pytest.mark.parametrize("op, verb", [("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("div", "divide"),
                                       ("sum", "add"), ("mean", "average"), ("max", "compare")])  # fmt: skip
-def test_arithmetic(op: str, verb: str) -> None:
+def test_arithmetic(op, verb):
     found = misfit(op, (64, 8, 8), (32, 8, 8))
     assert (found.code, found.message) == ("E0311", f"cannot {verb} `a` and `b`: channels 64 and 32 differ")
     assert found.notes == ("`a` is [64, 8, 8], `b` is [32, 8, 8]",)
     assert found.helps == ("`-> conv(64, 1)` brings `b` to 64 channels",)
 
 
-def test_arithmetic_of_different_ranks() -> None:
+def test_arithmetic_of_different_ranks():
     assert misfit("add", (3, 8), (3, 8, 8)).message == "cannot add `a` and `b`: they have 2 and 3 axes"
     assert misfit("mul", (3, 8, 8), (4,)).message == "cannot multiply `a` and `b`: channels 3 and 4 differ"
 
 
-def test_arithmetic_operands() -> None:
+def test_arithmetic_operands():
     assert misfit("add", (3,)).code == "E0309"
     assert misfit("add", (3,), (3,), right=2.0).code == "E0309"
     assert misfit("div", (3,), right=0).message == "`a` is divided by zero"
@@ -86,13 +84,13 @@ def test_arithmetic_operands() -> None:
 
 
 @pytest.mark.parametrize("op, arguments", [("dense", {"units": 10}), ("rbf", {"classes": 10})])
-def test_dense_needs_a_vector(op: str, arguments: dict[str, Any]) -> None:
+def test_dense_needs_a_vector(op, arguments):
     found = misfit(op, (64, H, 8), **arguments)
     assert (found.code, found.message) == ("E0310", f"`{op}` needs a vector [D], and `a` is [64, H=88, 8]")
     assert found.helps == ("put `flatten` or `global_avg_pool` before it", "per position use `conv(n, 1)`")
 
 
-def test_dense_fixes_a_symbolic_length() -> None:
+def test_dense_fixes_a_symbolic_length():
     args = Args(units=3, bias=True, init=None, trainable=True, weight_norm=False)
     site = Site(args, (Value("x", TensorType((4 * H,))),), ("`x`",))
     OPERATORS["dense"].resolve(site)
@@ -164,7 +162,7 @@ def test_dense_fixes_a_symbolic_length() -> None:
     ("conv", [(3, 8, 8)], {"channels": 2, "kernel": 3, "pad": "causal"}, "E0301", 'is for sequences [C, T], and `a` is [3, 8, 8]'),
     ("locally_connected", [(3,)], {"channels": 2, "kernel": 5}, "E0301", "`locally_connected` needs [C, W]"),
 ])  # fmt: skip
-def test_messages(op: str, inputs: Any, arguments: dict[str, Any], code: str, words: str) -> None:
+def test_messages(op, inputs, arguments, code, words):
     found = misfit(op, *inputs, **arguments)
     assert found.code == code
     assert words in found.message
@@ -178,7 +176,7 @@ def test_messages(op: str, inputs: Any, arguments: dict[str, Any], code: str, wo
     (CROPS, [0, -3, [1, -2], [[1, 2], 3]], [[], [[1]], [[1, 2, 3]], 1.5]),
     (SHAPE, [[1], [-1, 3], [H, 2]], [[], 3, [0], [-1, -1], [-2], [1.0]]),
 ])  # fmt: skip
-def test_kinds(kind: Any, good: list[Any], bad: list[Any]) -> None:
+def test_kinds(kind, good, bad):
     for value in good:
         assert kind.check(value) is value
     for value in bad:
@@ -186,7 +184,7 @@ def test_kinds(kind: Any, good: list[Any], bad: list[Any]) -> None:
             kind.check(value)
 
 
-def test_matrices_that_do_not_fit() -> None:
+def test_matrices_that_do_not_fit():
     found = misfit("matmul", (16, 8), (10, 8))
     assert (found.code, found.message) == ("E0311", "cannot multiply `a` and `b`: rows of 8 meet columns of 10")
     assert found.notes == ("`a` is [16, 8], `b` is [10, 8]",)

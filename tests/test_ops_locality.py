@@ -1,7 +1,5 @@
 """What operators say an output position depends on, `locality`, against execution; and that resolving again changes nothing."""
 
-from __future__ import annotations
-
 from math import ceil, floor, lcm
 
 import numpy as np
@@ -45,7 +43,7 @@ def test_windowed_is_what_reaches_as_its_kernel_strides(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", AT_ITS_PLACE, ids=str)
-def test_positions_are_independent(case: Case) -> None:
+def test_positions_are_independent(case):
     """Positions in another order: the outputs come in that order. One position alone: the same, also as a vector."""
     inputs = random_inputs(case.shapes, case.dtypes)
     whole, width = outputs(case, inputs), max(shape[-1] for shape in case.shapes)
@@ -58,14 +56,14 @@ def test_positions_are_independent(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", ELEMENTS, ids=str)
-def test_elements_are_independent(case: Case) -> None:
+def test_elements_are_independent(case):
     inputs = random_inputs(case.shapes, case.dtypes)
     flat = outputs(case, [x.reshape(len(x), -1) for x in inputs])
     np.testing.assert_allclose(flat, outputs(case, inputs).reshape(len(flat), -1), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", WINDOWS, ids=str)
-def test_windows_move(case: Case) -> None:
+def test_windows_move(case):
     """Inputs moved by whole strides: outputs whose window lies inside both times move along."""
     first, last, stride = _reach(case)
     step = lcm(stride.denominator * stride.numerator, stride.numerator)  # input cells, which whole output cells
@@ -79,7 +77,7 @@ def test_windows_move(case: Case) -> None:
     assert compared
 
 
-def _reach(case: Case):  # type: ignore[no-untyped-def]
+def _reach(case: Case):
     """Along the last axis, of the first input."""
     from fractions import Fraction
 
@@ -90,7 +88,7 @@ def _reach(case: Case):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_resolving_again_changes_nothing(case: Case) -> None:
+def test_resolving_again_changes_nothing(case):
     """Passes apply operators again, with the arguments that were resolved."""
     node = node_of(case)
     again = Site(Args(node.args), node.inputs, tuple(f"`{value.name}`" for value in node.inputs))

@@ -1,7 +1,5 @@
 """Pools by powers, filters and bins: their gradients at zero, and sizes that are known at run time only."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -19,10 +17,10 @@ from netdsl.lower import compile_model
 @pytest.mark.parametrize("op, args", [("lp_pool", {"kernel": 2}), ("lp_pool", {"kernel": 2, "p": 3}),
                                       ("lp_pool", {"kernel": 2, "p": 1}), ("feature_pool", {"kernel": 2, "mode": "l2"}),
                                       ("l2_norm", {})])  # fmt: skip
-def test_the_gradient_is_finite_where_all_is_zero(op: str, args: dict[str, object], provider: str) -> None:
+def test_the_gradient_is_finite_where_all_is_zero(op, args, provider):
     """In one sample a window of zeros among others, in the other nothing but zeros."""
     b, node = applied(op, [(4, 4)], args)
-    model = compiled(b, node, {}, provider)  # type: ignore[arg-type]
+    model = compiled(b, node, {}, provider)
     model.graph.node.append(helper.make_node("ReduceSum", ["y"], ["of"], keepdims=0))
     model.graph.output.append(helper.make_tensor_value_info("of", TensorProto.FLOAT, ()))
     x = np.random.default_rng(0).standard_normal((2, 4, 4)).astype(np.float32)
@@ -37,7 +35,7 @@ def test_the_gradient_is_finite_where_all_is_zero(op: str, args: dict[str, objec
 
 @pytest.mark.parametrize("sigma", [1e-38, 1e-4, 1e30])
 @pytest.mark.parametrize("kernel", [2, 3])
-def test_a_gaussian_of_any_width(kernel: int, sigma: float) -> None:
+def test_a_gaussian_of_any_width(kernel, sigma):
     """A narrow one takes the middle, or the mean of the two cells there; a wide one is a mean."""
     b, node = applied("gaussian_pool", [(1, kernel)], {"kernel": kernel, "sigma": sigma})
     x = np.arange(1, 1 + kernel, dtype=np.float32).reshape(1, 1, kernel) ** 2
@@ -47,7 +45,7 @@ def test_a_gaussian_of_any_width(kernel: int, sigma: float) -> None:
 
 @pytest.mark.parametrize("kind", ["max", "avg"])
 @pytest.mark.parametrize("size", [(1, 1), (3, 8), (7, 7), (13, 29)])
-def test_one_model_has_bins_for_any_size(kind: str, size: tuple[int, int]) -> None:
+def test_one_model_has_bins_for_any_size(kind, size):
     """Values and gradients as PyTorch's, also with more bins than cells."""
     b = NetBuilder()
     y = b.apply(f"adaptive_{kind}_pool", b.input("x", 2, ("H", 20), ("W", 20)), size=[7, 3])
@@ -64,7 +62,7 @@ def test_one_model_has_bins_for_any_size(kind: str, size: tuple[int, int]) -> No
     np.testing.assert_allclose(slope, t.grad, rtol=1e-5, atol=1e-5)
 
 
-def test_bins_behind_a_convolution_see_what_they_cover() -> None:
+def test_bins_behind_a_convolution_see_what_they_cover():
     """4 bins over 10 cells start at 0, 2, 5, 7 and end at 3, 5, 8, 10; a 3 x 3 convolution before adds one on each side."""
     b = NetBuilder()
     x = b.input("x", 1, 10)

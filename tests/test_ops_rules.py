@@ -1,7 +1,5 @@
 """The shape rules that `netdsl ops` prints are true: random applications come out as they say."""
 
-from __future__ import annotations
-
 import re
 from math import prod
 from random import Random
@@ -50,7 +48,7 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
 def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
     """The application, its output's shape and its parameters; None where the operator rejects it."""
     kinds = _KINDS.get(op.name, ["float32" if "float32" in op.dtypes else min(op.dtypes)] * len(shapes))
-    inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))  # type: ignore[arg-type]
+    inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))
     site = Site(args, inputs, tuple(v.name for v in inputs))
     try:
         op.resolve(site)
@@ -75,7 +73,7 @@ def known_to(rule: Rule, site: Site, shapes: list[Shape]) -> dict[str, Any] | No
     ("op", "rule"),
     [pytest.param(op, rule, id=f"{op.name}-{i}") for op in OPERATORS.values() for i, rule in enumerate(op.rules)],
 )
-def test_rule_is_true(op: Operator, rule: Rule) -> None:
+def test_rule_is_true(op, rule):
     random, seen = Random(0), 0
     for _ in range(MOST_TRIES):
         shapes = shapes_for(rule.formula, random)
@@ -98,12 +96,12 @@ def test_rule_is_true(op: Operator, rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
-def test_some_rule_covers_the_defaults(op: Operator) -> None:
+def test_some_rule_covers_the_defaults(op):
     defaults = {a.name: a.default for a in op.arguments if a.default is not REQUIRED}
     required = {a.name: [2] if a.kind.accepts([-1]) else 2 for a in op.arguments if a.default is REQUIRED}
     assert op.symbol or any(holds(rule.when, defaults | required) for rule in op.rules)
 
 
-def test_a_rule_that_is_wrong_is_found() -> None:
+def test_a_rule_that_is_wrong_is_found():
     with pytest.raises(AssertionError):
         test_rule_is_true(OPERATORS["max_pool"], Rule("[C, n...] -> [C, n // stride...]", 'pad != "same" and not ceil'))

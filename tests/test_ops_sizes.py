@@ -1,7 +1,5 @@
 """Random arguments and sizes: an operator rejects them with a message, or makes what PyTorch makes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any
@@ -119,7 +117,7 @@ def applications(draw: st.DrawFn) -> tuple[str, Args, tuple[Value, ...]]:
 
 @settings(max_examples=800, deadline=None)
 @given(applications())
-def test_rejects_or_infers(application: tuple[str, Args, tuple[Value, ...]]) -> None:
+def test_rejects_or_infers(application):
     """Never a Python error, from whatever passes the kinds; shapes are positive, costs and reaches can be asked."""
     name, args, inputs = application
     op = OPERATORS[name]
@@ -137,7 +135,7 @@ def test_rejects_or_infers(application: tuple[str, Args, tuple[Value, ...]]) -> 
     for a, b, _ in site.joins:
         assert int(a) == int(b)
     parameters: dict[str, Any] = {role: _Counted(spec.shape) for role, spec in specs.items()}
-    node = Node("n", op, args, inputs, tuple(Value("y", t) for t in types), parameters, None)  # type: ignore[arg-type]
+    node = Node("n", op, args, inputs, tuple(Value("y", t) for t in types), parameters, None)
     assert op.macs(node) >= 0 and op.flops(node) >= 0
     assert len(op.reaches(node)) == len(inputs)
 
@@ -177,7 +175,7 @@ def pooled(kind: str, rank: int) -> Callable[..., torch.Tensor]:
 
 @RUNS
 @given(SIZES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.integers(1, 3))
-def test_max_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, ceil: bool, dilation: int) -> None:
+def test_max_pool(sizes, kernel, stride, pad, ceil, dilation):
     if pad > kernel // 2:
         return  # PyTorch refuses
     args = {"kernel": kernel, "stride": stride, "pad": pad, "ceil": ceil, "dilation": dilation}
@@ -187,7 +185,7 @@ def test_max_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, c
 
 @RUNS
 @given(SIZES, st.integers(1, 5), st.none() | st.integers(1, 4), st.integers(0, 2), st.booleans(), st.booleans())
-def test_avg_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, ceil: bool, count: bool) -> None:
+def test_avg_pool(sizes, kernel, stride, pad, ceil, count):
     if pad > kernel // 2:
         return
     args = {"kernel": kernel, "stride": stride, "pad": pad, "ceil": ceil, "count_pad": count}
@@ -197,7 +195,7 @@ def test_avg_pool(sizes: list[int], kernel: int, stride: int | None, pad: int, c
 
 @pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (5, 3), (4, 1)])
 @pytest.mark.parametrize("op", ["max_pool", "avg_pool"])
-def test_same_pools_make_ceil_of_size_by_stride(op: str, kernel: int, stride: int) -> None:
+def test_same_pools_make_ceil_of_size_by_stride(op, kernel, stride):
     for size in range(1, 20):
         _, node = applied(op, [(1, size)], {"kernel": kernel, "stride": stride, "pad": "same"})
         assert node.output.shape == (1, -(-size // stride))
@@ -205,7 +203,7 @@ def test_same_pools_make_ceil_of_size_by_stride(op: str, kernel: int, stride: in
 
 @RUNS
 @given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(1, 3))
-def test_conv(sizes: list[int], kernel: int, stride: int, pad: int, dilation: int) -> None:
+def test_conv(sizes, kernel, stride, pad, dilation):
     args = {"channels": 2, "kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}
     truth = conv(len(sizes), [(pad, pad)] * len(sizes), stride=stride, dilation=dilation)
     compare(Case("conv", ((2, *sizes),), truth, args))
@@ -213,7 +211,7 @@ def test_conv(sizes: list[int], kernel: int, stride: int, pad: int, dilation: in
 
 @RUNS
 @given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2), st.integers(1, 3))
-def test_deconv(sizes: list[int], kernel: int, stride: int, pad: int, extra: int, dilation: int) -> None:
+def test_deconv(sizes, kernel, stride, pad, extra, dilation):
     args = {"channels": 2, "kernel": kernel, "stride": stride, "pad": pad, "output_pad": extra, "dilation": dilation}
     truth = deconv(
         len(sizes), [(0, 0)] * len(sizes), stride=stride, padding=pad, output_padding=extra, dilation=dilation
@@ -223,7 +221,7 @@ def test_deconv(sizes: list[int], kernel: int, stride: int, pad: int, extra: int
 
 @RUNS
 @given(SIZES, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3))
-def test_deconv_same_makes_size_times_stride(sizes: list[int], kernel: int, stride: int, dilation: int) -> None:
+def test_deconv_same_makes_size_times_stride(sizes, kernel, stride, dilation):
     total = dilation * (kernel - 1) + 1 - stride
     crops = (total // 2, total - total // 2) if total >= 0 else (0, total)
     args = {"channels": 2, "kernel": kernel, "stride": stride, "dilation": dilation}
@@ -235,7 +233,7 @@ def test_deconv_same_makes_size_times_stride(sizes: list[int], kernel: int, stri
 
 @RUNS
 @given(SIZES, st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=3))
-def test_pad(sizes: list[int], cells: list[tuple[int, int]]) -> None:
+def test_pad(sizes, cells):
     cells = cells[: len(sizes)]
 
     def truth(_: Any, x: torch.Tensor) -> torch.Tensor:
@@ -250,7 +248,7 @@ def test_pad(sizes: list[int], cells: list[tuple[int, int]]) -> None:
 
 @RUNS
 @given(SIZES, st.integers(1, 4), st.booleans())
-def test_upsample(sizes: list[int], factor: int, smooth: bool) -> None:
+def test_upsample(sizes, factor, smooth):
     mode = ["linear", "bilinear", "trilinear"][len(sizes) - 1] if smooth else "nearest"
     args = {"factor": factor, "mode": "linear" if smooth else "nearest"}
     compare(Case("upsample", ((2, *sizes),), lambda _, x: F.interpolate(x, scale_factor=factor, mode=mode), args))
@@ -261,7 +259,7 @@ def test_upsample(sizes: list[int], factor: int, smooth: bool) -> None:
     st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=3),
     st.lists(st.sampled_from([1, 2, 3, 4, 6, -1]), min_size=1, max_size=3).filter(lambda v: v.count(-1) < 2),
 )
-def test_reshape(sizes: list[int], shape: list[int]) -> None:
+def test_reshape(sizes, shape):
     torch_accepts = True
     try:
         torch.zeros(1, *sizes).reshape(1, *shape)
@@ -277,7 +275,7 @@ def test_reshape(sizes: list[int], shape: list[int]) -> None:
     )
 
 
-def test_reshape_keeps_symbolic_sizes() -> None:
+def test_reshape_keeps_symbolic_sizes():
     """A channel shuffle, and a size left to follow from a symbolic count."""
     h, w = Size.symbol("H", 8), Size.symbol("W", 10)
     site = Site(Args(shape=[2, 3, h, w]), (Value("x", TensorType((6, h, w))),), ("`x`",))
@@ -294,7 +292,7 @@ def test_reshape_keeps_symbolic_sizes() -> None:
     assert [size for size, _ in site.fixes] == [h, w]
 
 
-def test_symbolic_joins_are_recorded() -> None:
+def test_symbolic_joins_are_recorded():
     h = Size.symbol("H", 8)
     shapes = [(3, h), (3, 2 * (h // 2))]
     for op in ("concat", "add", "mean_squared_error"):
@@ -305,5 +303,5 @@ def test_symbolic_joins_are_recorded() -> None:
         assert [(a, b) for a, b, _ in site.joins] == [(h, 2 * (h // 2))]
 
 
-def test_initializers_have_signatures() -> None:
+def test_initializers_have_signatures():
     assert all(initializer.doc and all(a.doc for a in initializer.arguments) for initializer in INITIALIZERS.values())

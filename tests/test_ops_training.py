@@ -1,7 +1,5 @@
 """Operators in a training step: batch statistics, dropout, and a gradient for every lowering."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import pytest
@@ -52,7 +50,7 @@ def fed(nodes: list[Node], y: Value, batch: int) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("shape", [(3,), (3, 5), (3, 4, 5), (3, 2, 4, 5)])
-def test_bn_follows_the_batch(shape: tuple[int, ...], provider: str) -> None:
+def test_bn_follows_the_batch(shape, provider):
     b = NetBuilder()
     node = b.node("bn", b.input("x", *shape), eps=1e-3, momentum=0.3)
     model, updates = step(b, node.output, provider)
@@ -71,7 +69,7 @@ def test_bn_follows_the_batch(shape: tuple[int, ...], provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_shared_bn_is_updated_once_per_use_in_order(provider: str) -> None:
+def test_shared_bn_is_updated_once_per_use_in_order(provider):
     b = NetBuilder()
     first = b.node("bn", b.input("a", 3, 4))
     second = b.node("bn", b.input("b", 3, 4), share=first.parameters)
@@ -91,7 +89,7 @@ def test_shared_bn_is_updated_once_per_use_in_order(provider: str) -> None:
     np.testing.assert_allclose(var, p["running_var"], rtol=1e-5, atol=1e-6)
 
 
-def test_bn_of_single_values_stays_finite() -> None:
+def test_bn_of_single_values_stays_finite():
     """A batch of one vector has no unbiased variance; the biased one, zero, is taken."""
     b = NetBuilder()
     node = b.node("bn", b.input("x", 3))
@@ -101,7 +99,7 @@ def test_bn_of_single_values_stays_finite() -> None:
     np.testing.assert_allclose(var, 0.9 * feed["bn.1.running_var"], rtol=1e-6)
 
 
-def test_frozen_bn_uses_the_running_statistics() -> None:
+def test_frozen_bn_uses_the_running_statistics():
     b = NetBuilder()
     node = b.node("bn", b.input("x", 3, 4), trainable=False)
     assert not any(p.trainable for p in node.parameters.values())
@@ -115,7 +113,7 @@ def test_frozen_bn_uses_the_running_statistics() -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_dropout(provider: str) -> None:
+def test_dropout(provider):
     """A share of `rate` is zero and the rest larger by 1 / (1 - rate); two applications and two steps differ."""
     b = NetBuilder()
     x = b.input("x", 2000)
@@ -134,7 +132,7 @@ def test_dropout(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("unit, axes", [("channel", (2, 3)), ("sample", (1, 2, 3))])
-def test_dropout_of_whole_units(unit: str, axes: tuple[int, ...], provider: str) -> None:
+def test_dropout_of_whole_units(unit, axes, provider):
     """A channel, or all of a sample, is zero as a whole or not at all."""
     b = NetBuilder()
     y = b.apply("dropout", b.input("x", 30, 4, 5), rate=0.3, unit=unit)
@@ -156,7 +154,7 @@ def is_smooth(case: Case) -> bool:
 
 
 @pytest.mark.parametrize("case", list(filter(is_smooth, CASES)), ids=str)
-def test_gradients_equal_torch(case: Case) -> None:
+def test_gradients_equal_torch(case):
     """The lowering of every operator can be differentiated, with respect to its inputs and its parameters."""
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     parameters, inputs = random_parameters(node), random_inputs(case.shapes, case.dtypes, below=case.below)

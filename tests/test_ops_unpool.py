@@ -1,7 +1,5 @@
 """Pools that tell where their maxima stood, and the way back, as in SegNet and DeconvNet."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -29,7 +27,7 @@ def there_and_back(b: NetBuilder, x: Value, **pool: object) -> Value:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("pool", [{"kernel": 2, "ceil": True}, {"kernel": 2}, {"kernel": 2, "pad": "same"}], ids=str)
-def test_a_symbolic_size_comes_back_as_in_torch(pool: dict[str, object], size: tuple[int, int]) -> None:
+def test_a_symbolic_size_comes_back_as_in_torch(pool, size):
     """45 -> 23 -> 45 and 46 -> 23 -> 46 by one model, with gradients; what the pool left out is zero."""
     b = NetBuilder()
     image = b.input("x", 3, ("H", 45), ("W", 45))
@@ -52,7 +50,7 @@ def test_a_symbolic_size_comes_back_as_in_torch(pool: dict[str, object], size: t
     np.testing.assert_allclose(found, t.grad, rtol=1e-6, atol=1e-6)
 
 
-def test_a_sample_has_the_same_places_in_any_batch() -> None:
+def test_a_sample_has_the_same_places_in_any_batch():
     b = NetBuilder()
     _, where = b.node("max_pool", b.input("x", 3, 8, 9), kernel=3, stride=2, pad=1, indices=True).outputs
     running = session(compile_model(b.graph(where=where), {}))
@@ -63,7 +61,7 @@ def test_a_sample_has_the_same_places_in_any_batch() -> None:
     np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
-def test_places_stay_within_the_window_whatever_the_numbers() -> None:
+def test_places_stay_within_the_window_whatever_the_numbers():
     """ONNX Runtime's position of the greatest of NaN or of negative infinities is no cell."""
     b = NetBuilder()
     y = there_and_back(b, b.input("x", 2, 4, 4), kernel=2)
@@ -85,12 +83,12 @@ net tiny : image[3, H = 45, W = 46] -> scores {
 """
 
 
-def test_the_report_has_both_outputs() -> None:
+def test_the_report_has_both_outputs():
     report = analyze(graph(SEGNET))
     pool, unpool = (next(layer for layer in report.layers if layer.op == op) for op in ("max_pool", "unpool"))
     assert [(t.shape, t.dtype) for t in pool.outputs] == [((8, 23, 23), "float32"), ((8, 23, 23), "int64")]
     assert unpool.output.shape == (8, 45, 46) and len(unpool.inputs) == 3
     # by hand: 3 + 1 in front of the pool, 4 + 2 * 2 behind the second convolution; the way through the places sees 4
-    assert [pool.fields["image"].size, unpool.fields["image"].size] == [(4, 4), (8, 8)]  # type: ignore[union-attr]
+    assert [pool.fields["image"].size, unpool.fields["image"].size] == [(4, 4), (8, 8)]
     listed = next(layer for layer in report.to_dict()["layers"] if layer["op"] == "max_pool")
     assert [tensor["dtype"] for tensor in listed["outputs"]] == ["float32", "int64"]

@@ -1,7 +1,5 @@
 """Strides taken out: the denser tensors contain the old ones, and say so of themselves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +9,7 @@ import netdsl
 from netdsl.diagnostics import NetError
 from netdsl.elaborate import load_text
 from netdsl.ir import Graph
-from netdsl.passes import Conversion, atrous, convert
+from netdsl.passes import Conversion, atrous
 from tests.onnx_running import run_net
 from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
@@ -72,24 +70,24 @@ CASES = {
 
 @pytest.mark.parametrize("size", ["2, 23, 17", "2, 24, 32", "2, H = 21, W = 24"])
 @pytest.mark.parametrize("case", CASES)
-def test_old_positions_are_among_the_new(case: str, size: str) -> None:
+def test_old_positions_are_among_the_new(case, size):
     body, layers, rate = CASES[case]
     made = contains(net(size, body), rate, layers)
     assert f"one in {rate} positions of `y` is what it was" in made.remarks[0]
 
 
-def test_at_other_sizes() -> None:
+def test_at_other_sizes():
     graph = net("2, H = 21, W = 24", CASES["several"][0])
     for height, width in ((17, 30), (16, 33), (40, 41)):
         contains(graph, 8, CASES["several"][1], H=height, W=width)
 
 
-def test_one_and_three_axes() -> None:
+def test_one_and_three_axes():
     contains(net("2, 23", "y = x -> conv(3, 3, stride = 2) -> max_pool(3, stride = 2, pad = 1)"), 2, {"y.conv": 1})
     contains(net("1, 7, 8, 9", "y = x -> max_pool(2) -> conv(3, 3) -> avg_pool(2)"), 2, {"y.max_pool": 1})
 
 
-def test_axes_of_their_own() -> None:
+def test_axes_of_their_own():
     graph = net("2, 20, 20", "y = x -> conv(3, 3, stride = [1, 2]) -> conv(3, [5, 3], stride = [2, 1])")
     values, inputs = numbers_of(graph), inputs_of(graph)
     made = atrous(graph, values, {"y.conv": 1})
@@ -98,7 +96,7 @@ def test_axes_of_their_own() -> None:
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_random_chains(data: st.DataObject) -> None:
+def test_random_chains(data):
     layers, strides, rate = [], {}, 1
     counts = {"conv": 0, "max_pool": 0, "avg_pool": 0}
     for _ in range(data.draw(st.integers(1, 4))):
@@ -123,27 +121,7 @@ def test_random_chains(data: st.DataObject) -> None:
         assert error.diagnostics[0].code == "E0313"
 
 
-def test_deeplab_of_vgg() -> None:
-    """VGG-16's last two pools without stride, behind them rates 2 and 4, the dense layers too (DeepLab, section 3.1)."""
-    graph = load_text("""net vgg(width = 2) : image[3, 64, 64] -> scores {
-        x = image
-        for repeats, factor in [[2, 1], [2, 2], [3, 4], [3, 4], [3, 4]] {
-            x = x -> repeats * (conv(factor * width, 3) -> relu) -> max_pool(2)
-        }
-        scores = x -> flatten -> dense(8) -> relu -> dropout -> dense(8) -> relu -> dense(5)
-    }""")
-    values = numbers_of(graph)
-    dense = convert(graph, values, convolutional=True)
-    made = convert(graph, values, convolutional=True, strides={"x[3].max_pool": 1, "x[4].max_pool": 1})
-    kernels = {node.name: node.args.dilation for node in made.graph.nodes if node.op.name == "conv"}
-    assert kernels["x[3].conv[2]"] == (1, 1) and kernels["x[4].conv[0]"] == (2, 2) and kernels["scores.dense"] == (4, 4)
-    inputs = inputs_of(dense.graph, H=128, W=160)
-    coarse, fine = outputs_of(dense, inputs)["scores"], outputs_of(made, inputs)["scores"]
-    assert coarse.shape[2:] == (3, 4)
-    close(fine[..., ::4, ::4], coarse)
-
-
-def test_a_train_block_gets_larger_label_maps() -> None:
+def test_a_train_block_gets_larger_label_maps():
     graph = load_text("""net a : image[3, 32, 32] -> scores { scores = image -> conv(4, 3, stride = 2) -> relu -> conv(5, 3) }
     train a {
         target = class(mask, [16, 16])
@@ -175,7 +153,7 @@ def test_a_train_block_gets_larger_label_maps() -> None:
     ("y = x -> conv(2, 3, stride = 2) -> avg_pool(3, pad = 1, ceil = true, count_pad = true)", {"y.conv": 1}, "E1101",
      "`avg_pool`", ""),
 ])  # fmt: skip
-def test_what_cannot_be_converted(body: str, layers: dict[str, int], code: str, words: str, help: str) -> None:
+def test_what_cannot_be_converted(body, layers, code, words, help):
     graph = net("2, 12, 13", body)
     with pytest.raises(NetError) as error:
         atrous(graph, numbers_of(graph), layers)
@@ -184,7 +162,7 @@ def test_what_cannot_be_converted(body: str, layers: dict[str, int], code: str, 
     assert diagnostic.labels or code == "E1102"
 
 
-def test_from_python() -> None:
+def test_from_python():
     loaded = netdsl.loads("net a : x[1, 8, 8] -> y { pooled = x -> max_pool(2) @p\n y = pooled -> conv(2, 3) -> max_pool(2) @q }")
     for layers in ("p", ["p"], {"p": 1}, "pooled"):
         made = loaded.convert(atrous=layers)
@@ -192,7 +170,7 @@ def test_from_python() -> None:
     assert np.shape(made.predict(np.zeros((2, 1, 8, 8), np.float32)).outputs["y"]) == (2, 2, 3, 3)
 
 
-def test_one_conversion_after_the_other() -> None:
+def test_one_conversion_after_the_other():
     """Converted nets are nets: passes one by one give what they give together."""
     loaded = netdsl.loads("""net a : x[1, 20, 20] -> y {
         h = x -> conv(2, 4, stride = 2, bias = false) @first -> bn -> max_pool(3, stride = 2, ceil = true) @p

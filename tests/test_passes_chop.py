@@ -1,9 +1,5 @@
 """Cutting a net off: the same numbers up to the cut, and nothing behind it."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -42,7 +38,7 @@ def full_outputs(graph: Graph, names: list[str]) -> Graph:
     return graph.replace(outputs={**graph.outputs, **{name: values[name] for name in names}})
 
 
-def test_numbers_are_the_same_bit_for_bit() -> None:
+def test_numbers_are_the_same_bit_for_bit():
     graph = load_text(TEXT)
     values, inputs = numbers_of(graph), inputs_of(graph)
     names = ["x[1].block_of/y.conv", "pool[2]", "x[0].block_of/y.relu"]
@@ -59,7 +55,7 @@ def test_numbers_are_the_same_bit_for_bit() -> None:
     ("x", "x[2].block_of/y.relu"), ("feature[1]", "pool[1]"), ("feature[ 1 ]", "pool[1]"), ("early", "early.dense"),
     ("x[1].block_of", "x[1].block_of/y.relu"), ("image", None),
 ])  # fmt: skip
-def test_names(name: str, layer: str | None) -> None:
+def test_names(name, layer):
     graph = load_text(TEXT)
     made = chop(graph, numbers_of(graph), [name])
     (value,) = made.graph.outputs.values()
@@ -67,7 +63,7 @@ def test_names(name: str, layer: str | None) -> None:
     assert made.graph.nodes == () if layer is None else made.graph.nodes[-1].name == layer
 
 
-def test_unknown_names() -> None:
+def test_unknown_names():
     graph = load_text(TEXT)
     with pytest.raises(NetError) as error:
         chop(graph, numbers_of(graph), ["pool[3]"])
@@ -76,7 +72,7 @@ def test_unknown_names() -> None:
     assert error.value.diagnostics[0].code == "E1102" and "did you mean `pool[" in error.value.diagnostics[0].helps[0]
 
 
-def test_without_a_train_block_nothing_is_left_behind_the_cut() -> None:
+def test_without_a_train_block_nothing_is_left_behind_the_cut():
     graph = load_text(TEXT.partition("train")[0])
     values = numbers_of(graph)
     made = chop(graph, values, ["pool[0]"])
@@ -85,7 +81,7 @@ def test_without_a_train_block_nothing_is_left_behind_the_cut() -> None:
     assert set(made.graph.named) == {"image", "feature[0]", "pool[0]"}
 
 
-def test_legal_sizes_are_those_of_what_is_left() -> None:
+def test_legal_sizes_are_those_of_what_is_left():
     """A U-Net asks for multiples of 16, its encoder does not."""
     unet = load_text(UNET)
     assert any("multiples" in text for text in netdsl.analysis.analyze(unet).constraints)
@@ -99,7 +95,7 @@ UNET = """net unet(width = 2) : image[1, H = 32, W = 32] -> y {
 }"""
 
 
-def test_what_is_left_trains_on_as_before(tmp_path: Path) -> None:
+def test_what_is_left_trains_on_as_before(tmp_path):
     """What was cut off belongs to the loss: the step is the same, the model for inference shorter."""
     rng = np.random.default_rng(0)
     images = rng.standard_normal((8, 2, 12, 12)).astype(np.float32)
@@ -113,7 +109,7 @@ def test_what_is_left_trains_on_as_before(tmp_path: Path) -> None:
     assert list(made.predict({"image": images, "other": images}).outputs) == ["pool[0]"]
 
 
-def test_an_input_stays_whose_size_alone_is_read() -> None:
+def test_an_input_stays_whose_size_alone_is_read():
     graph = load_text(
         "net a : x[2, H = 5, W = 6], z[2, H, W], s[3] -> y { y = (x -> global_avg_pool) + (z -> global_avg_pool)\n"
         "t = s * H + 1\ny = concat(y, t) }"

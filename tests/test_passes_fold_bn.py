@@ -1,7 +1,5 @@
 """Folding batch normalisation: the same outputs without the nodes, and only where it may be."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +41,7 @@ def count(graph: Graph, op: str) -> int:
     ("unet", 0, {"depth": 2, "width": 8, "H": 32, "W": 32}),
     ("fabric", 3, {"layers": 3, "width": 8}),
 ])  # fmt: skip
-def test_whole_networks(name: str, left: int, arguments: dict) -> None:
+def test_whole_networks(name, left, arguments):
     text = (EXAMPLES / f"{name}.net").read_text()
     for symbol in ("H", "W"):
         if symbol in arguments:
@@ -60,7 +58,7 @@ def test_whole_networks(name: str, left: int, arguments: dict) -> None:
     "flatten -> dense(5, weight_norm = true)",
     "flatten -> dense(5)", "flatten -> dense(5, bias = false)", "conv(6, 1) -> bn(eps = 0.1)",
 ])  # fmt: skip
-def test_layers(layer: str) -> None:
+def test_layers(layer):
     folded = fold_and_compare(load_text(f"net a : x[4, 6, 6] -> y {{ y = x -> {layer} -> bn -> relu }}"))
     assert count(folded, "bn") == 0 and all(node.args.bias for node in folded.nodes if "bias" in node.args)
 
@@ -71,13 +69,13 @@ def test_layers(layer: str) -> None:
     "share c = conv(4, 3)\n y = x -> c -> bn\n z = x -> relu -> c -> bn",
     "y = x -> bn -> conv(4, 3)\n z = x -> relu -> bn",
 ])  # fmt: skip
-def test_left_alone(body: str) -> None:
+def test_left_alone(body):
     graph = load_text(f"net a : x[4, 6, 6] -> y, z {{ {body} }}")
     folded = fold_and_compare(graph)
     assert folded.nodes == graph.nodes
 
 
-def test_a_shared_bn_is_folded_into_each_layer() -> None:
+def test_a_shared_bn_is_folded_into_each_layer():
     folded = fold_and_compare(
         load_text("""net a : x[4, 6, 6] -> y {
         share norm = bn
@@ -87,7 +85,7 @@ def test_a_shared_bn_is_folded_into_each_layer() -> None:
     assert count(folded, "bn") == 0
 
 
-def test_what_the_loss_reads_stays() -> None:
+def test_what_the_loss_reads_stays():
     graph = load_text("""net a : x[4, 6, 6] -> y { h = x -> conv(4, 3)\n y = h -> bn -> flatten -> dense(10) }
     train a {
         target = class(label)
@@ -99,12 +97,12 @@ def test_what_the_loss_reads_stays() -> None:
     assert fold_and_compare(graph).nodes == graph.nodes
 
 
-def test_names_of_vanished_values_go() -> None:
+def test_names_of_vanished_values_go():
     graph = load_text("net a : x[4, 6, 6] -> y { h = x -> conv(4, 3)\n y = h -> bn }")
     assert "h" in graph.named and "h" not in fold_and_compare(graph).named
 
 
-def test_a_file_keeps_its_metadata() -> None:
+def test_a_file_keeps_its_metadata():
     graph = load(EXAMPLES / "resnet.net", n=1)
     folded, *_ = fold_bn(graph, initial_parameters(graph, 0))
     assert folded.training is graph.training and folded.hyperparameters == graph.hyperparameters

@@ -1,7 +1,5 @@
 """Fully convolutional nets: each position is the old net on a window, and at the old size nothing changes."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 
@@ -81,7 +79,7 @@ def slides(graph: Graph, stride: int | list[int], more: int = 2, every: int = 1)
 
 
 @pytest.mark.parametrize("case", EXACT)
-def test_each_position_is_the_net_on_a_window(case: str) -> None:
+def test_each_position_is_the_net_on_a_window(case):
     shape, body, stride = EXACT[case]
     made = slides(net(shape, body), stride)
     step = " x ".join(map(str, stride)) if isinstance(stride, list) else stride
@@ -92,7 +90,7 @@ def test_each_position_is_the_net_on_a_window(case: str) -> None:
     assert made.parameters.keys() == {p.name for p in made.graph.parameters()}
 
 
-def test_lenet5_of_the_paper_needs_its_codes() -> None:
+def test_lenet5_of_the_paper_needs_its_codes():
     """Behind the radial basis functions of the example stands no window; up to them the net converts."""
     graph = load(ZOO / "lenet5.net")
     with pytest.raises(NetError) as error:
@@ -104,7 +102,7 @@ def test_lenet5_of_the_paper_needs_its_codes() -> None:
     slides(features.graph, 4)
 
 
-def test_branches_heads_and_shared_layers() -> None:
+def test_branches_heads_and_shared_layers():
     made = slides(load_text("""net a : x[2, 14, 14] -> y, z, w {
         share tower = conv(4, 3, pad = 0) -> relu
         a = x -> tower -> max_pool(2)
@@ -117,7 +115,7 @@ def test_branches_heads_and_shared_layers() -> None:
     assert list(made.graph.outputs) == ["y", "z", "w"]
 
 
-def test_upsampling_has_phases() -> None:
+def test_upsampling_has_phases():
     """Two positions for each 2 pixels: every other one is that of a window."""
     made = slides(net("2, 12, 12", "max_pool(2) -> upsample(2) -> conv(4, 3, pad = 0) -> flatten -> dense(3)"), 2, every=2)
     assert any(remark.startswith("one in 2 positions of `y` is what") for remark in made.remarks)
@@ -129,7 +127,7 @@ PADDED = """net a(p = 1) : x[2, N = 16, M = 20] -> y {
 }"""
 
 
-def test_padding_holds_where_the_receptive_field_is_inside() -> None:
+def test_padding_holds_where_the_receptive_field_is_inside():
     """A position that sees no border is the net without padding on its receptive field."""
     graph = load_text(PADDED)
     values, made = converted(graph)
@@ -151,7 +149,7 @@ def test_padding_holds_where_the_receptive_field_is_inside() -> None:
 
 @given(st.data())
 @settings(max_examples=30, deadline=None)
-def test_random_chains(data: st.DataObject) -> None:
+def test_random_chains(data):
     """Any chain of windows without padding, then dense layers."""
     layers, stride = [], 1
     for _ in range(data.draw(st.integers(0, 3))):
@@ -180,7 +178,7 @@ def test_random_chains(data: st.DataObject) -> None:
      "E1101", "shared"),
     ("y = concat(x -> flatten, x -> tanh -> flatten) -> dense(3)", "E1101", "`concat`"),
 ])  # fmt: skip
-def test_what_cannot_be_converted(body: str, code: str, words: str) -> None:
+def test_what_cannot_be_converted(body, code, words):
     graph = load_text(f"net a : x[2, 4, 4] -> y {{ {body} }}" if "share" not in body else f"net a : x[4, 4, 4] -> y {{ {body} }}")
     with pytest.raises(NetError) as error:
         fully_convolutional(graph, numbers_of(graph))
@@ -188,7 +186,7 @@ def test_what_cannot_be_converted(body: str, code: str, words: str) -> None:
     assert diagnostic.code == code and words in diagnostic.message and diagnostic.labels and diagnostic.helps
 
 
-def test_sizes_that_were_open_stay_so() -> None:
+def test_sizes_that_were_open_stay_so():
     graph = load_text("net a : x[2, H = 16, W = 16] -> y { y = x -> conv(4, 3) -> max_pool(2) -> conv(3, 1) }")
     made = fully_convolutional(graph, numbers_of(graph))
     assert made.graph is graph and made.remarks == ("fully convolutional: the net was so before",)
@@ -198,7 +196,7 @@ def test_sizes_that_were_open_stay_so() -> None:
     assert [node.op.name for node in made.graph.nodes] == [node.op.name for node in fixed.nodes]
 
 
-def test_a_net_for_any_size_keeps_what_depends_on_it() -> None:
+def test_a_net_for_any_size_keeps_what_depends_on_it():
     """Where it crops depends on the size: no window. That matters where a dense layer is to slide over it."""
     text = """net a : x[2, H = 16, W = 16] -> y {
         up = x -> max_pool(3, stride = 2, pad = 1) -> upsample(2)
@@ -211,11 +209,11 @@ def test_a_net_for_any_size_keeps_what_depends_on_it() -> None:
         fully_convolutional(dense, numbers_of(dense))
 
 
-def test_a_vector_of_single_cells_is_one_of_channels() -> None:
+def test_a_vector_of_single_cells_is_one_of_channels():
     slides(net("2, 8, 8", "conv(4, 5, pad = 0) -> conv(4, 4, pad = 0) -> flatten -> bn"), 1)
 
 
-def test_vectors_for_all_positions() -> None:
+def test_vectors_for_all_positions():
     slides(load_text("""net a : x[2, 9, 9] -> y {
         maps = x -> conv(4, 3, pad = 0)
         h = maps * param([4], gaussian(1)) -> flatten -> dense(3)
@@ -223,11 +221,11 @@ def test_vectors_for_all_positions() -> None:
     }"""), 1)
 
 
-def test_weight_normalisation_stays() -> None:
+def test_weight_normalisation_stays():
     slides(net("2, 8, 8", "conv(4, 3, pad = 0, weight_norm = true) -> flatten -> dense(3, weight_norm = true)"), 1)
 
 
-def test_inputs_of_one_size_share_their_symbols() -> None:
+def test_inputs_of_one_size_share_their_symbols():
     graph = load_text("""net a : left[1, 8, 9], right[1, 8, 9], small[1, 4, 9] -> y {
         y = concat(concat(left, right) -> flatten -> dense(3), small -> flatten -> dense(3))
     }""")
@@ -237,7 +235,7 @@ def test_inputs_of_one_size_share_their_symbols() -> None:
     ]  # fmt: skip
 
 
-def test_trains_on_label_maps(tmp_path: Path) -> None:
+def test_trains_on_label_maps(tmp_path):
     net = netdsl.loads(f"""net a : image[1, 32, 32] -> logits {{
         logits = image -> {LENET} -> flatten -> dense(12) -> dropout -> dense(3)
     }}
@@ -263,7 +261,7 @@ def test_trains_on_label_maps(tmp_path: Path) -> None:
     assert outputs.shape == (2, 3, 5, 2)
 
 
-def test_a_train_block_that_does_not_fit_is_left_out() -> None:
+def test_a_train_block_that_does_not_fit_is_left_out():
     """GoogLeNet's way: an auxiliary classifier on a denser grid, one label for both."""
     net = netdsl.loads("""net a : x[1, 16, 16] -> y {
         h = x -> conv(4, 3, pad = 0) -> relu

@@ -1,14 +1,10 @@
 """Dropping weak edges: nothing at a threshold of 0, nothing of weight where strengths are 0, and what is weak by definition."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_cases import CASES, Case
+from op_cases import CASES
 from op_running import applied, compiled, random_inputs, random_parameters, run
 
 import netdsl
@@ -51,7 +47,7 @@ def scaled(values: Arrays, layer: str, factor: float) -> Arrays:
     return {n: v * np.float32(factor) if n in (f"{layer}.weight", f"{layer}.bias") else v for n, v in values.items()}
 
 
-def test_a_threshold_of_zero_changes_nothing() -> None:
+def test_a_threshold_of_zero_changes_nothing():
     graph = load_text(FABRIC)
     values = numbers_of(graph)
     made = prune_edges(graph, values, 0)
@@ -61,7 +57,7 @@ def test_a_threshold_of_zero_changes_nothing() -> None:
 
 @given(st.sets(st.sampled_from(["down[0]", "down[1]", "down[2]", "down[3]", "up[0]", "up[1]", "up[2]", "up[3]"])))
 @settings(max_examples=12, deadline=None)
-def test_edges_without_weight_add_nothing(zeros: set[str]) -> None:
+def test_edges_without_weight_add_nothing(zeros):
     graph = load_text(FABRIC)
     values = numbers_of(graph)
     for layer in zeros & {node.name for node in graph.nodes}:
@@ -72,7 +68,7 @@ def test_edges_without_weight_add_nothing(zeros: set[str]) -> None:
     assert netdsl.analysis.analyze(made.graph).totals.params <= netdsl.analysis.analyze(graph).totals.params
 
 
-def test_what_nothing_reads_any_more_goes() -> None:
+def test_what_nothing_reads_any_more_goes():
     """Without the ways to them, nodes of a scale are dead, and so is what led there."""
     everywhere = "concat([node[layers - 1, s] -> global_avg_pool for s in range(scales)])"
     graph = load_text(FABRIC.replace(everywhere, "node[layers - 1, scales - 1] -> flatten"))
@@ -88,7 +84,7 @@ def test_what_nothing_reads_any_more_goes() -> None:
     assert set(made.parameters) == {p.name for p in made.graph.parameters()}
 
 
-def test_strengths_are_relative_mean_squares() -> None:
+def test_strengths_are_relative_mean_squares():
     """By hand: weights of mean square 1, 0.25 and 0.01 beside each other; a threshold between them."""
     graph = load_text("""net a : x[2, 6, 6] -> y {
         y = sum(x -> conv(2, 3, bias = false) @one, x -> relu -> conv(2, 1) @half -> tanh, x -> conv(2, 3) @tenth -> bn, x)
@@ -109,7 +105,7 @@ def test_strengths_are_relative_mean_squares() -> None:
         assert total.inputs[-1] is graph.inputs[0], "the shortcut has no weights of its own"
 
 
-def test_two_summands() -> None:
+def test_two_summands():
     graph = load_text("net a : x[2, 6, 6] -> y { y = (x -> conv(2, 3) @weak) + (x -> conv(2, 3) @strong) -> relu }")
     values = scaled(numbers_of(graph), "weak", 0)
     made = prune_edges(graph, values, 0.5)
@@ -117,20 +113,20 @@ def test_two_summands() -> None:
     assert [node.op.name for node in made.graph.nodes] == ["conv", "identity", "relu"]
 
 
-def test_only_what_keeps_zeros_zero_is_looked_through() -> None:
+def test_only_what_keeps_zeros_zero_is_looked_through():
     graph = load_text("net a : x[2, 6, 6] -> y { y = (x -> conv(2, 3) @weak -> sigmoid) + (x -> conv(2, 3) @strong) }")
     made = prune_edges(graph, scaled(numbers_of(graph), "weak", 0), 0.5)
     assert made.graph is graph, "sigmoid makes 0.5 of nothing"
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if OPERATORS[case.op].keeps_zeros], ids=str)
-def test_what_is_looked_through_keeps_zeros(case: Case) -> None:
+def test_what_is_looked_through_keeps_zeros(case):
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     first, *others = random_inputs(case.shapes, case.dtypes)
     assert not run(compiled(b, node, random_parameters(node)), [np.zeros_like(first), *others]).any()
 
 
-def test_a_sum_keeps_its_shape() -> None:
+def test_a_sum_keeps_its_shape():
     """The weak edge is the only one of full size: the others are stretched over it."""
     graph = load_text("""net a : x[2, 6, 6] -> y {
         y = (x -> conv(2, 3) @weak) + (x -> conv(2, 6, pad = 0) @strong)
@@ -139,7 +135,7 @@ def test_a_sum_keeps_its_shape() -> None:
     assert made.graph is graph
 
 
-def test_tables_count_the_weights_that_exist() -> None:
+def test_tables_count_the_weights_that_exist():
     graph = load_text("""net a : x[2, 6, 6] -> y {
         y = (x -> conv(2, 3, connect = [[0], [1]], bias = false) @sparse) + (x -> conv(2, 3, bias = false) @dense)
     }""")
@@ -149,7 +145,7 @@ def test_tables_count_the_weights_that_exist() -> None:
     assert prune_edges(graph, values, 0.82).graph is not graph
 
 
-def test_all_edges_without_weight_leave_one() -> None:
+def test_all_edges_without_weight_leave_one():
     graph = load_text("net a : x[2, 6, 6] -> y { y = sum(x -> conv(2, 3) @a, x -> conv(2, 3) @b, x -> conv(2, 3) @c) }")
     values = {name: np.zeros_like(value) for name, value in numbers_of(graph).items()}
     made = prune_edges(graph, values, 1.0)
@@ -157,7 +153,7 @@ def test_all_edges_without_weight_leave_one() -> None:
     compare(graph, values, made)
 
 
-def test_a_pruned_fabric_trains_on(tmp_path: Path) -> None:
+def test_a_pruned_fabric_trains_on(tmp_path):
     """Prune, train on: the edges that are left have gradients, and the loss falls."""
     net = netdsl.loads(FABRIC + """
     train fabric {

@@ -1,7 +1,5 @@
 """Passes on random nets: an error at a place, or a net that holds to what the pass says."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -34,7 +32,7 @@ def same(graph: Graph, values: Arrays, run: Callable[[], Conversion]) -> Convers
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
-def test_any_net(random) -> None:  # type: ignore[no-untyped-def]
+def test_any_net(random):
     try:
         graph = load_text(NetWriter(random).file())
     except NetError:
@@ -58,7 +56,7 @@ def test_any_net(random) -> None:  # type: ignore[no-untyped-def]
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
-def test_any_stride(random) -> None:  # type: ignore[no-untyped-def]
+def test_any_stride(random):
     """Any strided layer of any net, the maps before the last layers."""
     try:
         graph = load_text(NetWriter(random).file().replace("y = x -> flatten -> dense(3)", "y = x"))

@@ -1,7 +1,5 @@
 """Passes on architectures of the zoo, at reduced width."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from zoo import load
@@ -22,7 +20,7 @@ def dense(net: str, **hyperparameters: object) -> tuple[Conversion, dict[str, np
     return made, values
 
 
-def test_caffenet_as_in_net_surgery() -> None:
+def test_caffenet_as_in_net_surgery():
     """Caffe's example: 451 x 451 pixels give 8 x 8 scores; inside, they are the same wherever the image lies."""
     made, _ = dense("fully_convolutional_classifier:caffenet", width=4, units=16, classes=4)
     (image,) = inputs_of(made.graph, batch=1, H=451, W=451).values()
@@ -34,7 +32,7 @@ def test_caffenet_as_in_net_surgery() -> None:
     assert np.abs(moved[:, :, 0, 0] - scores[:, :, 1, 1]).max() > 1e-4 * np.abs(scores).max(), "there, padding is seen"
 
 
-def test_lenet_slides_over_a_row_of_digits() -> None:
+def test_lenet_slides_over_a_row_of_digits():
     """Without padding each position is the net on 28 x 28 pixels, 4 further on (Matan et al. 1992)."""
     made, values = dense("fully_convolutional_classifier:digit", width=2, units=16)
     graph = load("fully_convolutional_classifier:digit", {"width": 2, "units": 16}).graph
@@ -46,24 +44,26 @@ def test_lenet_slides_over_a_row_of_digits() -> None:
         close(scores[:, :, i, j], run_net(graph, values, image=window)["logits"])
 
 
-def test_overfeat_slides() -> None:
+def test_overfeat_slides():
     """The paper's fast model, figure 5: 231 pixels give one position, each 32 more another."""
     made, _ = dense("overfeat:fast", thin=16, hidden=[16, 16], classes=4)
     for size, positions in ((231, 1), (245, 1), (263, 2), (295, 3)):
         assert outputs_of(made, inputs_of(made.graph, batch=1, H=size, W=size))["logits"].shape[2:] == (positions, positions)
 
 
-def test_vgg_as_deeplab() -> None:
+def test_vgg_as_deeplab():
     """The last two pools without stride, what follows with rates 2 and 4 (Chen et al. 2015): one in 4 positions is VGG's."""
     made, values = dense("vgg", width=4, hidden=16, classes=4, H=64, W=64)
     graph = load("vgg", {"width": 4, "hidden": 16, "classes": 4, "H": 64, "W": 64}).graph
     pools = [node.name for node in graph.nodes if node.op.name == "max_pool"][-2:]
     fine = convert(graph, values, convolutional=True, strides=dict.fromkeys(pools, 1))
+    rates = [node.args.dilation[0] for node in fine.graph.nodes if node.op.name == "conv"]
+    assert rates == [1] * 10 + [2] * 3 + [4] * 3
     inputs = inputs_of(made.graph, batch=1, H=96, W=128)
     close(outputs_of(fine, inputs)["logits"][..., ::4, ::4], outputs_of(made, inputs)["logits"])
 
 
-def test_resnet_with_an_output_stride_of_8() -> None:
+def test_resnet_with_an_output_stride_of_8():
     """Both ways of a residual block lose their stride, else it is said which one is missing."""
     made, values = dense("resnet", depth=18, width=8, classes=4, H=64, W=64)
     graph = load("resnet", {"depth": 18, "width": 8, "classes": 4, "H": 64, "W": 64}).graph
@@ -77,7 +77,7 @@ def test_resnet_with_an_output_stride_of_8() -> None:
     assert error.value.diagnostics[0].helps == (f"take out the stride of `{strided[-1]}` too",)
 
 
-def test_a_fabric_without_its_weak_edges() -> None:
+def test_a_fabric_without_its_weak_edges():
     """Half of the edges made weightless: they go, and the scores stay."""
     graph = load("fabric", {"L": 4, "S": 4, "C": 4, "N": 8}).graph
     values, rng = numbers_of(graph), np.random.default_rng(0)

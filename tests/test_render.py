@@ -1,7 +1,5 @@
 """Diagnostics as text: labels of several lines and files in one picture, colours, and terminals that are narrow."""
 
-from __future__ import annotations
-
 import re
 from textwrap import dedent
 
@@ -41,14 +39,14 @@ def span(source: Source, first: str, last: str | None = None) -> Span:
 
 def shown(*labels: Label, **more: object) -> str:
     """The message, below its first line."""
-    return render(Diagnostic("E0300", "m", labels, **more)).partition("\n")[2]  # type: ignore[arg-type]
+    return render(Diagnostic("E0300", "m", labels, **more)).partition("\n")[2]
 
 
 def text(picture: str) -> str:
     return dedent(picture).strip("\n")
 
 
-def test_labels_of_a_file_stand_in_the_order_of_its_lines() -> None:
+def test_labels_of_a_file_stand_in_the_order_of_its_lines():
     found = shown(
         Label(span(NET, "max_pool"), "halves"), Label(span(NET, "y {", "y")), Label(span(NET, "upsample"), "doubles")
     )
@@ -66,13 +64,13 @@ def test_labels_of_a_file_stand_in_the_order_of_its_lines() -> None:
         """)  # fmt: skip
 
 
-def test_no_gap_of_a_single_line() -> None:
+def test_no_gap_of_a_single_line():
     found = shown(Label(span(NET, "net")), Label(span(NET, "x -> conv", "conv")))
     assert "..." not in found
     assert "2 |     y = concat(\n" in found
 
 
-def test_texts_of_one_line_hang_below_it() -> None:
+def test_texts_of_one_line_hang_below_it():
     line = Source("l.net", "y = stage(16, stride = 2) -> stage(32)")
     found = shown(
         Label(span(line, "stride = 2"), "not here"), Label(span(line, "16"), "width"), Label(span(line, "stage(32)"), "again"),
@@ -88,7 +86,7 @@ def test_texts_of_one_line_hang_below_it() -> None:
         """)
 
 
-def test_labels_within_each_other_and_at_one_place() -> None:
+def test_labels_within_each_other_and_at_one_place():
     line = Source("l.net", "y = stage(16, stride = 2)")
     found = shown(
         Label(span(line, "16"), "one"), Label(span(line, "stage", ")"), "all"), Label(span(line, "16"), "two")
@@ -105,7 +103,7 @@ def test_labels_within_each_other_and_at_one_place() -> None:
         """)
 
 
-def test_a_label_over_several_lines() -> None:
+def test_a_label_over_several_lines():
     assert shown(Label(span(NET, "concat(", "3),"), "here")) == text("""
          --> a.net:2:9
           |
@@ -123,7 +121,7 @@ def test_a_label_over_several_lines() -> None:
         """)
 
 
-def test_labels_over_several_lines_within_each_other() -> None:
+def test_labels_over_several_lines_within_each_other():
     found = shown(
         Label(span(NET, "concat(", "x)\n"), "heights differ"), Label(span(NET, "(x -> max", "(2))"), "16"),
         Label(span(NET, "x -> conv", "3)"), "32"),
@@ -144,7 +142,7 @@ def test_labels_over_several_lines_within_each_other() -> None:
         """)
 
 
-def test_several_files() -> None:
+def test_several_files():
     found = shown(
         Label(span(BLOCKS, "wdth"), "misspelt"), Label(span(NET, "concat"), "from here"), Label(span(BLOCKS, "width")),
         chain=(Frame("b", span(NET, "concat")),), notes=("a table\n  a  1",), helps=("did you mean `width`?",),
@@ -165,7 +163,7 @@ def test_several_files() -> None:
         """)
 
 
-def test_of_a_file_and_of_nothing() -> None:
+def test_of_a_file_and_of_nothing():
     assert shown(path="data.npz", helps=("a", "b")) == " --> data.npz\n  = help: a\n  = help: b"
     assert render(Diagnostic("N0001", "m", severity="note")) == "note[N0001]: m"
 
@@ -179,7 +177,7 @@ def test_of_a_file_and_of_nothing() -> None:
     ("abcdefghijk", ["k", "j", "i", "h", "... 4 more ...", "c", "b", "a"]),
     ("", []),
 ])  # fmt: skip
-def test_the_chain_of_blocks_is_folded(blocks: str, lines: list[str]) -> None:
+def test_the_chain_of_blocks_is_folded(blocks, lines):
     source = Source("c.net", "abcdefghijkzx")
     chain = tuple(Frame(block, span(source, block)) for block in blocks)
     found = [line.removeprefix("  = ") for line in render(Diagnostic("E0450", "m", chain=chain)).split("\n")[1:]]
@@ -187,7 +185,7 @@ def test_the_chain_of_blocks_is_folded(blocks: str, lines: list[str]) -> None:
     assert found == lines
 
 
-def test_what_controls_a_terminal_is_neutralised() -> None:
+def test_what_controls_a_terminal_is_neutralised():
     source = Source("\x1b]0;evil\x07.net", "y = \x1b[31m\u202erelu\u200b\t(3)\r\n")
     labels = (
         Label(Span(source, 4, 9), "\x1b[2J"),
@@ -199,13 +197,13 @@ def test_what_controls_a_terminal_is_neutralised() -> None:
     assert render(Diagnostic("E0100", "m", path="\x1b[31m")).split("\n")[1] == " --> \ufffd[31m"
 
 
-def test_wide_characters_take_two_columns() -> None:
+def test_wide_characters_take_two_columns():
     source = Source("w.net", "# 漢字é é\u0301 x\n")
     rows = shown(Label(span(source, "x"), "here"), Label(span(source, "字"))).split("\n")
     assert rows[-2:] == ["1 | # 漢字é é\u0301 x", "  |     --    ^ here"]
 
 
-def test_colours_add_nothing_but_colours() -> None:
+def test_colours_add_nothing_but_colours():
     diagnostic = Diagnostic("W0300", "m", (Label(span(NET, "concat(", "3),"), "a"), Label(span(NET, "conv"), "b")),
                             ("n",), ("h",), (Frame("b", span(NET, "conv")),), severity="warning")  # fmt: skip
     found = render(diagnostic, colour=True)
@@ -215,7 +213,7 @@ def test_colours_add_nothing_but_colours() -> None:
     assert "\x1b[34m----\x1b[0m \x1b[34mb\x1b[0m" in found
 
 
-def test_a_narrow_terminal() -> None:
+def test_a_narrow_terminal():
     line = Source(
         "l.net",
         "y = x -> conv(64, 3) -> bn -> relu -> conv(64, 3) -> bn -> relu -> covn(128, 3) -> bn -> relu -> dense(10)",
@@ -242,7 +240,7 @@ def test_a_narrow_terminal() -> None:
         """)
 
 
-def test_a_file_is_not_wrapped_but_endless_lines_are_cut() -> None:
+def test_a_file_is_not_wrapped_but_endless_lines_are_cut():
     line = Source("l.net", "x" * 500 + "HERE" + "x" * 500)
     long = "word " * 100 + "end"
     first, _, _, row, marks, note = render(
@@ -253,7 +251,7 @@ def test_a_file_is_not_wrapped_but_endless_lines_are_cut() -> None:
     assert row[marks.index("^") : marks.index("^") + 4] == "HERE"
 
 
-def test_marks_too_far_apart_for_the_terminal() -> None:
+def test_marks_too_far_apart_for_the_terminal():
     line = Source("l.net", "first" + "x" * 200 + "LAST")
     rows = render(Diagnostic("E0101", "m", (Label(span(line, "LAST"), "b"), Label(span(line, "first"), "a"))), width=60)
     source, marks = rows.split("\n")[3:5]
@@ -261,7 +259,7 @@ def test_marks_too_far_apart_for_the_terminal() -> None:
     assert source[4:7] == "..." and marks[4] == "-"
 
 
-def test_an_error_prints_as_its_diagnostics() -> None:
+def test_an_error_prints_as_its_diagnostics():
     first, second = Diagnostic("E0101", "m", (Label(span(NET, "conv")),)), Diagnostic("E0102", "n", path="p")
     assert str(NetError(first, second)) == render(first) + "\n" + render(second)
 
@@ -281,7 +279,7 @@ def diagnostics(draw: st.DrawFn, letters: st.SearchStrategy[str] = LETTERS) -> D
 
 
 @given(diagnostics(), st.none() | st.integers(1, 120))
-def test_all_that_is_marked_is_shown(diagnostic: Diagnostic, width: int | None) -> None:
+def test_all_that_is_marked_is_shown(diagnostic, width):
     found = render(diagnostic, width=width)
     assert found.replace("\n", "").isprintable()
     assert ESCAPE.sub("", render(diagnostic, colour=True, width=width)) == found
@@ -295,12 +293,12 @@ def test_all_that_is_marked_is_shown(diagnostic: Diagnostic, width: int | None) 
 
 
 @given(diagnostics(st.text(st.sampled_from("ab (\n"), max_size=600)), st.integers(40, 120))
-def test_nothing_is_wider_than_the_terminal(diagnostic: Diagnostic, width: int) -> None:
+def test_nothing_is_wider_than_the_terminal(diagnostic, width):
     assert max(map(len, render(diagnostic, width=width).split("\n"))) <= width
 
 
 @given(st.lists(st.text(st.sampled_from("ab (漢é\t"), min_size=1, max_size=60), min_size=1, max_size=5), st.data())
-def test_the_marks_are_below_what_they_mark(lines: list[str], data: st.DataObject) -> None:
+def test_the_marks_are_below_what_they_mark(lines, data):
     source = Source("s.net", "\n".join(lines))
     number = data.draw(st.integers(1, len(lines)))
     start = data.draw(st.integers(0, len(lines[number - 1]) - 1))

@@ -1,14 +1,10 @@
 """Diagnostics for programs: JSON, GitHub's workflow commands and SARIF 2.1.0."""
 
-from __future__ import annotations
-
 import json
 import os
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +30,7 @@ OF_NOTHING = Diagnostic("N0001", "just so", severity="note")
 ALL = [ERROR, OVER_LINES, OF_A_FILE, OF_NOTHING]
 
 
-def test_json_counts_characters_from_one() -> None:
+def test_json_counts_characters_from_one():
     found = json.loads(json.dumps(to_dict(ERROR)))
     path = NET.path
     assert found["labels"] == [
@@ -65,7 +61,7 @@ def read_command(line: str) -> tuple[str, dict[str, str], str]:
     return command, read, unescaped(data)
 
 
-def test_workflow_commands() -> None:
+def test_workflow_commands():
     assert read_command(workflow_command(ERROR)) == (
         "error",
         {"file": NET.path, "line": "2", "col": "21", "endLine": "2", "endColumn": "25", "title": "E0201"},
@@ -80,7 +76,7 @@ def test_workflow_commands() -> None:
 
 
 @given(st.text(), st.text(min_size=1))
-def test_no_text_breaks_out_of_a_workflow_command(message: str, path: str) -> None:
+def test_no_text_breaks_out_of_a_workflow_command(message, path):
     labels = (Label(Span(Source(path, "x"), 0, 1)),)
     command, properties, data = read_command(workflow_command(Diagnostic("E0100", message, labels)))
     assert (command, set(properties)) == ("error", {"file", "line", "col", "endLine", "endColumn", "title"})
@@ -126,7 +122,7 @@ def check_log(log: dict[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-def test_sarif() -> None:
+def test_sarif():
     results = check_log(json.loads(json.dumps(sarif(ALL))))
     first, second, third, fourth = results
     place = first["locations"][0]
@@ -143,17 +139,17 @@ def test_sarif() -> None:
     assert [result["level"] for result in results] == ["error", "warning", "error", "note"]
 
 
-def test_sarif_says_what_its_rules_are() -> None:
+def test_sarif_says_what_its_rules_are():
     (rule,) = sarif([ERROR])["runs"][0]["tool"]["driver"]["rules"]
     assert rule["shortDescription"]["text"] == "a name that is not defined"
     assert "netdsl explain E0201" in rule["help"]["text"]
 
 
-def test_sarif_without_results() -> None:
+def test_sarif_without_results():
     assert check_log(sarif([])) == []
 
 
-def test_paths_lead_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_lead_from_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 

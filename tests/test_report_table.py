@@ -1,7 +1,5 @@
 """The table, the JSON and the HTML of a report."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

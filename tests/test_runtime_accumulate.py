@@ -1,7 +1,5 @@
 """A batch in parts: the mean of their gradients is that of the batch, where no statistic sees a whole batch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +61,7 @@ def trainer(graph: Graph, accumulate: int, folder: Path | None = None, **options
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM])
 @pytest.mark.parametrize("accumulate", [2, 3, 12])
-def test_parts_equal_the_batch_up_to_rounding(optimizer: str, accumulate: int) -> None:
+def test_parts_equal_the_batch_up_to_rounding(optimizer, accumulate):
     whole, parts = (trainer(graph_of(optimizer, "group_norm(2)"), count) for count in (1, accumulate))
     expected, found = whole.run(), parts.run()
     assert parts._stepper.model.batch == 12 // accumulate
@@ -75,7 +73,7 @@ def test_parts_equal_the_batch_up_to_rounding(optimizer: str, accumulate: int) -
         assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-5)
 
 
-def test_parts_follow_pytorch_with_batch_statistics_of_each_part() -> None:
+def test_parts_follow_pytorch_with_batch_statistics_of_each_part():
     """Gradients summed up by `backward` in each part; running statistics follow the parts."""
     graph = graph_of(SGD, "bn")
     run = trainer(graph, 3)
@@ -102,7 +100,7 @@ def test_parts_follow_pytorch_with_batch_statistics_of_each_part() -> None:
 
 
 @pytest.mark.parametrize("stop", [2, 3, 4])
-def test_a_stopped_and_resumed_run_in_parts_is_the_straight_run(tmp_path: Path, stop: int) -> None:
+def test_a_stopped_and_resumed_run_in_parts_is_the_straight_run(tmp_path, stop):
     graph = graph_of(ADAM, "bn", "dropout(0.4)")
     straight = trainer(graph, 4, tmp_path / "straight")
     straight.run()
@@ -114,7 +112,7 @@ def test_a_stopped_and_resumed_run_in_parts_is_the_straight_run(tmp_path: Path, 
     assert contents(tmp_path / "stopped" / LAST) == contents(tmp_path / "straight" / LAST)
 
 
-def test_a_run_can_go_on_in_other_parts(tmp_path: Path) -> None:
+def test_a_run_can_go_on_in_other_parts(tmp_path):
     graph = graph_of()
     straight = trainer(graph, 1).run()
     assert trainer(graph, 2, tmp_path, progress=StopAt(2)).run().stopped
@@ -126,7 +124,7 @@ def test_a_run_can_go_on_in_other_parts(tmp_path: Path) -> None:
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
 
 
-def test_parts_have_random_numbers_of_their_own() -> None:
+def test_parts_have_random_numbers_of_their_own():
     graph = graph_of(drop="dropout(0.5)")
     model = build_step(graph, batch=12, split=True)
     losses = []
@@ -145,7 +143,7 @@ def test_parts_have_random_numbers_of_their_own() -> None:
     ("accumulate", "help"),
     [(5, "use accumulate = 4 or 6"), (24, "use accumulate = 12"), (0, ""), (1.5, "")],
 )
-def test_parts_must_be_equal(accumulate: Any, help: str) -> None:
+def test_parts_must_be_equal(accumulate, help):
     with pytest.raises(TrainingError) as caught:
         trainer(graph_of(), accumulate)
     (diagnostic,) = caught.value.diagnostics
@@ -161,8 +159,8 @@ def test_parts_must_be_equal(accumulate: Any, help: str) -> None:
     ],
 )
 def test_where_memory_does_not_suffice_smaller_parts_are_proposed(
-    accumulate: int, helps: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    accumulate, helps, monkeypatch
+):
     def no_memory(*_: Any) -> None:
         raise RuntimeError("bfc_arena.cc Failed to allocate memory for requested buffer of size 1024")
 

@@ -1,7 +1,5 @@
 """The blocked form of a step computes what the portable one does, and is left alone where it does not apply."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np
@@ -107,7 +105,7 @@ SOME_PLAIN = ("dilated", "odd channels", "average pool")
 @pytest.mark.usefixtures("everything_gains")
 @pytest.mark.parametrize("batch", [2, 16])
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers_in_blocks_are_the_plain_ones(name: str, batch: int) -> None:
+def test_layers_in_blocks_are_the_plain_ones(name, batch):
     found = _assert_same(_step(f"x = image -> conv(16, 3) -> tanh\n{LAYERS[name]}", "3, 16, 16", batch))
     assert found["blocked Conv"] >= 3
     if batch == 16 and name not in SOME_PLAIN:
@@ -117,7 +115,7 @@ def test_layers_in_blocks_are_the_plain_ones(name: str, batch: int) -> None:
 @pytest.mark.usefixtures("everything_gains")
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
-def test_any_convolution_in_blocks_is_the_plain_one(data: st.DataObject) -> None:
+def test_any_convolution_in_blocks_is_the_plain_one(data):
     channels, width = (data.draw(st.sampled_from([1, 3, 4, 12, 16, 20, 28, 32, 48])) for _ in range(2))
     kernel = [data.draw(st.integers(1, 4)) for _ in range(2)]
     stride, dilation, pad = ([data.draw(st.integers(low, 2)) for _ in range(2)] for low in (1, 1, 0))
@@ -132,7 +130,7 @@ def test_any_convolution_in_blocks_is_the_plain_one(data: st.DataObject) -> None
 @pytest.mark.parametrize(
     ("name", "batch"), [("lenet5", 64), ("resnet20", 4), ("unet", 2), ("mobile", 16), ("densenet40", 2)]
 )
-def test_whole_nets_agree_over_steps(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_nets_agree_over_steps(name, batch, monkeypatch):
     monkeypatch.setenv("NETDSL_CACHE", "off")
     twin = TWINS[name]
     graph = twin.graph("sgd(lr = 0.05, momentum = 0.9)", batch=batch)
@@ -152,7 +150,7 @@ def test_whole_nets_agree_over_steps(name: str, batch: int, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(("name", "batch"), [("resnet20", 16), ("unet", 8), ("mobile", 16), ("densenet40", 16)])
-def test_next_to_nothing_is_reordered(name: str, batch: int) -> None:
+def test_next_to_nothing_is_reordered(name, batch):
     """The images of a net stay in blocks from the first convolution to the last."""
     assert BLOCK is not None
     model = build_step(TWINS[name].graph("sgd(lr = 0.1)"), batch=batch).model
@@ -169,7 +167,7 @@ def test_next_to_nothing_is_reordered(name: str, batch: int) -> None:
 
 
 @pytest.mark.usefixtures("everything_gains")
-def test_the_variance_of_channels_with_large_means() -> None:
+def test_the_variance_of_channels_with_large_means():
     """E[x²] − E[x]² in float32 has no digit left where the mean is 10⁴ standard deviations."""
     step = _step("x = image -> conv(16, 3, pad = 0)\nx = x -> bn(momentum = 1) -> conv(16, 3)", "3, 16, 16", 16)
     assert BLOCK is not None
@@ -181,7 +179,7 @@ def test_the_variance_of_channels_with_large_means() -> None:
     np.testing.assert_allclose(next_statistics[1], next_statistics[0], rtol=1e-3)
 
 
-def test_a_form_that_computes_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_that_computes_something_else_is_not_used(monkeypatch):
     step = build_step(TWINS["resnet20"].graph("sgd(lr = 0.1)"), batch=4)
     shapes = all_shapes(step.model)
     assert any(node.domain == DOMAIN for node in tuned(step.model, shapes, CPU).graph.node)
@@ -192,7 +190,7 @@ def test_a_form_that_computes_something_else_is_not_used(monkeypatch: pytest.Mon
     assert tuned(step.model, shapes, CPU) is step.model
 
 
-def test_agreement_sees_a_single_tensor() -> None:
+def test_agreement_sees_a_single_tensor():
     step = build_step(TWINS["resnet20"].graph("sgd(lr = 0.1)"), batch=2)
     other = onnx.ModelProto()
     other.CopyFrom(step.model)
@@ -217,7 +215,7 @@ NETS = (
 
 @pytest.mark.usefixtures("everything_gains")
 @pytest.mark.parametrize("net", NETS)
-def test_nets_of_the_zoo_in_blocks_agree(net: str) -> None:
+def test_nets_of_the_zoo_in_blocks_agree(net):
     """Without a fall back to the plain form, which would hide what goes wrong."""
     assert BLOCK is not None
     case = next(case for case in SMALL if case.net.partition(":")[0] == net)
@@ -228,16 +226,14 @@ def test_nets_of_the_zoo_in_blocks_agree(net: str) -> None:
     assert agree(model, written, shapes, CPU)
 
 
-def test_small_work_stays_plain() -> None:
+def test_small_work_stays_plain():
     step = build_step(TWINS["lenet5"].graph("sgd(lr = 0.1)"), batch=1)
     assert BLOCK is not None
     assert in_blocks(step.model, all_shapes(step.model), BLOCK) is step.model
 
 
 @pytest.mark.parametrize("name", ["resnet20", "unet"])
-def test_the_update_of_the_parameters_is_not_followed_value_by_value(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_update_of_the_parameters_is_not_followed_value_by_value(name, monkeypatch):
     """Shape inference that follows values took about a kilobyte for each parameter of MSDNet."""
     followed = []
     infer = onnx.shape_inference.infer_shapes

@@ -1,7 +1,5 @@
 """A loss or gradient that is not finite: which step, at which rate, and where a value first was not finite."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +54,7 @@ def failed_run(run: Trainer, every: int) -> Diagnostic:
 
 
 @pytest.mark.parametrize("every", [1, 3, 64])
-def test_the_layer_whose_values_overflow_is_named(tmp_path: Path, every: int) -> None:
+def test_the_layer_whose_values_overflow_is_named(tmp_path, every):
     """In the second epoch a step makes enormous weights; in the next one a product of layers overflows."""
     net = "net small : x[2] -> out {\n    h = x -> dense(3) @d1\n    h = h -> dense(3) @d2\n    h = h -> dense(3) @d3\n" \
           "    out = h -> dense(1) @d4\n}"  # fmt: skip
@@ -82,14 +80,14 @@ def test_the_layer_whose_values_overflow_is_named(tmp_path: Path, every: int) ->
     assert f"`d{layer}.weight` up to {abs(weights[f'd{layer}.weight']).max():.2g}" in found.notes[0]
 
 
-def test_a_layer_inside_a_block_is_named_with_where_it_is_applied() -> None:
+def test_a_layer_inside_a_block_is_named_with_where_it_is_applied():
     net = "block blow : a -> b { b = exp(100 * a) }\nnet small : x[2] -> out {\n    out = x -> blow -> dense(1)\n}"
     found = failed(graph_of(net), data())
     assert found.labels[0].span.text == "exp(100 * a)" and [frame.block for frame in found.chain] == ["blow"]
     assert "step 1 of epoch 1" in found.message
 
 
-def test_a_gradient_that_is_not_finite_is_told_in_its_own_step() -> None:
+def test_a_gradient_that_is_not_finite_is_told_in_its_own_step():
     """The loss is 0, its derivative 1e20 · 1e20: no parameter would be finite after this step."""
     net = "net small : x[2] -> out { out = x -> dense(1, init = zeros) }"
     for options in ({}, {"accumulate": 2}):
@@ -102,7 +100,7 @@ def test_a_gradient_that_is_not_finite_is_told_in_its_own_step() -> None:
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("every", [1, 64])
 @pytest.mark.parametrize("part", ["x", "y"])
-def test_a_sample_that_is_not_finite_is_named(part: str, accumulate: int, every: int) -> None:
+def test_a_sample_that_is_not_finite_is_named(part, accumulate, every):
     given = data()
     array = given.train.inputs if part == "x" else given.train.targets
     assert isinstance(array, np.ndarray)
@@ -118,13 +116,13 @@ def test_a_sample_that_is_not_finite_is_named(part: str, accumulate: int, every:
     assert "mend the data" in found.helps[0]
 
 
-def test_weights_that_are_not_finite_are_named() -> None:
+def test_weights_that_are_not_finite_are_named():
     found = failed(graph_of(), data(), weights={"last.bias": np.array([np.nan], np.float32)})
     assert found.notes[0] == "1 of the 1 values of `last.bias` are not finite before this step"
     assert found.labels[0].span.text == "dense(1)"
 
 
-def test_a_parameter_that_overflows_in_the_last_update_is_not_saved(tmp_path: Path) -> None:
+def test_a_parameter_that_overflows_in_the_last_update_is_not_saved(tmp_path):
     """20 samples, a batch of 20: the epoch's only step makes infinite weights of a finite gradient."""
     graph = load_text(
         NET + TRAIN.replace("LOSS", "mean_squared_error(out, y)").replace("RATE", "1e38").replace("= 4", "= 20")
@@ -137,7 +135,7 @@ def test_a_parameter_that_overflows_in_the_last_update_is_not_saved(tmp_path: Pa
     assert checkpoint.load(tmp_path / LAST).progress.step == 0
 
 
-def test_an_infinity_without_consequence_is_passed_over() -> None:
+def test_an_infinity_without_consequence_is_passed_over():
     """exp(1e4) is infinite in every step, and only compared; what makes the loss infinite is the layer behind."""
     net = (
         "net small : x[2] -> out {\n    mask = exp(10000 * abs(x) + 1000) > 1\n"
@@ -147,11 +145,11 @@ def test_an_infinity_without_consequence_is_passed_over() -> None:
     assert found.labels[0].span.line == 4, found
 
 
-def test_the_command_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_where(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("small.net").write_text(NET + TRAIN.replace("LOSS", "mean_squared_error(out, y)").replace("RATE", "1e20"))
     train = data().train
-    np.savez("data.npz", x=train.inputs, y=train.targets)  # type: ignore[arg-type]
+    np.savez("data.npz", x=train.inputs, y=train.targets)
     result = CliRunner().invoke(main, ["train", "small.net", "--data", "data.npz"])
     assert result.exit_code == 1 and "Traceback" not in result.output
     lines = result.stderr.split("\n")

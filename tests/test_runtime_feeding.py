@@ -1,7 +1,5 @@
 """Targets that lie on the image: they move with it; and values that a loss cannot take."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -28,24 +26,24 @@ def feed(target: str, values: np.ndarray, loss: str = "binary_cross_entropy(s, m
     return Feed(graph, Samples(images, images * values if values.ndim == 0 else values), pipeline, where="samples")
 
 
-def test_a_map_of_values_moves_with_its_image() -> None:
+def test_a_map_of_values_moves_with_its_image():
     batch = feed("value(m, [1, 8, 8])", np.float32(1)).batch(np.arange(6), augment=(0, 0))
     np.testing.assert_array_equal(batch["image"], batch["m"])
 
 
-def test_a_map_of_another_size_cannot_be_moved() -> None:
+def test_a_map_of_another_size_cannot_be_moved():
     labels = np.zeros((6, 4, 4), np.int64)
     with pytest.raises(DataError, match=r"\[8, 8\].*\[4, 4\]"):
         feed("class(m, [4, 4])", labels, "cross_entropy(s, m)", "max_pool(2) -> conv(2, 1)")
 
 
-def test_binary_cross_entropy_refuses_targets_beyond_one() -> None:
+def test_binary_cross_entropy_refuses_targets_beyond_one():
     with pytest.raises(DataError, match="255"):
         feed("value(m, [1, 8, 8])", np.float32(255))
 
 
 @pytest.mark.parametrize(("height", "told"), [(8, None), (6, None), (7, "6 is not 7"), (4, "0 is less than 1")])
-def test_samples_are_held_to_the_conditions_of_the_net(height: int, told: str | None) -> None:
+def test_samples_are_held_to_the_conditions_of_the_net(height, told):
     graph = load_text("""net n : image[1, H = 8, 4] -> y, z {
         y = (image -> max_pool(2) -> upsample(2)) + image
         z = image -> conv(1, [5, 1], pad = 0)

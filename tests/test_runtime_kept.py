@@ -1,12 +1,9 @@
 """Steps that were kept on disk compute the same bit for bit, and whatever else lies there is not believed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,9 +68,7 @@ def _same(a: tuple[list[float], dict[str, np.ndarray]], b: tuple[list[float], di
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_kept_step_is_the_same_bit_for_bit(
-    folder: Path, tuned: Tuned, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kept_step_is_the_same_bit_for_bit(folder, tuned, threads, monkeypatch):
     device = choose_device("cpu", threads)
     first = _trained(device=device)
     second = _trained(device=device)
@@ -85,7 +80,7 @@ def test_a_kept_step_is_the_same_bit_for_bit(
     assert _same(first, without)
 
 
-def test_other_steps_and_threads_have_entries_of_their_own(folder: Path, tuned: Tuned) -> None:
+def test_other_steps_and_threads_have_entries_of_their_own(folder, tuned):
     _trained()
     _trained(device=choose_device("cpu", 2))
     Stepper(build_step(GRAPH, batch=3), CPU, seed=0)
@@ -135,7 +130,7 @@ def _sealed_other_model(entry: Path) -> None:
         lambda entry: entry.write_bytes(entry.read_bytes() + b"\0"),
     ],
 )  # fmt: skip
-def test_what_is_damaged_is_made_anew(folder: Path, tuned: Tuned, harm: Callable[[Path], None]) -> None:
+def test_what_is_damaged_is_made_anew(folder, tuned, harm):
     expected = _trained()
     (entry,) = folder.iterdir()
     whole = entry.read_bytes()
@@ -148,7 +143,7 @@ def test_what_is_damaged_is_made_anew(folder: Path, tuned: Tuned, harm: Callable
     assert tuned.count == before + 1
 
 
-def test_a_folder_in_an_entrys_place_fails_nothing(folder: Path, tuned: Tuned) -> None:
+def test_a_folder_in_an_entrys_place_fails_nothing(folder, tuned):
     expected = _trained()
     (entry,) = folder.iterdir()
     entry.unlink()
@@ -158,7 +153,7 @@ def test_a_folder_in_an_entrys_place_fails_nothing(folder: Path, tuned: Tuned) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_nothing_is_read_where_others_can_write(folder: Path, tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_read_where_others_can_write(folder, tuned, monkeypatch):
     _trained()
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
@@ -172,9 +167,7 @@ def test_nothing_is_read_where_others_can_write(folder: Path, tuned: Tuned, monk
     assert tuned.count == 3
 
 
-def test_without_a_place_to_write_steps_are_tuned(
-    folder: Path, tuned: Tuned, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_a_place_to_write_steps_are_tuned(folder, tuned, monkeypatch, tmp_path):
     expected = _trained()
     (tmp_path / "file").touch()
     monkeypatch.setenv("NETDSL_CACHE", str(tmp_path / "file" / "cache"))
@@ -188,7 +181,7 @@ def test_without_a_place_to_write_steps_are_tuned(
     assert list(folder.iterdir()) == []
 
 
-def test_what_was_used_the_longest_ago_goes_first(folder: Path, tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_used_the_longest_ago_goes_first(folder, tuned, monkeypatch):
     models = [build_step(GRAPH, batch=batch) for batch in (2, 3, 4, 5)]
     for model in models[:3]:
         Stepper(model, CPU, seed=0)
@@ -206,13 +199,13 @@ def test_what_was_used_the_longest_ago_goes_first(folder: Path, tuned: Tuned, mo
     assert left > {entries[0], entries[2]} and len(left) == 3
 
 
-def test_small_steps_are_not_kept(folder: Path) -> None:
+def test_small_steps_are_not_kept(folder):
     graph = TWINS["lenet5"].graph("sgd(lr = 0.1)", batch=2)
     Stepper(build_step(graph, batch=2), CPU, seed=0)
     assert not folder.exists()
 
 
-def test_a_step_is_the_same_text_in_every_process() -> None:
+def test_a_step_is_the_same_text_in_every_process():
     """Else nothing would ever be found again: the order of sets of strings differs between processes."""
     program = (
         "import hashlib, netdsl; from netdsl.training.step import build_step;"

@@ -1,7 +1,5 @@
 """A step runs in the order in which it is written, whatever ONNX Runtime's optimisers have made of it."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +19,7 @@ def _node(name: str, reads: list[str], writes: list[str] | None = None) -> onnx.
     return helper.make_node("Sum", reads, writes or [name.lower()], name)
 
 
-def test_nodes_return_to_their_places_and_new_ones_stand_before_their_readers() -> None:
+def test_nodes_return_to_their_places_and_new_ones_stand_before_their_readers():
     written = [_node("A", ["x"]), _node("B", ["a"]), _node("C", ["b"]), _node("D", ["a", "c"]), _node("E", ["d"])]
     # B and C were fused; D's first factor is moved by a node that depends on A alone
     optimised = [
@@ -32,7 +30,7 @@ def test_nodes_return_to_their_places_and_new_ones_stand_before_their_readers() 
 
 
 @pytest.mark.parametrize("name", ["resnet20", "unet", "densenet40"])
-def test_what_runs_is_in_the_order_as_written(name: str, tmp_path: Path) -> None:
+def test_what_runs_is_in_the_order_as_written(name, tmp_path):
     model, device = (
         build_step(TWINS[name].graph("sgd(lr = 0.1, momentum = 0.9)", batch=1), batch=1),
         choose_device("cpu", 1),

@@ -1,10 +1,7 @@
 """Nodes that a device does not run are named; sizes, which the host reads, are not among them."""
 
-from __future__ import annotations
-
 import onnx
 import onnxruntime as ort
-import pytest
 
 from netdsl.elaborate import load_text
 from netdsl.runtime.placement import RECORDED, elsewhere, told
@@ -37,7 +34,7 @@ def opened(model: onnx.ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def test_what_another_provider_runs_is_named_by_operator() -> None:
+def test_what_another_provider_runs_is_named_by_operator():
     """Seen from CUDA, all that the CPU provider runs is elsewhere, but for sizes and shapes."""
     model = build_step(load_text(TEXT), batch=4).model
     session = opened(model)
@@ -52,14 +49,14 @@ def test_what_another_provider_runs_is_named_by_operator() -> None:
     assert len(names & floats) > len(floats) / 2
 
 
-def test_the_most_frequent_come_first() -> None:
+def test_the_most_frequent_come_first():
     found = {"A": ["a"], "B": ["b", "c"]} | {name: [name.lower()] for name in "CDEFG"}
     text = told(found, "cuda")
     assert text.startswith("warning: 8 nodes of the step run on the CPU, with copies between: 2 B (b, ...), 1 A (a), 1 C (c)")
     assert ", and 2 more operators; ONNX Runtime" in text and text.endswith("has no CUDA kernel for them")
 
 
-def test_training_warns_once_and_the_cpu_is_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_warns_once_and_the_cpu_is_no_other_device(monkeypatch):
     told_of = Told()
     run = Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, progress=told_of)
     assert run._stepper.elsewhere() == {} and told_of.messages == []

@@ -1,11 +1,7 @@
 """Prediction: the stored pipeline, batches, probabilities, class names, and what it prints."""
 
-from __future__ import annotations
-
 import json
 import tempfile
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -41,7 +37,7 @@ def _images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (count, 1, 6, 6), dtype=np.uint8)
 
 
-def test_batches_do_not_show_and_probabilities_are_the_softmax() -> None:
+def test_batches_do_not_show_and_probabilities_are_the_softmax():
     graph = load_text(TEXT)
     weights = initial_parameters(graph, 0)
     images = _images(7)
@@ -57,8 +53,8 @@ def test_batches_do_not_show_and_probabilities_are_the_softmax() -> None:
 
 
 def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     graph, images, written = load_text(TEXT), _images(3), []
     weights = initial_parameters(graph, 0)
     at_once = Predictor(graph, weights, device="cpu").predict(images)
@@ -77,7 +73,7 @@ def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(
         np.testing.assert_array_equal(from_file.outputs[name], array)
 
 
-def test_a_checkpoint_brings_weights_pipeline_and_class_names(tmp_path: Path) -> None:
+def test_a_checkpoint_brings_weights_pipeline_and_class_names(tmp_path):
     graph = load_text(TEXT)
     images, labels = _images(9), np.arange(9) % 3
     part = Samples(images, labels)
@@ -99,7 +95,7 @@ def test_a_checkpoint_brings_weights_pipeline_and_class_names(tmp_path: Path) ->
     )
 
 
-def test_maps_of_classes_are_told_by_their_shares() -> None:
+def test_maps_of_classes_are_told_by_their_shares():
     graph = load_text("""
 net masks : image[1, H = 4, W = 4] -> scores { scores = image -> conv(2, 1) }
 train { target = class(mask, [H, W])
@@ -115,7 +111,7 @@ train { target = class(mask, [H, W])
     assert describe_predictions(found) == "0: 0 on 75.0%, 1 on 25.0%"
 
 
-def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_told(tmp_path):
     graph = load_text(TEXT)
     weights = initial_parameters(graph, 0)
     with pytest.raises(DataError) as caught:
@@ -125,7 +121,7 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
         Predictor.from_checkpoint(graph, tmp_path / "none.safetensors", device="cpu")
 
 
-def test_no_samples_give_empty_outputs() -> None:
+def test_no_samples_give_empty_outputs():
     graph = load_text(TEXT)
     found = Predictor(graph, initial_parameters(graph, 0), device="cpu", threads=1).predict(_images(0))
     assert found.outputs["logits"].shape == (0, 3) and found.outputs["features"].shape == (0, 2, 6, 6)
@@ -140,7 +136,7 @@ def test_no_samples_give_empty_outputs() -> None:
         {"image": [1]}, _images(2)[None],
     ],
 )  # fmt: skip
-def test_what_is_no_array_of_samples_is_told(inputs: Any) -> None:
+def test_what_is_no_array_of_samples_is_told(inputs):
     graph = load_text(TEXT)
     with pytest.raises(DataError) as caught:
         Predictor(graph, initial_parameters(graph, 0), device="cpu", threads=1).predict(inputs)

@@ -1,7 +1,5 @@
 """Devices, threads, errors of the runtime in the user's terms, and what is shown while training."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess
@@ -17,7 +15,7 @@ from netdsl.runtime.progress import Bars, Lines, Progress, Silence, progress_on
 from netdsl.runtime.session import Device, choose_device, memory_errors_told
 
 
-def test_the_number_of_threads_comes_from_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_comes_from_the_argument_then_the_environment(monkeypatch):
     monkeypatch.delenv("NETDSL_THREADS", raising=False)
     assert choose_device("cpu") == Device("cpu", None)
     monkeypatch.setenv("NETDSL_THREADS", "3")
@@ -29,7 +27,7 @@ def test_the_number_of_threads_comes_from_the_argument_then_the_environment(monk
             choose_device("cpu")
 
 
-def test_cuda_is_refused_with_a_way_out_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_is_refused_with_a_way_out_where_there_is_none(monkeypatch):
     def missing(name: str) -> None:
         raise OSError(name)
 
@@ -56,13 +54,13 @@ def test_cuda_is_refused_with_a_way_out_where_there_is_none(monkeypatch: pytest.
         RuntimeError("std::bad_alloc"),
     ],
 )  # fmt: skip
-def test_a_lack_of_memory_names_the_batch(error: Exception) -> None:
+def test_a_lack_of_memory_names_the_batch(error):
     with pytest.raises(DeviceError, match="batch of 64") as caught, memory_errors_told(64):
         raise error
     assert "32" in caught.value.diagnostics[0].helps[0]
 
 
-def test_other_errors_stay_what_they_are() -> None:
+def test_other_errors_stay_what_they_are():
     with pytest.raises(ValueError, match="else"), memory_errors_told(64):
         raise ValueError("something else")
 
@@ -80,7 +78,7 @@ def _tell(progress: Progress) -> None:
     progress.close()
 
 
-def test_lines_are_plain() -> None:
+def test_lines_are_plain():
     stream = io.StringIO()
     progress = progress_on(stream)
     assert isinstance(progress, Lines)
@@ -91,7 +89,7 @@ def test_lines_are_plain() -> None:
     assert lines[2:] == ["a [message]"] and "\x1b" not in stream.getvalue()
 
 
-def test_bars_show_numbers_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_show_numbers_and_the_time_left(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -105,7 +103,7 @@ def test_bars_show_numbers_and_the_time_left(monkeypatch: pytest.MonkeyPatch) ->
     assert "epoch 1/2" in stream.getvalue() and "left" in stream.getvalue() and "a [message]" in stream.getvalue()
 
 
-def test_history_goes_to_json_and_back() -> None:
+def test_history_goes_to_json_and_back():
     history = History([RECORD])
     assert History.from_dict(history.to_dict()).epochs == [RECORD]
     assert repr(history).startswith("epoch 1, ")
@@ -113,9 +111,7 @@ def test_history_goes_to_json_and_back() -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("error", [OSError(28, "full"), BrokenPipeError(), ValueError("closed")])
-def test_progress_falls_silent_where_it_cannot_be_written(
-    terminal: bool, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_falls_silent_where_it_cannot_be_written(terminal, error, monkeypatch):
     class Broken(io.StringIO):
         writes = 0
 
@@ -132,13 +128,13 @@ def test_progress_falls_silent_where_it_cannot_be_written(
     assert stream.writes == 1
 
 
-def test_there_is_no_progress_without_a_stream() -> None:
+def test_there_is_no_progress_without_a_stream():
     assert type(progress_on(None)) is Silence
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
-def test_training_goes_on_without_a_place_for_its_progress(tmp_path: Path, redirection: str) -> None:
+def test_training_goes_on_without_a_place_for_its_progress(tmp_path, redirection):
     (tmp_path / "a.net").write_text(
         "net a : image[1, 8, 8] -> logits {\n logits = image -> flatten -> dense(10)\n}\ntrain a {\n"
         " target = class(label)\n loss = cross_entropy(logits, label)\n optimizer = sgd(lr = 0.01)\n"

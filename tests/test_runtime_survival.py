@@ -1,7 +1,5 @@
 """What a run leaves behind when it ends badly, and that it can be resumed: full disks, damaged files, other versions."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os
@@ -90,9 +88,7 @@ def failure(call: Callable[[], object]) -> Diagnostic:
 
 @pytest.mark.parametrize("after", [0, 1, 2, 4])
 @pytest.mark.parametrize("fault", ["write", "fsync", "replace"])
-def test_a_full_disk_leaves_a_run_that_goes_on(
-    tmp_path: Path, straight: dict[int, State], fault: str, after: int
-) -> None:
+def test_a_full_disk_leaves_a_run_that_goes_on(tmp_path, straight, fault, after):
     with pytest.MonkeyPatch.context() as patch:
         FullDisk(patch, fault, after)
         told = failure(trainer(tmp_path).run)
@@ -113,7 +109,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on(
     assert contents(tmp_path / LAST) == straight[EPOCHS] and contents(tmp_path / BEST) == straight[-1]
 
 
-def test_a_full_disk_when_a_run_is_stopped(tmp_path: Path, straight: dict[int, State]) -> None:
+def test_a_full_disk_when_a_run_is_stopped(tmp_path, straight):
     with pytest.MonkeyPatch.context() as patch:
         FullDisk(patch, "write", 3)  # the first, and two of the first epoch
         told = failure(trainer(tmp_path, progress=StopAt(10)).run)
@@ -124,7 +120,7 @@ def test_a_full_disk_when_a_run_is_stopped(tmp_path: Path, straight: dict[int, S
     assert contents(tmp_path / LAST) == straight[EPOCHS]
 
 
-def test_the_command_says_so_and_exits_with_1(tmp_path: Path) -> None:
+def test_the_command_says_so_and_exits_with_1(tmp_path):
     file = tmp_path / "small.net"
     file.write_text(NET)
     command = ["train", str(file), "--data", "digits", "--out", str(tmp_path / "run")]
@@ -144,9 +140,7 @@ def damaged(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["cut", "flipped"])
 @pytest.mark.parametrize("steps", [10, 20])
-def test_a_damaged_last_checkpoint_gives_way_to_the_best(
-    tmp_path: Path, straight: dict[int, State], how: str, steps: int
-) -> None:
+def test_a_damaged_last_checkpoint_gives_way_to_the_best(tmp_path, straight, how, steps):
     trainer(tmp_path, progress=StopAt(steps)).run()
     damaged(tmp_path / LAST, how)
     told = Told()
@@ -158,9 +152,7 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_best(
     assert contents(tmp_path / LAST) == straight[EPOCHS] and contents(tmp_path / BEST) == straight[-1]
 
 
-def test_a_damaged_last_checkpoint_is_mended_where_nothing_is_left_to_do(
-    tmp_path: Path, straight: dict[int, State]
-) -> None:
+def test_a_damaged_last_checkpoint_is_mended_where_nothing_is_left_to_do(tmp_path, straight):
     trainer(tmp_path).run()
     (tmp_path / BEST).write_bytes((tmp_path / LAST).read_bytes())
     damaged(tmp_path / LAST, "flipped")
@@ -171,7 +163,7 @@ def test_a_damaged_last_checkpoint_is_mended_where_nothing_is_left_to_do(
 
 
 @pytest.mark.parametrize("best", ["not there", "damaged too"])
-def test_no_checkpoint_that_is_whole(tmp_path: Path, best: str) -> None:
+def test_no_checkpoint_that_is_whole(tmp_path, best):
     trainer(tmp_path, progress=StopAt(3 if best == "not there" else 10)).run()
     for path in tmp_path.iterdir():
         damaged(path, "cut")
@@ -180,15 +172,13 @@ def test_no_checkpoint_that_is_whole(tmp_path: Path, best: str) -> None:
     assert best in told.notes[-1] and "--overwrite" in told.helps[-1]
 
 
-def test_a_checkpoint_of_another_net_does_not_give_way(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_net_does_not_give_way(tmp_path):
     """That is no damage: what to do about it, the user knows."""
     trainer(tmp_path, progress=StopAt(10)).run()
     assert failure(trainer(tmp_path, "adam(lr = 0.1)").resume).code == "E0706"
 
 
-def test_a_run_killed_in_its_first_epoch_is_resumed_from_its_beginning(
-    tmp_path: Path, straight: dict[int, State]
-) -> None:
+def test_a_run_killed_in_its_first_epoch_is_resumed_from_its_beginning(tmp_path, straight):
     class Killed(Told):
         def due(self) -> bool:
             raise KeyboardInterrupt  # as after the second Ctrl-C: nothing is saved
@@ -204,7 +194,7 @@ def test_a_run_killed_in_its_first_epoch_is_resumed_from_its_beginning(
     assert contents(tmp_path / LAST) == straight[EPOCHS] and contents(tmp_path / BEST) == straight[-1]
 
 
-def test_another_onnx_runtime_is_told_of_and_goes_on(tmp_path: Path, straight: dict[int, State]) -> None:
+def test_another_onnx_runtime_is_told_of_and_goes_on(tmp_path, straight):
     trainer(tmp_path, progress=StopAt(10)).run()
     found = checkpoint.load(tmp_path / LAST)
     environment = found.progress.environment | {"onnxruntime": "1.0"}
@@ -218,7 +208,7 @@ def test_another_onnx_runtime_is_told_of_and_goes_on(tmp_path: Path, straight: d
     assert checkpoint.load(tmp_path / LAST).progress.environment["onnxruntime"] == version
 
 
-def test_missing_data_are_told_before_a_run_that_is_in_the_way(tmp_path: Path) -> None:
+def test_missing_data_are_told_before_a_run_that_is_in_the_way(tmp_path):
     trainer(tmp_path, progress=StopAt(10)).run()
     with pytest.raises(netdsl.DataError):
         netdsl.loads(graph_of().span.source.text).trainer(tmp_path / "nowhere", out=tmp_path)

@@ -1,7 +1,5 @@
 """The trainer: exact resumes, clean stops, divergence, validation, and what does not fit."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -31,9 +29,7 @@ from netdsl.runtime.trainer import Trainer
 
 @pytest.mark.parametrize("optimizer", [SGD, "adam(lr = 0.01)"])
 @pytest.mark.parametrize("stops", [[3], [7], [10, 2, 1], [20]])
-def test_a_stopped_and_resumed_run_is_the_straight_run_bit_for_bit(
-    tmp_path: Path, optimizer: str, stops: list[int]
-) -> None:
+def test_a_stopped_and_resumed_run_is_the_straight_run_bit_for_bit(tmp_path, optimizer, stops):
     straight = trainer(tmp_path / "straight", optimizer)
     history = straight.run()
     assert [record.epoch for record in history.epochs] == [1, 2, 3]
@@ -52,7 +48,7 @@ def test_a_stopped_and_resumed_run_is_the_straight_run_bit_for_bit(
         )  # fmt: skip
 
 
-def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path):
     progress = StopAt(4)
     before = signal.getsignal(signal.SIGINT)
     assert trainer(tmp_path, progress=progress).run().stopped
@@ -62,7 +58,7 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(tmp_path: Path) ->
     assert any("step 4 of 7" in text and "--resume" in text for text in progress.messages)
 
 
-def test_a_resumed_run_can_be_given_more_epochs(tmp_path: Path) -> None:
+def test_a_resumed_run_can_be_given_more_epochs(tmp_path):
     first = Trainer(graph_of("sgd(lr = 0.1)"), DATA, directory=tmp_path, device="cpu", threads=1, epochs=1)
     first.run()
     more = Trainer(graph_of("sgd(lr = 0.1)"), DATA, directory=tmp_path, device="cpu", threads=1, epochs=2)
@@ -70,7 +66,7 @@ def test_a_resumed_run_can_be_given_more_epochs(tmp_path: Path) -> None:
     assert [record.epoch for record in more.run().epochs] == [1, 2]
 
 
-def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+def test_training_learns_and_keeps_the_best_epoch(tmp_path):
     run = Trainer(graph_of(), DATA, directory=tmp_path, device="cpu", threads=1, epochs=12)
     history = run.run()
     assert history.epochs[-1].loss < history.epochs[0].loss
@@ -79,10 +75,10 @@ def test_training_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / BEST).progress.epoch == best.epoch
 
 
-def test_validation_counts_every_sample_once(tmp_path: Path) -> None:
+def test_validation_counts_every_sample_once(tmp_path):
     run = Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, epochs=1)
     record = run.run().epochs[0]
-    logits = _logits(run.tensors(), torch.from_numpy(DATA.validation.inputs / np.float32(255)))  # type: ignore[operator]
+    logits = _logits(run.tensors(), torch.from_numpy(DATA.validation.inputs / np.float32(255)))
     labels = torch.from_numpy(DATA.validation.targets)
     assert record.validation_loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-4)
     accuracy = (logits.argmax(1) == labels).float().mean().item()
@@ -103,7 +99,7 @@ def _logits(tensors: Mapping[str, np.ndarray], images: torch.Tensor) -> torch.Te
     return functional.linear(x.flatten(1), by["logits.dense.weight"], by["logits.dense.bias"])
 
 
-def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_path):
     run = trainer(tmp_path, "sgd(lr = step(0.01, at = [1], factor = 1e30))")
     with pytest.raises(TrainingError) as caught:
         run.run()
@@ -116,7 +112,7 @@ def test_an_infinite_loss_names_its_step_and_keeps_the_last_good_checkpoint(tmp_
     assert all(np.isfinite(tensor).all() for tensor in found.tensors.values())
 
 
-def test_a_nan_at_the_very_start_is_told_too(tmp_path: Path) -> None:
+def test_a_nan_at_the_very_start_is_told_too(tmp_path):
     weights = {"logits.dense.bias": np.full(3, np.nan, np.float32)}
     run = Trainer(graph_of(), DATA, directory=tmp_path, device="cpu", threads=1, weights=weights)
     with pytest.raises(TrainingError, match="step 1 of epoch 1"):
@@ -124,7 +120,7 @@ def test_a_nan_at_the_very_start_is_told_too(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / LAST).progress.step == 0
 
 
-def test_labels_out_of_range_are_found_before_training() -> None:
+def test_labels_out_of_range_are_found_before_training():
     bad = samples(20, 2)
     assert isinstance(bad.targets, np.ndarray)
     bad.targets[13] = 3
@@ -133,7 +129,7 @@ def test_labels_out_of_range_are_found_before_training() -> None:
     assert caught.value.diagnostics[0].code == "E0607"
 
 
-def test_samples_of_another_shape_are_refused_with_a_way_out() -> None:
+def test_samples_of_another_shape_are_refused_with_a_way_out():
     data = Data(samples(20, 2, size=14), DATA.validation, "bad", "")
     with pytest.raises(DataError) as caught:
         Trainer(graph_of(), data, directory=None, device="cpu")
@@ -141,13 +137,13 @@ def test_samples_of_another_shape_are_refused_with_a_way_out() -> None:
     assert any("resize(12, 12)" in text for text in caught.value.diagnostics[0].helps)
 
 
-def test_fewer_samples_than_a_batch_make_one_batch() -> None:
+def test_fewer_samples_than_a_batch_make_one_batch():
     run = Trainer(graph_of(), Data(samples(5, 2), DATA.validation, "few", ""), directory=None, device="cpu", threads=1)
     assert (run.plan.batch, run.plan.steps_per_epoch) == (5, 1)
     assert len(run.run().epochs) == 3
 
 
-def test_a_resume_refuses_what_does_not_fit(tmp_path: Path) -> None:
+def test_a_resume_refuses_what_does_not_fit(tmp_path):
     trainer(tmp_path, progress=StopAt(2)).run()
     with pytest.raises(CheckpointError) as caught:
         trainer(tmp_path, "adam(lr = 0.1)").resume()
@@ -160,7 +156,7 @@ def test_a_resume_refuses_what_does_not_fit(tmp_path: Path) -> None:
         Trainer(changed, DATA, directory=tmp_path, device="cpu").resume()
 
 
-def test_runs_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_runs_do_not_overwrite_each_other(tmp_path):
     with pytest.raises(CheckpointError):
         guard_directory(tmp_path, resume=True, overwrite=False)
     guard_directory(tmp_path, resume=False, overwrite=False)
@@ -171,7 +167,7 @@ def test_runs_do_not_overwrite_each_other(tmp_path: Path) -> None:
     guard_directory(tmp_path, resume=False, overwrite=True)
 
 
-def test_the_order_is_a_permutation_of_its_own_in_every_epoch() -> None:
+def test_the_order_is_a_permutation_of_its_own_in_every_epoch():
     orders = [order(seed, epoch, 500) for seed in (0, 1) for epoch in (0, 1)]
     for found in orders:
         assert sorted(found) == list(range(500))
@@ -192,7 +188,7 @@ train {
 """
 
 
-def test_masks_move_with_their_images_at_the_size_of_the_data() -> None:
+def test_masks_move_with_their_images_at_the_size_of_the_data():
     images = np.random.default_rng(0).random((16, 1, 10, 6), np.float32)
     masks = (images[:, 0] > 0.5).astype(np.int64)
     data = Data(Samples(images, masks), Samples(images, masks), "masks", "")
@@ -201,7 +197,7 @@ def test_masks_move_with_their_images_at_the_size_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("part", ["count", "validation", "first", "last", "labels"])
-def test_a_resume_refuses_other_samples_of_the_same_name(tmp_path: Path, part: str) -> None:
+def test_a_resume_refuses_other_samples_of_the_same_name(tmp_path, part):
     trainer(tmp_path, progress=StopAt(2)).run()
     images, labels, validation = DATA.train.inputs.copy(), DATA.train.targets.copy(), DATA.validation
     if part == "count":
@@ -218,7 +214,7 @@ def test_a_resume_refuses_other_samples_of_the_same_name(tmp_path: Path, part: s
     assert caught.value.diagnostics[0].code == "E0706"
 
 
-def test_a_resume_with_other_hyperparameters_names_them(tmp_path: Path) -> None:
+def test_a_resume_with_other_hyperparameters_names_them(tmp_path):
     text = TEXT.replace("OPTIMIZER", SGD).replace("net small", "net small(drop = 0.3)").replace("(0.3)", "(drop)")
     options = {"directory": tmp_path, "device": "cpu", "threads": 1}
     Trainer(load_text(text), DATA, progress=StopAt(2), **options).run()
@@ -228,9 +224,7 @@ def test_a_resume_with_other_hyperparameters_names_them(tmp_path: Path) -> None:
         assert told.messages == expected
 
 
-def test_the_best_epoch_is_kept_before_the_last_says_that_it_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_epoch_is_kept_before_the_last_says_that_it_is_over(tmp_path, monkeypatch):
     saved: list[str] = []
     run = trainer(tmp_path)
     monkeypatch.setattr(run, "save", lambda path: saved.append(path.name))
@@ -239,14 +233,14 @@ def test_the_best_epoch_is_kept_before_the_last_says_that_it_is_over(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that not even root may write in")
-def test_a_folder_that_cannot_be_written_in_is_told_before_the_first_step() -> None:
+def test_a_folder_that_cannot_be_written_in_is_told_before_the_first_step():
     run = trainer(Path("/proc/self"))
     with pytest.raises(CheckpointError) as caught:
         run.run()
     assert caught.value.diagnostics[0].code == "E0705" and run._step == 0
 
 
-def test_the_probe_of_the_folder_leaves_nothing(tmp_path: Path) -> None:
+def test_the_probe_of_the_folder_leaves_nothing(tmp_path):
     trainer(tmp_path).run()
     assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, LAST]
 
@@ -254,14 +248,14 @@ def test_the_probe_of_the_folder_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"epochs": 0}, {"epochs": 1.5}, {"epochs": True}, {"seed": -1}, {"seed": 2**32}, {"seed": "1"}]
 )
-def test_options_are_whole_numbers_in_range(options: dict[str, Any]) -> None:
+def test_options_are_whole_numbers_in_range(options):
     with pytest.raises(TrainingError) as caught:
         Trainer(graph_of(), DATA, directory=None, device="cpu", threads=1, **options)
     assert caught.value.diagnostics[0].code == "E0807"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the script forks")
-def test_a_run_survives_kills_at_random_moments() -> None:
+def test_a_run_survives_kills_at_random_moments():
     """A few of the hundred of benchmarks/survive.py: the folder stays whole, and the end is the straight run's."""
     root = Path(__file__).parent.parent
     options = ["--kills", "3", "--epochs", "6", "--seed", str(time.time_ns() % 1000)]
@@ -271,7 +265,7 @@ def test_a_run_survives_kills_at_random_moments() -> None:
     assert json.loads(ran.stdout)["kills"] == 3
 
 
-def test_starting_anew_takes_the_old_run_away_and_what_a_kill_left(tmp_path: Path) -> None:
+def test_starting_anew_takes_the_old_run_away_and_what_a_kill_left(tmp_path):
     """Until the new run has a checkpoint, the old one's would be taken for it."""
     trainer(tmp_path, progress=StopAt(20)).run()
     drafts = [tmp_path / f".{name}.0123abcd.tmp" for name in (LAST, BEST)]

@@ -1,7 +1,5 @@
 """Symbolic sizes: arithmetic against Python's integers, and one form for sizes that are equal everywhere."""
 
-from __future__ import annotations
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +46,7 @@ def value(dim: Dim, sizes: dict[str, int]) -> int:
 
 @settings(max_examples=500)
 @given(STEPS, st.integers(1, 300), st.integers(1, 300))
-def test_arithmetic_equals_integers(steps: list[tuple[str, int]], h: int, w: int) -> None:
+def test_arithmetic_equals_integers(steps, h, w):
     size = compute(H, H, W, steps)
     assert value(size, {"H": h, "W": w}) == compute(h, h, w, steps)
     assert int(size) == compute(32, 32, 20, steps)
@@ -56,7 +54,7 @@ def test_arithmetic_equals_integers(steps: list[tuple[str, int]], h: int, w: int
 
 @settings(max_examples=300)
 @given(STEPS, st.integers(1, 300))
-def test_fixing_a_symbol_puts_its_default(steps: list[tuple[str, int]], w: int) -> None:
+def test_fixing_a_symbol_puts_its_default(steps, w):
     size = substituted(compute(H, H, W, steps), {"H": 32})
     assert value(size, {"W": w, "H": 7}) == compute(32, 32, w, steps)
     assert isinstance(size, int) or size.symbols() <= {"W"}
@@ -65,7 +63,7 @@ def test_fixing_a_symbol_puts_its_default(steps: list[tuple[str, int]], w: int) 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(SMALL, st.integers(1, 5)), min_size=1, max_size=5))
-def test_nested_floors_are_one(chain: list[tuple[int, int]]) -> None:
+def test_nested_floors_are_one(chain):
     """A chain of windows: floor((H + a) / b), again and again, stays one floor of a linear form."""
     size: Dim = H
     for add, divisor in chain:
@@ -75,7 +73,7 @@ def test_nested_floors_are_one(chain: list[tuple[int, int]]) -> None:
     assert not isinstance(atom, Floor) or all(not isinstance(inner, Floor) for inner, _ in atom.numerator.terms)
 
 
-def test_equal_sizes_compare_equal() -> None:
+def test_equal_sizes_compare_equal():
     assert H + W == W + H and hash(H + W) == hash(W + H)
     assert 2 * (H // 2) != H
     assert (2 * H) // 2 == H and (2 * H + 4) // 2 == H + 2
@@ -85,7 +83,7 @@ def test_equal_sizes_compare_equal() -> None:
     assert ((H + 1) // 2 + 1) // 2 == (H + 3) // 4
 
 
-def test_shown_as_written() -> None:
+def test_shown_as_written():
     assert str(H) == "H"
     assert str(2 * (H // 2) + 1) == "2*floor(H / 2) + 1"
     assert str((H - 4) // 2) == "floor(H / 2) - 2"

@@ -1,14 +1,12 @@
 """The library, block by block: each is documented, applied, run and differentiated."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np
 import pytest
 from net_text import elaborated, shape
 from onnx_running import run_net
-from std_applications import APPLICATIONS, Application, text
+from std_applications import APPLICATIONS, text
 
 from netdsl.analysis import analyze
 from netdsl.elaborate.names import globals_, reserved
@@ -30,16 +28,16 @@ WANTED = {"residual", "dense_block", "inception", "separable", "squeeze_excite",
 FIXED = {"inception.inception_classifier", "attention.non_local"}
 
 
-def test_the_families_are_there() -> None:
+def test_the_families_are_there():
     assert set(MODULES) == WANTED
     assert all(block.kind == "block" for block in BLOCKS.values())
 
 
-def test_every_block_is_applied_below() -> None:
+def test_every_block_is_applied_below():
     assert {application.block for application in APPLICATIONS} == set(BLOCKS)
 
 
-def test_names_do_not_collide() -> None:
+def test_names_do_not_collide():
     names = [block.name for block in BLOCKS.values()]
     assert len(set(names)) == len(names)
     assert not set(names) & (reserved() | set(globals_()))
@@ -47,7 +45,7 @@ def test_names_do_not_collide() -> None:
 
 
 @pytest.mark.parametrize("path", BLOCKS)
-def test_every_block_is_documented(path: str) -> None:
+def test_every_block_is_documented(path):
     """A line that says what it is; the paper, its year and place; a picture; every hyperparameter."""
     block = BLOCKS[path]
     title, source, *rest = documentation(block).split("\n")
@@ -63,19 +61,19 @@ def test_every_block_is_documented(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_file_has_a_head(name: str) -> None:
+def test_every_file_has_a_head(name):
     lines = MODULES[name].source.text.split("\n")
     head = lines[: lines.index("")]
     assert len(head) >= 3 and all(line.startswith("#") for line in head)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_file_is_formatted(name: str) -> None:
+def test_every_file_is_formatted(name):
     assert format_source(MODULES[name].source) == MODULES[name].source.text
 
 
 @pytest.mark.parametrize("application", APPLICATIONS, ids=lambda a: f"{a.block}-{a.inputs}")
-def test_it_runs_and_trains(application: Application) -> None:
+def test_it_runs_and_trains(application):
     """Elaborated, verified and analyzed, then run on two samples; and its training step can be built."""
     elaboration = elaborated(text(application))
     net = elaboration.graph
@@ -95,7 +93,7 @@ SPATIAL = [a for a in APPLICATIONS if re.fullmatch(r"x\[\d+, \d+, \d+\]", a.inpu
 
 
 @pytest.mark.parametrize("application", SPATIAL, ids=lambda a: f"{a.block}-{a.inputs}")
-def test_sizes_stay_symbolic(application: Application) -> None:
+def test_sizes_stay_symbolic(application):
     """Compiled once, a net of the block runs at twice the size, and what comes out has the size that its formula says."""
     channels, height, width = map(int, re.findall(r"\d+", application.inputs))
     symbolic = application._replace(inputs=f"x[{channels}, H = {height}, W = {width}]")

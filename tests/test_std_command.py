@@ -1,7 +1,5 @@
 """`netdsl std`: what it lists, what it prints of a module and of a block."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +20,7 @@ def told(*arguments: str, code: int = 0) -> str:
     return result.output
 
 
-def test_the_list_names_every_module_and_block_once() -> None:
+def test_the_list_names_every_module_and_block_once():
     lines = told().split("\n")
     assert [line.split(":")[0] for line in lines if line.startswith("std.")] == [f"std.{m}" for m in std_modules()]
     listed = [line.split()[0] for line in lines if line.startswith("  ")]
@@ -31,7 +29,7 @@ def test_the_list_names_every_module_and_block_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["residual", "std.residual"])
-def test_a_module_shows_its_blocks_and_pictures(name: str) -> None:
+def test_a_module_shows_its_blocks_and_pictures(name):
     text = told(name)
     for block in ("basic", "bottleneck", "residual", "padded_shortcut"):
         assert f"\nblock {block}(" in text
@@ -40,13 +38,13 @@ def test_a_module_shows_its_blocks_and_pictures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["residual.shortcut", "shortcut", "std.residual.shortcut"])
-def test_a_block_is_printed_as_it_stands(name: str) -> None:
+def test_a_block_is_printed_as_it_stands(name):
     first, blank, *text = told(name).rstrip("\n").split("\n")
     assert first == "from std.residual import shortcut" and blank == ""
     assert "\n".join(text) + "\n" in std_source("residual").text
 
 
-def test_a_printed_block_can_be_copied() -> None:
+def test_a_printed_block_can_be_copied():
     copy = told("residual.preact_basic").partition("\n")[2]
     net = "net f : x[8, 8, 8] -> y { y = x -> preact_basic(16, 2) }"
     assert params(graph(f"{copy}\n{net}")) == params(graph(f"from std.residual import preact_basic\n{net}"))
@@ -54,16 +52,16 @@ def test_a_printed_block_can_be_copied() -> None:
 
 @pytest.mark.parametrize("name, meant", [("botleneck", "bottleneck"), ("residul", "residual"), ("unet.basic", "residual.basic"),
                                          ("separable.seprable", "separable.separable")])  # fmt: skip
-def test_a_misspelt_name_is_an_error_with_a_way_out(name: str, meant: str) -> None:
+def test_a_misspelt_name_is_an_error_with_a_way_out(name, meant):
     text = told(name, code=1)
     assert f"`{name}`" in text and f"did you mean `{meant}`?" in text and "`netdsl std` lists all" in text
 
 
-def test_it_imports_no_numpy() -> None:
+def test_it_imports_no_numpy():
     program = "import sys; from netdsl.cli import main; main(['std'], standalone_mode=False); assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
-def test_the_lints_find_nothing_in_the_library() -> None:
+def test_the_lints_find_nothing_in_the_library():
     result = CliRunner().invoke(main, ["check", "--strict", *(str(STD / f"{module}.net") for module in std_modules())])
     assert result.exit_code == 0, result.output

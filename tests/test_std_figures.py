@@ -4,8 +4,6 @@ MACs without bias; `expect` in the nets holds parameters, MACs and shapes to the
 (CIFAR's and preactivation residual networks, DenseNets, FC-DenseNet, GoogLeNet, MobileNets) is held in `test_zoo.py`.
 """
 
-from __future__ import annotations
-
 import pytest
 from net_text import elaborated
 
@@ -37,11 +35,11 @@ def expect(params: int, macs: int | None = None, more: str = "") -> str:
 
 
 @pytest.mark.parametrize("unit", RESNETS)
-def test_resnets(unit: str) -> None:
+def test_resnets(unit):
     elaborated(RESNET.replace("UNIT", unit).replace("EXPECT", expect(*RESNETS[unit])))
 
 
-def test_wide_resnet_28_10() -> None:
+def test_wide_resnet_28_10():
     """Zagoruyko & Komodakis 2016, table 4: 36.5 M."""
     elaborated("""
     from std.residual import preact_basic
@@ -66,7 +64,7 @@ TABLE = [
 """
 
 
-def test_googlenet_of_torchvision() -> None:
+def test_googlenet_of_torchvision():
     elaborated(f"""{GOOGLENET}
     net googlenet : image[3, 224, 224] -> logits {{
         x = image -> conv(64, 7, stride = 2, bias = false) -> bn(0.001) -> relu -> max_pool(3, stride = 2, ceil = true)
@@ -85,7 +83,7 @@ def test_googlenet_of_torchvision() -> None:
     ("0", 572, 2, 1, 31_030_658, 150_428_424_448, 388),
     ('"same"', 256, 21, 3, 31_033_045, 48_251_273_216, 256),
 ])  # fmt: skip
-def test_unets(padding: str, size: int, classes: int, channels: int, params: int, macs: int, out: int) -> None:
+def test_unets(padding, size, classes, channels, params, macs, out):
     """Ronneberger et al. 2015, figure 1, and the same without the loss of borders."""
     elaborated(f"""
     from std.unet import unet
@@ -96,7 +94,7 @@ def test_unets(padding: str, size: int, classes: int, channels: int, params: int
 
 
 @pytest.mark.parametrize("width, params, macs", [(27, 912_610, 165_861_864), (64, 5_104_266, 931_111_552)])
-def test_fabrics(width: int, params: int, macs: int) -> None:
+def test_fabrics(width, params, macs):
     """The authors' generator: 9 columns (the input's included), 6 scales."""
     elaborated(f"""
     from std.fabric import fabric
@@ -108,7 +106,7 @@ def test_fabrics(width: int, params: int, macs: int) -> None:
     }}""")
 
 
-def test_sparse_fabric_has_three_channels_for_one() -> None:
+def test_sparse_fabric_has_three_channels_for_one():
     """Saxena & Verbeek 2016, section 3.1: a sparse node has 3 x 3 x 3 weights per response map and scale."""
     elaborated("""
     from std.fabric import fabric
@@ -120,7 +118,7 @@ def test_sparse_fabric_has_three_channels_for_one() -> None:
     }""")
 
 
-def test_the_last_layer_of_a_fabric_leads_towards_the_output() -> None:
+def test_the_last_layer_of_a_fabric_leads_towards_the_output():
     """Figure 1: with as many edges, the first node then sees through the coarsest one of its own layer."""
     elaborated("""
     from std.fabric import fabric
@@ -133,7 +131,7 @@ def test_the_last_layer_of_a_fabric_leads_towards_the_output() -> None:
     }""")
 
 
-def test_gridnet() -> None:
+def test_gridnet():
     """The authors' createGridNet(3, 19, 3, {16, 32, 64, 128, 256})."""
     elaborated(f"""
     from std.grid import grid
@@ -144,7 +142,7 @@ def test_gridnet() -> None:
     }}""")
 
 
-def test_context_module() -> None:
+def test_context_module():
     """Yu & Koltun 2016, table 1: basic has about 64 C^2 parameters and sees 67 x 67."""
     elaborated(f"""
     from std.atrous import context_module
@@ -154,7 +152,7 @@ def test_context_module() -> None:
     }}""")
 
 
-def test_deeplab_v3() -> None:
+def test_deeplab_v3():
     """torchvision's deeplabv3_resnet50: stages 3 and 4 dilated instead of strided."""
     elaborated(f"""
     from std.residual import bottleneck
@@ -172,7 +170,7 @@ def test_deeplab_v3() -> None:
     }}""")
 
 
-def test_deeplab_v2_asppl() -> None:
+def test_deeplab_v2_asppl():
     """Chen et al. 2017: four branches of fc6, fc7 and fc8 on VGG-16, for 21 classes."""
     branch = (512 * 9 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 21 + 21)
     elaborated(f"""
@@ -204,12 +202,12 @@ net fcn : image[3, 224, 224] -> scores {
     ("(pool[4], x) -> fcn16(21)", 134_815_994),
     ("(pool[3], pool[4], x) -> fcn8(21)", 134_489_759),
 ])  # fmt: skip
-def test_fcn(head: str, params: int) -> None:
+def test_fcn(head, params):
     """The authors' fcn32s, fcn16s and fcn8s on VGG-16, from their prototxt files."""
     elaborated(FCN.replace("HEAD", head).replace("PARAMS", str(params)))
 
 
-def test_pyramid_scene_parsing_keeps_the_size_and_doubles_the_channels() -> None:
+def test_pyramid_scene_parsing_keeps_the_size_and_doubles_the_channels():
     """Zhao et al. 2017, section 3.2: levels 1, 2, 3, 6 of a quarter of the channels each, on 60 x 60."""
     elaborated(f"""
     from std.pyramid import pyramid_pooling
@@ -221,7 +219,7 @@ def test_pyramid_scene_parsing_keeps_the_size_and_doubles_the_channels() -> None
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 4, 5])
-def test_fractals_have_the_depth_and_layers_of_the_paper(columns: int) -> None:
+def test_fractals_have_the_depth_and_layers_of_the_paper(columns):
     """Larsson et al. 2017, section 3: the longest path has 2^(C-1) convolutions; and there are 2^C - 1."""
     elaborated(f"""
     from std.fractal import fractal
@@ -233,7 +231,7 @@ def test_fractals_have_the_depth_and_layers_of_the_paper(columns: int) -> None:
 
 
 @pytest.mark.parametrize("size", [13, 10])
-def test_spatial_pyramids_make_vectors_of_the_papers_length(size: int) -> None:
+def test_spatial_pyramids_make_vectors_of_the_papers_length(size):
     """He et al. 2014, section 4.1: 50 bins of 256 filters are 12,800 numbers, whatever the image; figure 3: 21 bins."""
     elaborated(f"""
     from std.pyramid import spatial_pyramid_pool

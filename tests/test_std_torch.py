@@ -1,7 +1,5 @@
 """Blocks of std against the same figures drawn in PyTorch, number by number."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -37,7 +35,7 @@ def compare(path: str, inputs: dict[str, tuple[int, ...]], statement: str, truth
 MAPS = {"x": (8, 12, 10)}
 
 
-def test_basic() -> None:
+def test_basic():
     def truth(w: Weights, x: Tensor) -> Tensor:
         main = w.conv_bn(w.conv_bn(x, stride=2).relu())
         return (main + w.conv_bn(x, stride=2)).relu()
@@ -45,7 +43,7 @@ def test_basic() -> None:
     compare("residual.basic", MAPS, "y = x -> basic(16, 2)", truth)
 
 
-def test_bottleneck_with_an_identity() -> None:
+def test_bottleneck_with_an_identity():
     def truth(w: Weights, x: Tensor) -> Tensor:
         return (x + w.conv_bn(w.conv_bn(w.conv_bn(x).relu(), groups=2).relu())).relu()
 
@@ -53,7 +51,7 @@ def test_bottleneck_with_an_identity() -> None:
 
 
 @pytest.mark.parametrize("width", [8, 16])
-def test_preact_basic_projects_what_is_activated(width: int) -> None:
+def test_preact_basic_projects_what_is_activated(width):
     def truth(w: Weights, x: Tensor) -> Tensor:
         active = w.bn(x).relu()
         main = w.conv(w.bn(w.conv(active, bias=False)).relu(), bias=False)
@@ -62,7 +60,7 @@ def test_preact_basic_projects_what_is_activated(width: int) -> None:
     compare("residual.preact_basic", MAPS, f"y = x -> preact_basic({width})", truth)
 
 
-def test_dense_block() -> None:
+def test_dense_block():
     def truth(w: Weights, x: Tensor) -> Tensor:
         for _ in range(3):
             x = torch.cat([x, w.conv(x).relu()], 1)
@@ -71,7 +69,7 @@ def test_dense_block() -> None:
     compare("dense_block.dense_block", MAPS, "y = x -> dense_block(3, conv(5, 3) -> relu)", truth)
 
 
-def test_inception() -> None:
+def test_inception():
     def truth(w: Weights, x: Tensor) -> Tensor:
         one = w.conv(x).relu()
         three = w.conv(w.conv(x).relu()).relu()
@@ -81,21 +79,21 @@ def test_inception() -> None:
     compare("inception.inception", MAPS, "y = x -> inception(3, 2, 4, 2, 5, 6)", truth)
 
 
-def test_inverted_residual() -> None:
+def test_inverted_residual():
     def truth(w: Weights, x: Tensor) -> Tensor:
         return x + w.conv_bn(F.relu6(w.conv_bn(F.relu6(w.conv_bn(x)), groups=16)))
 
     compare("separable.inverted_residual", MAPS, "y = x -> inverted_residual(8, expand = 2)", truth)
 
 
-def test_squeeze_excite() -> None:
+def test_squeeze_excite():
     def truth(w: Weights, x: Tensor) -> Tensor:
         return x * w.dense(w.dense(x.mean((2, 3))).relu()).sigmoid()[:, :, None, None]
 
     compare("squeeze_excite.squeeze_excite", MAPS, "y = x -> squeeze_excite(4)", truth)
 
 
-def test_highway() -> None:
+def test_highway():
     def truth(w: Weights, x: Tensor) -> Tensor:
         h, t = w.conv(x).relu(), w.conv(x).sigmoid()
         return t * h + (1 - t) * x
@@ -103,7 +101,7 @@ def test_highway() -> None:
     compare("highway.highway", MAPS, "y = x -> highway", truth)
 
 
-def test_fractal_as_drawn() -> None:
+def test_fractal_as_drawn():
     """Figure 1's third fractal: neighbouring joins are one mean over all that end there."""
 
     def truth(w: Weights, x: Tensor) -> Tensor:
@@ -114,7 +112,7 @@ def test_fractal_as_drawn() -> None:
     compare("fractal.fractal", MAPS, "y = x -> fractal(3, conv(8, 3) -> relu)", truth)
 
 
-def test_hourglass() -> None:
+def test_hourglass():
     def up(x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
@@ -127,7 +125,7 @@ def test_hourglass() -> None:
     compare("hourglass.hourglass", {"x": (4, 8, 12)}, "y = x -> hourglass(2, conv(4, 3))", truth)
 
 
-def test_unet_step_crops_the_skip() -> None:
+def test_unet_step_crops_the_skip():
     def truth(w: Weights, skip: Tensor, x: Tensor) -> Tensor:
         up = F.conv_transpose2d(x, *w.take(2), stride=2)
         both = torch.cat([skip[:, :, 2:-2, 1:-1], up], 1)
@@ -136,7 +134,7 @@ def test_unet_step_crops_the_skip() -> None:
     compare("unet.unet_up", {"skip": (3, 16, 14), "x": (8, 6, 6)}, "y = (skip, x) -> unet_up(4, padding = 0)", truth)
 
 
-def test_aspp() -> None:
+def test_aspp():
     def truth(w: Weights, x: Tensor) -> Tensor:
         views = [w.conv_bn(x).relu(), *(w.conv_bn(x, dilation=d).relu() for d in (2, 3))]
         whole = w.conv_bn(x.mean((2, 3), keepdim=True)).relu()
@@ -146,7 +144,7 @@ def test_aspp() -> None:
     compare("atrous.aspp", MAPS, "y = x -> aspp(5, [2, 3])", truth)
 
 
-def test_pyramid_pooling() -> None:
+def test_pyramid_pooling():
     def truth(w: Weights, x: Tensor) -> Tensor:
         levels = [w.conv_bn(F.adaptive_avg_pool2d(x, size)).relu() for size in (1, 2, 3, 6)]
         return torch.cat([x, *(F.interpolate(level, x.shape[2:], mode="bilinear") for level in levels)], 1)
@@ -155,7 +153,7 @@ def test_pyramid_pooling() -> None:
         compare("pyramid.pyramid_pooling", {"x": (8, *size)}, "y = x -> pyramid_pooling", truth)
 
 
-def test_feature_pyramid() -> None:
+def test_feature_pyramid():
     """torchvision's FeaturePyramidNetwork: laterals, nearest upsampling, sums, 3x3 outputs."""
 
     def truth(w: Weights, *stages: Tensor) -> Tensor:
@@ -173,7 +171,7 @@ def test_feature_pyramid() -> None:
     compare("pyramid.fpn", sizes, statement, truth)
 
 
-def test_fcn8() -> None:
+def test_fcn8():
     def enlarge(w: Weights, x: Tensor, factor: int) -> Tensor:
         return F.conv_transpose2d(x, *w.take(1), stride=factor, padding=factor // 2)
 
@@ -186,7 +184,7 @@ def test_fcn8() -> None:
     compare("fcn.fcn8", sizes, "y = (pool3, pool4, x) -> fcn8(5)", truth)
 
 
-def test_dot_product_attention() -> None:
+def test_dot_product_attention():
     def truth(w: Weights, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT
 
@@ -194,7 +192,7 @@ def test_dot_product_attention() -> None:
             "y = (q, k, v) -> dot_product_attention", truth)  # fmt: skip
 
 
-def test_multi_head_attention() -> None:
+def test_multi_head_attention():
     """torch.nn.MultiheadAttention, whose projections stack those of the heads."""
 
     def truth(w: Weights, queries: Tensor, memory: Tensor) -> Tensor:
@@ -214,7 +212,7 @@ def test_multi_head_attention() -> None:
     )
 
 
-def test_non_local() -> None:
+def test_non_local():
     def truth(w: Weights, x: Tensor) -> Tensor:
         theta, phi, g = (w.conv(x).flatten(2) for _ in range(3))
         seen = torch.einsum("nij,ncj->nci", torch.einsum("nci,ncj->nij", theta, phi).softmax(2), g)
@@ -223,7 +221,7 @@ def test_non_local() -> None:
     compare("attention.non_local", {"x": (4, 5, 6)}, "y = x -> non_local", truth)
 
 
-def test_cbam() -> None:
+def test_cbam():
     def truth(w: Weights, x: Tensor) -> Tensor:
         first, second = w.take(2), w.take(2)
         mlp = [F.linear(F.linear(v, *first).relu(), *second) for v in (x.mean((2, 3)), x.amax((2, 3)))]
@@ -234,7 +232,7 @@ def test_cbam() -> None:
     compare("attention.cbam", MAPS, "y = x -> cbam(4, 7)", truth)
 
 
-def test_attention_gate() -> None:
+def test_attention_gate():
     def truth(w: Weights, skip: Tensor, gating: Tensor) -> Tensor:
         seen = (w.conv(skip, bias=False, pad=0, stride=2) + w.conv(gating)).relu()
         return skip * F.interpolate(w.conv(seen).sigmoid(), scale_factor=2, mode="bilinear")

@@ -1,7 +1,5 @@
 """The grammar: precedence, line breaks, numbers, statements; trees are compared as fully parenthesised text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from time import process_time
 
@@ -115,7 +113,7 @@ def statements(text: str) -> list[t.Statement]:
         ("int(3)", "int(3)"),
     ],
 )  # fmt: skip
-def test_precedence(text: str, tree: str) -> None:
+def test_precedence(text, tree):
     assert expression(text) == tree
 
 
@@ -127,14 +125,14 @@ def test_precedence(text: str, tree: str) -> None:
         ('"a"', "a"), ("'b c'", "b c"), ("true", True), ("false", False), ("none", None),
     ],
 )  # fmt: skip
-def test_literals(text: str, value: object) -> None:
+def test_literals(text, value):
     node = parse_expression(Source("test", text))
     assert isinstance(node, t.Literal)
     assert node.value == value
     assert type(node.value) is type(value)
 
 
-def test_a_pipeline_breaks_before_arrows_with_comments_and_blank_lines_between() -> None:
+def test_a_pipeline_breaks_before_arrows_with_comments_and_blank_lines_between():
     text = "y = x -> a   # one\n\n   # two\n\n      -> b\n  -> c  # three\nz = y"
     first, second = statements(text)
     assert isinstance(first, t.Assign)
@@ -142,19 +140,19 @@ def test_a_pipeline_breaks_before_arrows_with_comments_and_blank_lines_between()
     assert isinstance(second, t.Assign)
 
 
-def test_newlines_are_dropped_inside_brackets() -> None:
+def test_newlines_are_dropped_inside_brackets():
     (only,) = statements("y = f(\n  a,  # one\n\n  b[\n0\n],\n)")
     assert isinstance(only, t.Assign)
     assert shown(only.value) == "f(a, b[0])"
 
 
-def test_newlines_end_statements_inside_braces_inside_brackets_or_not() -> None:
+def test_newlines_end_statements_inside_braces_inside_brackets_or_not():
     (loop,) = statements("for i in [1,\n2] {\n a = 1\n b = 2\n}")
     assert isinstance(loop, t.For)
     assert len(loop.body) == 2
 
 
-def test_one_line_braces() -> None:
+def test_one_line_braces():
     loop, choice, empty = statements(
         "for i in a { y = x }\nif a { y = 1 } else if b { y = 2 } else { y = 3 }\nfor i in a { }"
     )
@@ -165,13 +163,13 @@ def test_one_line_braces() -> None:
     assert empty.body == []
 
 
-def test_else_may_start_a_line() -> None:
+def test_else_may_start_a_line():
     (choice,) = statements("if a {\n y = 1\n}\n# why\nelse if b {\n y = 2\n}\nelse {\n y = 3\n}")
     assert isinstance(choice, t.If)
     assert (len(choice.branches), len(choice.otherwise)) == (2, 1)
 
 
-def test_targets() -> None:
+def test_targets():
     (only,) = statements("a, node[i, 0], _ = f")
     assert isinstance(only, t.Assign)
     assert [type(target) for target in only.targets] == [t.Name, t.FamilyEntry, t.Name]
@@ -185,13 +183,13 @@ def test_targets() -> None:
     ["net f : a[3] -> y", "net f() : a[3] -> y", "net f(n = 3, m) : a[3, H = 32], int b[4] -> y, z[k]",
      "block f : a -> y", "block f(n = [1, 2],) : a, b -> y, z"],
 )  # fmt: skip
-def test_signatures(header: str) -> None:
+def test_signatures(header):
     (function,) = parse(Source("test.net", header + " { y = a }")).functions
     assert function.name == "f"
     assert function.outputs[0].name == "y"
 
 
-def test_signature_parts() -> None:
+def test_signature_parts():
     text = "net f(n = 3, m) : a[3, H = 32], int b[4], c -> y, z[k] { }"
     (function,) = parse(Source("test.net", text)).functions
     assert [(h.name, h.default is None) for h in function.hyperparameters] == [("n", False), ("m", True)]
@@ -202,17 +200,17 @@ def test_signature_parts() -> None:
     assert [(o.name, o.family) for o in function.outputs] == [("y", False), ("z", True)]
 
 
-def test_int_is_a_type_before_a_name_and_a_function_elsewhere() -> None:
+def test_int_is_a_type_before_a_name_and_a_function_elsewhere():
     (function,) = parse(Source("test.net", "net f : int int[3] -> y { y = int(3) }")).functions
     assert (function.inputs[0].integer, function.inputs[0].name) == (True, "int")
 
 
 @pytest.mark.parametrize("value", ["int if a else int", "[int for a in b]", "int or int", "int in a and int"])
-def test_int_is_no_type_before_a_word_of_the_language(value: str) -> None:
+def test_int_is_no_type_before_a_word_of_the_language(value):
     assert len(parse(Source("test.net", f"A = {value}\nB = int")).constants) == 2
 
 
-def test_a_file_has_constants_functions_and_train_blocks() -> None:
+def test_a_file_has_constants_functions_and_train_blocks():
     file = parse(
         Source("test.net", "# c\nA = 1\n\nblock b : x -> y { }\nnet f : x[1] -> y { }\ntrain f { a = 1 }\ntrain { }")
     )
@@ -223,16 +221,16 @@ def test_a_file_has_constants_functions_and_train_blocks() -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n", "# only a comment", "   \n\t# a\n  \n", "\ufeff".encode().decode("utf-8-sig")]
 )
-def test_an_empty_file_is_a_file(text: str) -> None:
+def test_an_empty_file_is_a_file(text):
     assert parse(Source("test.net", text)).functions == []
 
 
-def test_line_ends_of_windows() -> None:
+def test_line_ends_of_windows():
     file = parse(Source("test.net", "net f : x[1] -> y {\r\n  y = x\r\n    -> relu\r\n}\r\n"))
     assert len(file.functions[0].body) == 1
 
 
-def test_every_node_has_the_span_of_its_text() -> None:
+def test_every_node_has_the_span_of_its_text():
     text = "y = (a + b[1]) * f(c, d = -2) -> g @h if not p else [i for i in q]"
     source = Source("test.net", f"net f : x[1] -> y {{\n{text}\n}}")
     (only,) = parse(source).functions[0].body
@@ -247,7 +245,7 @@ def test_every_node_has_the_span_of_its_text() -> None:
     assert [stage.span.text for stage in pipeline.stages] == ["(a + b[1]) * f(c, d = -2)", "g @h"]
 
 
-def test_a_tree_of_a_long_file_is_built_in_proportionate_time() -> None:
+def test_a_tree_of_a_long_file_is_built_in_proportionate_time():
     text = body = "".join(f"  x{i} = a -> conv({i}, 3) -> relu\n" for i in range(3000))
     file = parse(Source("test.net", f"net f : a[1] -> y {{\n{text}}}"))
     assert len(file.functions[0].body) == body.count("\n")
@@ -263,7 +261,7 @@ def test_a_tree_of_a_long_file_is_built_in_proportionate_time() -> None:
      ("net f : x[1] -> y { y = 'abc }", 25), ("net f : x[1] -> y { y = $ }", 25),
      ("net for : x[1] -> y { }", 5), ("net f : x[1] -> y { y = f(a = 1, 2) }", 34)],
 )  # fmt: skip
-def test_a_syntax_error_is_placed(text: str, column: int) -> None:
+def test_a_syntax_error_is_placed(text, column):
     with pytest.raises(SourceError) as caught:
         parse(Source("test.net", text))
     (diagnostic,) = caught.value.diagnostics
@@ -271,7 +269,7 @@ def test_a_syntax_error_is_placed(text: str, column: int) -> None:
     assert (diagnostic.labels[0].span.line, diagnostic.labels[0].span.column) == (1, column)
 
 
-def test_a_file_of_many_errors_is_read_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_many_errors_is_read_a_few_times(monkeypatch):
     """Also where errors are not told, since what was told of explains them: each reading takes time."""
     readings = []
     parse_once = parser._Parser.parse

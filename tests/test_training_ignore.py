@@ -1,9 +1,5 @@
 """A class that does not count: the target says so once, and loss and metrics follow."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -29,7 +25,7 @@ def masks(all_ignored: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("all_ignored", [False, True])
-def test_a_step_is_pytorchs_with_ignore_index(tmp_path: Path, all_ignored: bool) -> None:
+def test_a_step_is_pytorchs_with_ignore_index(tmp_path, all_ignored):
     torch = pytest.importorskip("torch")
     images, mask = np.random.default_rng(1).random((4, 1, 8, 8), np.float32), masks(all_ignored)
     net = netdsl.loads(TEXT)

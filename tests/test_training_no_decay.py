@@ -1,9 +1,5 @@
 """Parameters that weight decay leaves alone, against PyTorch's parameter groups."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -34,7 +30,7 @@ def logits(p: dict[str, torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("roles", [["bias", "scale"], ["weight", "gain", "bias", "scale"], ["gain"], []])
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop"])
-def test_exceptions_are_pytorch_s_groups(tmp_path: Path, kind: str, roles: list[str]) -> None:
+def test_exceptions_are_pytorch_s_groups(tmp_path, kind, roles):
     shown = str(roles).replace("'", '"')
     net = netdsl.loads(TEXT.format(optimizer=f"{kind}(0.01, weight_decay = 0.5, no_decay = {shown})"))
     p = {name: torch.tensor(value, requires_grad=True) for name, value in net.parameters(0).items()}
@@ -55,7 +51,7 @@ def test_exceptions_are_pytorch_s_groups(tmp_path: Path, kind: str, roles: list[
         np.testing.assert_allclose(value, p[name].detach().numpy(), atol=2e-5, err_msg=name)
 
 
-def test_a_step_without_exceptions_has_no_vector_of_decays() -> None:
+def test_a_step_without_exceptions_has_no_vector_of_decays():
     sizes = [
         len(build_step(load_text(TEXT.format(optimizer=f"sgd(0.01, weight_decay = 0.5{end})")), batch=8).model.graph.node)
         for end in ("", ', no_decay = ["bias"]')
@@ -64,7 +60,7 @@ def test_a_step_without_exceptions_has_no_vector_of_decays() -> None:
 
 
 @pytest.mark.parametrize("given", ['["biases"]', '"bias"', "[1]", "[[1]]"])
-def test_what_no_operator_has_is_an_error(given: str) -> None:
+def test_what_no_operator_has_is_an_error(given):
     with pytest.raises(netdsl.NetError) as caught:
         netdsl.loads(TEXT.format(optimizer=f"sgd(0.01, no_decay = {given})"))
     assert caught.value.diagnostics[0].code == "E0205"

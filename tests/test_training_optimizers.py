@@ -1,7 +1,5 @@
 """Optimizers and schedules against PyTorch's, over several steps with gradients of our choosing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -74,9 +72,7 @@ def _torch_steps(optimizer: torch.optim.Optimizer, weight: torch.Tensor, gradien
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("decay", [0.0, 1e-2])
-def test_sgd_at_a_constant_rate_is_pytorch_s(
-    problem: tuple[np.ndarray, np.ndarray], momentum: float, decay: float
-) -> None:
+def test_sgd_at_a_constant_rate_is_pytorch_s(problem, momentum, decay):
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     expected = _torch_steps(torch.optim.SGD([weight], lr=0.1, momentum=momentum, weight_decay=decay), weight, gradients)
@@ -85,7 +81,7 @@ def test_sgd_at_a_constant_rate_is_pytorch_s(
 
 
 @pytest.mark.parametrize("decay", [0.0, 1e-2])
-def test_nesterov_s_momentum_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], decay: float) -> None:
+def test_nesterov_s_momentum_is_pytorch_s(problem, decay):
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=decay, nesterov=True)
@@ -95,7 +91,7 @@ def test_nesterov_s_momentum_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray]
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("decay", [0.0, 1e-2])
-def test_rmsprop_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], momentum: float, decay: float) -> None:
+def test_rmsprop_is_pytorch_s(problem, momentum, decay):
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = torch.optim.RMSprop([weight], lr=0.01, alpha=0.9, eps=1e-3, momentum=momentum, weight_decay=decay)
@@ -104,7 +100,7 @@ def test_rmsprop_is_pytorch_s(problem: tuple[np.ndarray, np.ndarray], momentum: 
     np.testing.assert_allclose(found, _torch_steps(optimizer, weight, gradients), rtol=1e-5, atol=1e-6)
 
 
-def test_sgd_with_a_falling_rate_is_the_lecture_s_form(problem: tuple[np.ndarray, np.ndarray]) -> None:
+def test_sgd_with_a_falling_rate_is_the_lecture_s_form(problem):
     start, gradients = problem
     rates = [0.1, 0.1, 0.05, 0.05, 0.01, 0.001]
     weight, change = start.astype(np.float64), np.zeros(_SIZE)
@@ -117,9 +113,7 @@ def test_sgd_with_a_falling_rate_is_the_lecture_s_form(problem: tuple[np.ndarray
 
 @pytest.mark.parametrize(("kind", "decay"), [("adam", 0.0), ("adam", 1e-2), ("adamw", 0.0), ("adamw", 1e-1)])
 @pytest.mark.parametrize("beta2", [0.999, 0.95])
-def test_adam_and_adamw_are_pytorch_s(
-    problem: tuple[np.ndarray, np.ndarray], kind: str, decay: float, beta2: float
-) -> None:
+def test_adam_and_adamw_are_pytorch_s(problem, kind, decay, beta2):
     start, gradients = problem
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
     cls = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
@@ -142,24 +136,24 @@ def _torch_rates(make: Any, count: int) -> list[float]:
     return rates
 
 
-def test_step_schedule_changes_at_its_epochs() -> None:
+def test_step_schedule_changes_at_its_epochs():
     schedule = Schedule("step", {"start": 0.1, "at": [2, 5], "factor": 0.1})
     expected = _torch_rates(lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [6, 15], gamma=0.1), 21)
     np.testing.assert_allclose(_rates(schedule, 7, 3), expected, rtol=1e-12)
 
 
-def test_step_schedule_warms_up() -> None:
+def test_step_schedule_warms_up():
     schedule = Schedule("step", {"start": 0.1, "at": [2], "factor": 0.1, "warmup": 1})
     np.testing.assert_allclose(_rates(schedule, 3, 4), [0.025, 0.05, 0.075, *[0.1] * 5, *[0.01] * 4])
 
 
-def test_cosine_schedule_is_pytorch_s_step_by_step() -> None:
+def test_cosine_schedule_is_pytorch_s_step_by_step():
     schedule = Schedule("cosine", {"start": 0.1, "end": 0.001, "epochs": None, "warmup": 0})
     expected = _torch_rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 20, eta_min=0.001), 20)
     np.testing.assert_allclose(_rates(schedule, 5, 4), expected, rtol=1e-12)
 
 
-def test_cosine_schedule_warms_up_and_stays_at_its_end() -> None:
+def test_cosine_schedule_warms_up_and_stays_at_its_end():
     schedule = Schedule("cosine", {"start": 0.1, "end": 0.01, "epochs": 4, "warmup": 1})
     rates = _rates(schedule, 6, 10)
     np.testing.assert_allclose(rates[:10], np.linspace(0.01, 0.1, 10))
@@ -169,12 +163,12 @@ def test_cosine_schedule_warms_up_and_stays_at_its_end() -> None:
 
 
 @pytest.mark.parametrize("warmup", [0, 0.5, 3, 10])
-def test_cosine_is_finite_whatever_the_warmup(warmup: float) -> None:
+def test_cosine_is_finite_whatever_the_warmup(warmup):
     schedule = Schedule("cosine", {"start": 0.1, "end": 0, "epochs": None, "warmup": warmup})
     assert all(0 <= rate <= 0.1 + 1e-12 for rate in _rates(schedule, 3, 2))
 
 
-def test_every_default_is_accepted_by_its_own_argument() -> None:
+def test_every_default_is_accepted_by_its_own_argument():
     for table in (OPTIMIZERS, SCHEDULES):
         for arguments in table.values():
             for argument in arguments:

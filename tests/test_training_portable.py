@@ -1,7 +1,5 @@
 """The compiled training step as a file: what it holds, and that plain ONNX Runtime trains with it."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -98,7 +96,7 @@ def scalar(value: float) -> np.ndarray:
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_file_is_standard_onnx_that_says_what_it_needs(tmp_path: Path, optimizer: str, provider: Any) -> None:
+def test_the_file_is_standard_onnx_that_says_what_it_needs(tmp_path, optimizer, provider):
     path = tmp_path / "step.onnx"
     net_of(optimizer).compile_training(path, provider=provider)
     onnx.checker.check_model(str(path), full_check=True)
@@ -127,14 +125,14 @@ def test_the_file_is_standard_onnx_that_says_what_it_needs(tmp_path: Path, optim
     assert not found
 
 
-def test_plain_onnxruntime_takes_the_steps_that_the_trainer_takes(tmp_path: Path) -> None:
+def test_plain_onnxruntime_takes_the_steps_that_the_trainer_takes(tmp_path):
     """Every parameter bit for bit: the portable form, which the trainer runs too where no layout pass gains."""
     net = net_of("adam(lr = 0.01)")
     net.compile_training(tmp_path / "step.onnx", seed=5)
     session, state = plain(tmp_path / "step.onnx"), {}
     for step, batch in enumerate(batches(2, seed=5)):
         run(session, batch | {"lr": scalar(0.01), "step": np.array(step)}, state)
-    trainer = Trainer(net.graph, DATA, directory=None, epochs=2, seed=5, **SETTINGS)  # type: ignore[arg-type]
+    trainer = Trainer(net.graph, DATA, directory=None, epochs=2, seed=5, **SETTINGS)
     trainer.run()
     entries = session.get_modelmeta().custom_metadata_map
     for slot in json.loads(entries["netdsl.layout"])["parameters"]:
@@ -144,12 +142,12 @@ def test_plain_onnxruntime_takes_the_steps_that_the_trainer_takes(tmp_path: Path
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_loaded_step_takes_the_steps_that_the_trainer_takes(tmp_path: Path, optimizer: str) -> None:
+def test_a_loaded_step_takes_the_steps_that_the_trainer_takes(tmp_path, optimizer):
     net = net_of(optimizer)
     net.compile_training(tmp_path / "step.onnx", seed=5)
-    step = netdsl.TrainingStep(tmp_path / "step.onnx", steps_per_epoch=3, **SETTINGS)  # type: ignore[arg-type]
+    step = netdsl.TrainingStep(tmp_path / "step.onnx", steps_per_epoch=3, **SETTINGS)
     results = [step.step(batch) for batch in batches(3, seed=5)]
-    trainer = Trainer(net.graph, DATA, directory=None, seed=5, **SETTINGS)  # type: ignore[arg-type]
+    trainer = Trainer(net.graph, DATA, directory=None, seed=5, **SETTINGS)
     history = trainer.run()
     found, expected = step.parameters(), trainer.tensors()
     assert found.keys() == expected.keys()
@@ -160,15 +158,15 @@ def test_a_loaded_step_takes_the_steps_that_the_trainer_takes(tmp_path: Path, op
 
 
 @pytest.mark.parametrize("steps", [3, 4])
-def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path: Path, steps: int) -> None:
+def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path, steps):
     """Step, trainer, step: the straight run, bit for bit."""
     net = net_of()
     net.compile_training(tmp_path / "step.onnx", seed=5)
-    straight = Trainer(net.graph, DATA, directory=None, seed=5, **SETTINGS)  # type: ignore[arg-type]
+    straight = Trainer(net.graph, DATA, directory=None, seed=5, **SETTINGS)
     straight.run()
 
     def loaded() -> netdsl.TrainingStep:
-        return netdsl.TrainingStep(tmp_path / "step.onnx", steps_per_epoch=3, **SETTINGS)  # type: ignore[arg-type]
+        return netdsl.TrainingStep(tmp_path / "step.onnx", steps_per_epoch=3, **SETTINGS)
 
     first = loaded()
     seen = batches(3, seed=5)
@@ -176,7 +174,7 @@ def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path: Path,
         first.step(batch)
     first.save(tmp_path / LAST)
     # the file says 3 epochs, over which its rate falls: the trainer is stopped behind the second
-    trainer = Trainer(net.graph, DATA, directory=tmp_path, seed=9, **SETTINGS)  # type: ignore[arg-type]
+    trainer = Trainer(net.graph, DATA, directory=tmp_path, seed=9, **SETTINGS)
     trainer.resume()
     with pytest.MonkeyPatch.context() as patch:
         rate = straight.plan.rate
@@ -196,15 +194,15 @@ def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path: Path,
     assert all(np.array_equal(last.parameters()[name], value) for name, value in straight.tensors().items())
 
     last.save(tmp_path / LAST)
-    again = Trainer(net.graph, DATA, directory=tmp_path, epochs=3, **SETTINGS)  # type: ignore[arg-type]
+    again = Trainer(net.graph, DATA, directory=tmp_path, epochs=3, **SETTINGS)
     again.resume()
     assert again.run().epochs == trainer.history.epochs  # there is nothing left to do
 
 
-def test_compile_takes_the_weights_of_a_step(tmp_path: Path) -> None:
+def test_compile_takes_the_weights_of_a_step(tmp_path):
     net = net_of()
     net.compile_training(tmp_path / "step.onnx")
-    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)  # type: ignore[arg-type]
+    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)
     step.step(batches(1)[0], lr=0.1)
     step.save(tmp_path / "saved.safetensors")
     model = net.compile(weights=tmp_path / "saved.safetensors")
@@ -214,11 +212,11 @@ def test_compile_takes_the_weights_of_a_step(tmp_path: Path) -> None:
             assert np.array_equal(weights[name], value)
     assert "logits.dense.weight" in weights
     net.compile_training(tmp_path / "again.onnx", weights=tmp_path / "saved.safetensors")
-    again = netdsl.TrainingStep(tmp_path / "again.onnx", **SETTINGS)  # type: ignore[arg-type]
+    again = netdsl.TrainingStep(tmp_path / "again.onnx", **SETTINGS)
     assert all(np.array_equal(again.parameters()[name], value) for name, value in step.parameters().items())
 
 
-def test_large_states_lie_beside_the_model(tmp_path: Path) -> None:
+def test_large_states_lie_beside_the_model(tmp_path):
     graph = net_of().graph
     step = build_step(graph, batch=8)
     (model,) = portable(graph, step, initial_parameters(graph, 0), seed=0, provider="cpu")
@@ -229,7 +227,7 @@ def test_large_states_lie_beside_the_model(tmp_path: Path) -> None:
     results = [run(plain(tmp_path / f"{name}.onnx"), fed, {}) for name in ("inside", "outside")]
     assert all(np.array_equal(results[0][name], value) for name, value in results[1].items())
     inside, outside = (
-        netdsl.TrainingStep(tmp_path / f"{name}.onnx", **SETTINGS) for name in ("inside", "outside")  # type: ignore[arg-type]
+        netdsl.TrainingStep(tmp_path / f"{name}.onnx", **SETTINGS) for name in ("inside", "outside")
     )  # fmt: skip
     assert inside.step(batches(1)[0], lr=0.1) == outside.step(batches(1)[0], lr=0.1)
 
@@ -241,9 +239,9 @@ def test_large_states_lie_beside_the_model(tmp_path: Path) -> None:
         ({"image": np.zeros((8, 1, 9, 8), np.float32)}, r"\[8, 1, 9, 8\]"), ({"label": np.zeros(8)}, "int64"),
     ],
 )  # fmt: skip
-def test_a_batch_that_does_not_fit_is_told(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_a_batch_that_does_not_fit_is_told(tmp_path, change, said):
     net_of().compile_training(tmp_path / "step.onnx")
-    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)  # type: ignore[arg-type]
+    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)
     batch = {name: array for name, array in (batches(1)[0] | change).items() if array is not None}
     with pytest.raises(DataError, match=said) as caught:
         step.step(batch, lr=0.1)
@@ -271,7 +269,7 @@ DAMAGES = {
 }
 
 
-def test_files_that_hold_no_step_are_told(tmp_path: Path) -> None:
+def test_files_that_hold_no_step_are_told(tmp_path):
     net = net_of()
     net.compile(tmp_path / "net.onnx")
     net.compile_training(tmp_path / "step.onnx", split=True)
@@ -287,9 +285,9 @@ def test_files_that_hold_no_step_are_told(tmp_path: Path) -> None:
         assert caught.value.diagnostics[0].code == "E0808", name
 
 
-def test_a_checkpoint_of_another_net_changes_nothing(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_net_changes_nothing(tmp_path):
     net_of().compile_training(tmp_path / "step.onnx")
-    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)  # type: ignore[arg-type]
+    step = netdsl.TrainingStep(tmp_path / "step.onnx", **SETTINGS)
     step.step(batches(1)[0], lr=0.1)
     before = step.parameters()
     others = {
@@ -298,13 +296,13 @@ def test_a_checkpoint_of_another_net_changes_nothing(tmp_path: Path) -> None:
     }
     for name, other in others.items():
         other.compile_training(tmp_path / f"{name}.onnx")
-        netdsl.TrainingStep(tmp_path / f"{name}.onnx", **SETTINGS).save(tmp_path / name)  # type: ignore[arg-type]
+        netdsl.TrainingStep(tmp_path / f"{name}.onnx", **SETTINGS).save(tmp_path / name)
         with pytest.raises(CheckpointError):
             step.load(tmp_path / name)
         assert all(np.array_equal(value, before[k]) for k, value in step.parameters().items()) and step.steps == 1
 
 
-def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_what_it_wrote(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("small.net").write_text(TEXT.replace("OPTIMIZER", OPTIMIZERS[0]))
     assert CliRunner().invoke(main, ["compile", "small.net", "--training"]).exit_code == 0
@@ -319,7 +317,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path, monkeypatch: pytest.Monk
     assert [p.name for p in paths_of("folder.d/step", split=True)] == ["step.gradients.onnx", "step.update.onnx"]
 
 
-def test_the_plain_example_trains_without_netdsl(tmp_path: Path) -> None:
+def test_the_plain_example_trains_without_netdsl(tmp_path):
     """In an interpreter that cannot import netdsl, and finds the data as a path alone."""
     netdsl.load(ROOT / "examples" / "zoo" / "lenet5.net", few=True).compile_training(tmp_path / "step.onnx")
     script = (ROOT / "examples" / "train_step_plain.py").read_text(encoding="utf-8")

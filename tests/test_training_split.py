@@ -1,7 +1,5 @@
 """A step that is cut between gradients and update: joined it is the step, and batches add up to larger ones."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -17,7 +15,7 @@ from tests.test_training_portable import OPTIMIZERS, batches, net_of, plain, run
 
 def joined(folder: Path, net: netdsl.Net, provider: str = "cpu") -> tuple[dict[str, np.ndarray], list[float]]:
     """The state and the losses after six steps of the two models."""
-    net.compile_training(folder / "step.onnx", split=True, provider=provider)  # type: ignore[arg-type]
+    net.compile_training(folder / "step.onnx", split=True, provider=provider)
     gradients, update = plain(folder / "step.gradients.onnx"), plain(folder / "step.update.onnx")
     state: dict[str, np.ndarray] = {}
     losses = []
@@ -31,9 +29,9 @@ def joined(folder: Path, net: netdsl.Net, provider: str = "cpu") -> tuple[dict[s
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_gradients_and_update_make_the_step_bit_for_bit(tmp_path: Path, optimizer: str, provider: str) -> None:
+def test_gradients_and_update_make_the_step_bit_for_bit(tmp_path, optimizer, provider):
     net = net_of(optimizer)
-    net.compile_training(tmp_path / "whole.onnx", provider=provider)  # type: ignore[arg-type]
+    net.compile_training(tmp_path / "whole.onnx", provider=provider)
     session, state = plain(tmp_path / "whole.onnx"), {}
     losses = [
         float(run(session, batch | {"lr": scalar(0.05), "step": np.array(step)}, state)["loss"])
@@ -47,7 +45,7 @@ def test_gradients_and_update_make_the_step_bit_for_bit(tmp_path: Path, optimize
     assert state["state/totals"][-1] == 6
 
 
-def test_the_models_are_standard_and_meet_in_the_gradient_alone(tmp_path: Path) -> None:
+def test_the_models_are_standard_and_meet_in_the_gradient_alone(tmp_path):
     net_of().compile_training(tmp_path / "step.onnx", split=True)
     gradients, update = (tmp_path / f"step.{part}.onnx" for part in ("gradients", "update"))
     for path, inputs, outputs in (
@@ -64,7 +62,7 @@ def test_the_models_are_standard_and_meet_in_the_gradient_alone(tmp_path: Path) 
         assert json.loads(text)["part"] == path.suffixes[0][1:]
 
 
-def test_the_gradient_is_that_of_the_step(tmp_path: Path) -> None:
+def test_the_gradient_is_that_of_the_step(tmp_path):
     """Plain gradient descent moves by lr times the gradient; shares sum up."""
     net = net_of("sgd(lr = 0.5)")
     net.compile_training(tmp_path / "whole.onnx")
@@ -83,7 +81,7 @@ def test_the_gradient_is_that_of_the_step(tmp_path: Path) -> None:
     np.testing.assert_allclose(state["state/gradient"], expected, atol=2e-6 * abs(expected).max())
 
 
-def test_the_programs_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_of_the_documentation_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     net = net_of()
     net.compile_training("step.onnx")

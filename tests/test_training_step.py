@@ -1,7 +1,5 @@
 """Whole networks trained step by step, against the same networks in PyTorch: losses, weights, running statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +62,7 @@ CASES: list[tuple[str, str, int, Make]] = [
 
 @pytest.mark.parametrize("device", _devices())
 @pytest.mark.parametrize(("name", "optimizer", "batch", "make"), CASES, ids=[f"{c[0]}-{c[1]}" for c in CASES])
-def test_training_follows_pytorch(name: str, optimizer: str, batch: int, make: Make, device: str) -> None:
+def test_training_follows_pytorch(name, optimizer, batch, make, device):
     twin = TWINS[name]
     graph = twin.graph(optimizer, batch=batch, epochs=3)
     assert graph.training is not None
@@ -87,7 +85,7 @@ def test_training_follows_pytorch(name: str, optimizer: str, batch: int, make: M
             group["lr"] = rate
         theirs.zero_grad()
         loss = functional.cross_entropy(module(torch.from_numpy(images)), torch.from_numpy(labels))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         theirs.step()
         assert stepper.loss() == pytest.approx(loss.item(), rel=1e-4)
     found, expected = _tensors(model, stepper), tensors_of(module, graph)
@@ -112,7 +110,7 @@ train small {
 """
 
 
-def test_frozen_and_unreached_parameters_stay() -> None:
+def test_frozen_and_unreached_parameters_stay():
     graph = load_text(SMALL)
     model = build_step(graph, batch=4)
     fixed = {slot.name for slot in model.state["fixed"].slots}
@@ -128,14 +126,14 @@ def test_frozen_and_unreached_parameters_stay() -> None:
         assert np.array_equal(after[name], value) == (name in fixed), name
 
 
-def test_sizes_are_those_of_the_data() -> None:
+def test_sizes_are_those_of_the_data():
     model = build_step(load_text(SMALL), batch=4, sizes={"H": 12, "W": 6})
     shapes = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in model.model.graph.input}
     assert shapes["image"] == [4, 1, 12, 6]
     assert shapes["label"] == [4]
 
 
-def test_totals_sum_over_steps_and_count_finite_losses() -> None:
+def test_totals_sum_over_steps_and_count_finite_losses():
     graph = load_text(SMALL)
     stepper = Stepper(build_step(graph, batch=4), choose_device("cpu", 1), seed=0)
     _start(stepper.model, stepper, initial_parameters(graph, 0))
@@ -150,7 +148,7 @@ def test_totals_sum_over_steps_and_count_finite_losses() -> None:
     assert np.isnan(stepper.totals()[0]) and stepper.totals()[2] == 3
 
 
-def test_operators_without_a_gradient_are_all_named_at_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_without_a_gradient_are_all_named_at_their_lines(monkeypatch):
     graph = load_text(SMALL.replace("-> relu\n", "-> tanh\n").replace("global_avg_pool", "flatten"))
     for name in ("Tanh", "Relu"):
         monkeypatch.delitem(rule._RULES, name)
@@ -168,7 +166,7 @@ def test_operators_without_a_gradient_are_all_named_at_their_lines(monkeypatch: 
          .replace("dense(3)", "dense(3, trainable = false)").replace("-> bn @norm", ""), "E0805"),
     ],
 )  # fmt: skip
-def test_a_net_that_cannot_be_trained_is_refused(text: str, code: str) -> None:
+def test_a_net_that_cannot_be_trained_is_refused(text, code):
     with pytest.raises(TrainingError) as caught:
         build_step(load_text(text), batch=4)
     assert [d.code for d in caught.value.diagnostics] == [code]

@@ -1,9 +1,5 @@
 """One step through layers that enlarge maps, against PyTorch: their sizes follow from scales that inference must see."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +16,7 @@ ENLARGE = {
 
 
 @pytest.mark.parametrize("layer", ENLARGE)
-def test_a_step_through_an_enlarging_layer_is_pytorchs(tmp_path: Path, layer: str) -> None:
+def test_a_step_through_an_enlarging_layer_is_pytorchs(tmp_path, layer):
     net = netdsl.loads(f"""
     net up : image[2, 6, 7] -> s {{ s = image -> conv(4, 3) -> tanh -> {layer} -> conv(3, 3) -> tanh -> global_avg_pool }}
     train {{

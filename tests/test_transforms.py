@@ -1,7 +1,5 @@
 """The input pipeline against Pillow and plain loops; augmentation as a pure function."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -229,7 +227,7 @@ def test_every_transform_has_an_implementation():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 14)])
-def test_affine_moves_images_as_torch_samples_them(size: tuple[int, int]) -> None:
+def test_affine_moves_images_as_torch_samples_them(size):
     """Against affine_grid and grid_sample, with the matrices that the draws give; outside the image there are zeros."""
     torch = pytest.importorskip("torch")
     from netdsl.runtime import transforms
@@ -248,7 +246,7 @@ def test_affine_moves_images_as_torch_samples_them(size: tuple[int, int]) -> Non
     np.testing.assert_allclose(moved, expected.numpy(), atol=1e-4)
 
 
-def test_affine_by_nothing_is_the_identity_and_moves_label_maps_by_whole_pixels() -> None:
+def test_affine_by_nothing_is_the_identity_and_moves_label_maps_by_whole_pixels():
     images = np.random.default_rng(0).random((4, 2, 7, 7), np.float32)
     still = Pipeline([("affine", {})]).augment(images, np.arange(4), seed=0, epoch=0)
     np.testing.assert_allclose(still, images, atol=1e-6)

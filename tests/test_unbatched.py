@@ -1,9 +1,5 @@
 """Tensors without a batch axis, `param`, `constant` and `coordinates`, from the text to training and prediction."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -48,7 +44,7 @@ def forward(p: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     return (x.flatten(2) @ p["logits.param.value"]).mean(1) + p["gate.param.value"]
 
 
-def test_counts_and_values() -> None:
+def test_counts_and_values():
     graph = elaborated(TEXT).graph
     verify(graph)
     facts = Facts(graph)
@@ -63,7 +59,7 @@ def test_counts_and_values() -> None:
     np.testing.assert_array_equal(scale, [2])
 
 
-def test_gradients_add_up_over_the_batch() -> None:
+def test_gradients_add_up_over_the_batch():
     graph = elaborated(TEXT).graph
     step = build_step(graph, batch=6)
     values = initial_parameters(graph, 0)
@@ -84,7 +80,7 @@ def test_gradients_add_up_over_the_batch() -> None:
     np.testing.assert_allclose(after, moved, rtol=1e-4, atol=1e-5)
 
 
-def test_train_save_and_predict(tmp_path: Path) -> None:
+def test_train_save_and_predict(tmp_path):
     """An output without a batch axis is the same for every sample."""
     net = netdsl.loads(TEXT)
     samples = Samples(X, LABELS)
@@ -95,7 +91,7 @@ def test_train_save_and_predict(tmp_path: Path) -> None:
     assert len(predictions.to_dict()) == 6
 
 
-def test_shared_blocks_share_their_params() -> None:
+def test_shared_blocks_share_their_params():
     text = """
 block gated : x -> y { y = x * param([x.channels], init = ones) }
 net f : a[3, 4], b[3, 4] -> y, z, w {
@@ -108,7 +104,7 @@ net f : a[3, 4], b[3, 4] -> y, z, w {
 
 
 @pytest.mark.parametrize(("init", "truth"), [("constant(0.5)", [0.5] * 3), ("zeros", [0] * 3)])
-def test_constant_of_a_number_is_an_initialisation(init: str, truth: list[float]) -> None:
+def test_constant_of_a_number_is_an_initialisation(init, truth):
     graph = elaborated(f"net f : x[3, 4] -> y {{ y = x + param([3], init = {init}) -> conv(3, 1, init = constant(2)) }}").graph
     values = initial_parameters(graph, 0)
     np.testing.assert_array_equal(values["y.param.value"], truth)

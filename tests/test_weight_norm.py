@@ -1,7 +1,5 @@
 """Weight normalisation and DropConnect in whole nets: where they start, how they learn, what is masked and frozen."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +28,7 @@ train f {
 X = np.random.default_rng(0).standard_normal((8, 4, 6, 6)).astype(np.float32)
 
 
-def test_a_net_starts_as_it_would_without() -> None:
+def test_a_net_starts_as_it_would_without():
     plain, normed = (load_text(NET.replace("NORM", end) + TRAIN) for end in ("", ", weight_norm = true"))
     values = initial_parameters(normed, 0)
     gains = [name for name in values if name.endswith("gain")]
@@ -42,7 +40,7 @@ def test_a_net_starts_as_it_would_without() -> None:
 
 
 @pytest.mark.parametrize("init", ["zeros", "constant(1e-30)"])
-def test_weights_without_a_direction_stay_finite(init: str) -> None:
+def test_weights_without_a_direction_stay_finite(init):
     net = netdsl.loads(f"net f : x[4] -> y {{ y = x -> dense(3, init = {init}, weight_norm = true) }}" + TRAIN)
     assert np.isfinite(net.predict(X[:, :, 0, 0]).outputs["y"]).all()
 
@@ -54,7 +52,7 @@ def trained(text: str, tmp_path: Path, inputs: np.ndarray = X, classes: int = 5)
     return net
 
 
-def test_a_step_is_pytorch_s(tmp_path: Path) -> None:
+def test_a_step_is_pytorch_s(tmp_path):
     """Of the direction and of the gain, for `conv` and `dense`."""
     text = """net f : x[4, 6, 6] -> y {
         y = x -> conv(3, 3, weight_norm = true) @c -> tanh -> flatten -> dense(5, weight_norm = true) @d
@@ -69,7 +67,7 @@ def test_a_step_is_pytorch_s(tmp_path: Path) -> None:
         np.testing.assert_allclose(value, (p[name] - 0.1 * p[name].grad).detach().numpy(), atol=1e-5, err_msg=name)
 
 
-def test_a_frozen_layer_keeps_direction_and_gain(tmp_path: Path) -> None:
+def test_a_frozen_layer_keeps_direction_and_gain(tmp_path):
     text = """net f : x[4, 6, 6] -> y {
         y = x -> conv(3, 3, weight_norm = true, trainable = false) @c -> relu -> flatten -> dense(5) @d
     }""" + TRAIN
@@ -78,7 +76,7 @@ def test_a_frozen_layer_keeps_direction_and_gain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["training", "evaluation"])
-def test_what_a_mask_leaves_out_is_not_in_the_norm(mode: str) -> None:
+def test_what_a_mask_leaves_out_is_not_in_the_norm(mode):
     table = [[i % 4] for i in range(5)]
     graph = load_text(f"net f : x[4, 6, 6] -> y {{ y = x -> conv(5, 3, connect = {table}, weight_norm = true) @c "
                       f"-> global_avg_pool }}{TRAIN}")  # fmt: skip
@@ -91,7 +89,7 @@ def test_what_a_mask_leaves_out_is_not_in_the_norm(mode: str) -> None:
     np.testing.assert_array_equal(found, want)
 
 
-def test_drop_connect_drops_weights_in_training_only() -> None:
+def test_drop_connect_drops_weights_in_training_only():
     """Each step a share of the weights and biases is zero for the whole batch, and the others are larger."""
     graph = load_text("net f : x[50] -> y { y = x -> dense(40, drop_connect = 0.3, init = ones) @d }" + TRAIN)
     values = {name: np.ones_like(value) for name, value in initial_parameters(graph, 0).items()}
@@ -108,6 +106,6 @@ def test_drop_connect_drops_weights_in_training_only() -> None:
     np.testing.assert_array_equal(evaluated[0], np.vstack([np.full((50, 40), 2), np.ones((1, 40))]))
 
 
-def test_drop_connect_of_normalised_weights_trains(tmp_path: Path) -> None:
+def test_drop_connect_of_normalised_weights_trains(tmp_path):
     text = "net f : x[4, 6, 6] -> y { y = x -> flatten -> dense(5, drop_connect = 0.5, weight_norm = true) }" + TRAIN
     assert all(np.isfinite(value).all() for value in trained(text, tmp_path).parameters().values())

@@ -1,9 +1,6 @@
 """The architectures of examples/zoo: their published figures, and that each compiles, runs and learns."""
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -23,23 +20,23 @@ FIGURES: list[Figures] = [case for group in GROUPS for case in group.FIGURES]
 SMALL: list[Small] = [case for group in GROUPS for case in group.SMALL]
 
 
-def test_every_file_is_run() -> None:
+def test_every_file_is_run():
     assert {case.net.partition(":")[0] for case in SMALL} == {path.stem for path in ZOO.glob("*.net")}
 
 
 @pytest.mark.parametrize("path", sorted(ZOO.glob("*.net")), ids=lambda path: path.stem)
-def test_checks_without_a_warning(path: Path) -> None:
+def test_checks_without_a_warning(path):
     found = CliRunner().invoke(main, ["check", "--strict", str(path)])
     assert found.exit_code == 0, found.output
 
 
 @pytest.mark.parametrize("case", FIGURES, ids=str)
-def test_figures(case: Figures) -> None:
+def test_figures(case):
     check_figures(case)
 
 
 @pytest.mark.parametrize("case", SMALL, ids=str)
-def test_compiles_and_runs(case: Small) -> None:
+def test_compiles_and_runs(case):
     net = load(case.net, case.set)
     model = net.compile()
     onnx.checker.check_model(model, full_check=True)
@@ -53,7 +50,7 @@ def test_compiles_and_runs(case: Small) -> None:
 
 
 @pytest.mark.parametrize("case", SMALL, ids=str)
-def test_loss_falls(case: Small) -> None:
+def test_loss_falls(case):
     """By at least a tenth within ten steps on one batch."""
     found = losses(case)
     assert all(map(math.isfinite, found)), found

@@ -1,7 +1,5 @@
 """What the cases cannot say: single neurons learn by their papers' rules, written down in NumPy; GoogLeNet in training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,7 +34,7 @@ def trained(net: str, target: str, values: np.ndarray, rate: float, epochs: int)
     return layout.unpack(stepper.vectors()["parameters"])
 
 
-def test_the_perceptron_follows_rosenblatt_s_rule_until_it_makes_no_mistake() -> None:
+def test_the_perceptron_follows_rosenblatt_s_rule_until_it_makes_no_mistake():
     weights, bias = np.zeros(FEATURES), 0.0
     for _ in range(30):
         for x, side in zip(X, SIDES, strict=True):
@@ -48,7 +46,7 @@ def test_the_perceptron_follows_rosenblatt_s_rule_until_it_makes_no_mistake() ->
     assert float(found["score.dense.bias"][0]) == pytest.approx(bias)
 
 
-def test_logistic_regression_follows_the_gradient_of_the_log_likelihood() -> None:
+def test_logistic_regression_follows_the_gradient_of_the_log_likelihood():
     weights, bias = np.zeros(FEATURES), 0.0
     for _ in range(5):
         for x, side in zip(X, SIDES, strict=True):
@@ -59,7 +57,7 @@ def test_logistic_regression_follows_the_gradient_of_the_log_likelihood() -> Non
     assert float(found["score.dense.bias"][0]) == pytest.approx(bias, rel=1e-4)
 
 
-def test_googlenet_s_auxiliary_classifiers_count_in_training() -> None:
+def test_googlenet_s_auxiliary_classifiers_count_in_training():
     record, report = records()["caffe/bvlc_googlenet_train_with_aux"], load("googlenet").analyze().to_dict()
     for fact in ("params", "macs"):
         assert report["totals"][fact] + report["training_only"][fact] == record[fact]

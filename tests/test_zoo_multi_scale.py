@@ -1,20 +1,18 @@
 """What else multi-scale networks are about: what each classifier of MSDNet costs, against counts on the authors' code; and
 the budget of a super network."""
 
-from __future__ import annotations
-
 from itertools import accumulate
 from math import exp
 
 import pytest
-from zoo import Figures, Small, load, losses, named, prepared, records
+from zoo import Small, load, losses, named, prepared, records
 from zoo_multi_scale import MSDNETS
 
 from netdsl.analysis.facts import Facts
 
 
 @pytest.mark.parametrize("case", MSDNETS, ids=str)
-def test_figures_per_classifier(case: Figures) -> None:
+def test_figures_per_classifier(case):
     """Cumulative, of all that has been computed when a classifier is reached; and the maps behind every block."""
     record, graph = records()[case.record], load(case.net, case.set).graph
     facts = Facts(graph)
@@ -29,7 +27,7 @@ def test_figures_per_classifier(case: Figures) -> None:
         assert [list(map(int, value.shape)) for value in maps] == [shape[1:] for shape in shapes]
 
 
-def test_lazy_evaluation_leaves_out_what_later_classifiers_read() -> None:
+def test_lazy_evaluation_leaves_out_what_later_classifiers_read():
     """Huang et al. 2018, section 4: a classifier alone costs less than what has been computed when it is reached."""
     graph = load("msdnet").graph
     facts, record = Facts(graph), records()["msdnet_cifar10_anytime_11blk_even2_base4"]
@@ -43,7 +41,7 @@ def supernet(**hyperparameters: float) -> dict[str, float]:
     return {"L": 3, "S": 3, "C": 6, "N": 4, **hyperparameters}
 
 
-def test_the_expected_cost_is_what_the_edges_are_expected_to_compute() -> None:
+def test_the_expected_cost_is_what_the_edges_are_expected_to_compute():
     """At first each edge is there with probability sigmoid(3) (the authors' code), whatever it costs."""
     free, priced = (losses(Small("budgeted_supernet", supernet(budget=0, penalty=p)), 0)[0] for p in (0, 1e-4))
     facts = Facts(load("budgeted_supernet", supernet()).graph)
@@ -51,7 +49,7 @@ def test_the_expected_cost_is_what_the_edges_are_expected_to_compute() -> None:
     assert priced - free == pytest.approx(1e-4 * (facts.macs - outside) / (1 + exp(-3)), rel=1e-4)
 
 
-def test_the_budget_is_kept() -> None:
+def test_the_budget_is_kept():
     """Gates close until what is expected to be computed is within the budget; without a penalty they stay."""
     expected = {}
     for penalty in (0, 1e-4):

@@ -1,12 +1,8 @@
 """Of the zoo's fully convolutional networks, what no figure tells: where scores lie, and what is computed."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +35,7 @@ def centre(track: Track) -> Fraction:
         ("segnet:segnet", {}, ["scores"], 0),
     ],
 )
-def test_scores_lie_over_the_pixels_that_they_are_of(net: str, given: Mapping[str, Any], names: list[str], at: int) -> None:
+def test_scores_lie_over_the_pixels_that_they_are_of(net, given, names, at):
     """So the offsets of the crops are right: each score's field is around its pixel (U-Net's are of the inner ones)."""
     graph = load(net, given).graph
     fields = fields_of(graph.inputs, graph.nodes)
@@ -78,7 +74,7 @@ net f : unary[3, 3, 4], colour[2, 3, 4] -> y {{
 }}"""
 
 
-def test_mean_field_steps_equal_the_algorithm(tmp_path: Path) -> None:
+def test_mean_field_steps_equal_the_algorithm(tmp_path):
     file = tmp_path / "f.net"
     file.write_text(TEXT.format(path=Path(os.path.relpath(ZOO / "crf_as_rnn.net", tmp_path)).as_posix()))
     graph = netdsl.load(str(file)).graph

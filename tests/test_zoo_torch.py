@@ -1,7 +1,5 @@
 """Architectures of the zoo against the same networks drawn in PyTorch: outputs, loss and every gradient."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +10,7 @@ from torch import Tensor
 from torch_multi_scale import TWINS as MULTI_SCALE
 from torch_others import TWINS as OTHERS
 from torch_segmentation import TWINS as SEGMENTATION
-from torch_weights import Twin, Weights
+from torch_weights import Weights
 from zoo import feeds, load, shown
 
 from netdsl.ir import Graph, Optimizer, Schedule, Training
@@ -26,7 +24,7 @@ torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("twin", [*SEGMENTATION, *MULTI_SCALE, *OTHERS], ids=lambda twin: shown(twin.net, twin.set))
-def test_like_pytorch(twin: Twin) -> None:
+def test_like_pytorch(twin):
     graph = plainly_trained(load(twin.net, twin.set).graph)
     training = graph.training
     assert training is not None
@@ -53,7 +51,7 @@ def test_like_pytorch(twin: Twin) -> None:
     for name in learned:
         weights.tensors[name].requires_grad_()
     loss = twin.loss(twin.forward(weights, **tensors(inputs)), tensors(targets))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     ours, gradients = one_step(graph, values, inputs | targets)
     assert ours == pytest.approx(loss.item(), rel=1e-5)
     largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
@@ -66,7 +64,7 @@ def test_like_pytorch(twin: Twin) -> None:
 
 
 @pytest.mark.parametrize(("net", "other"), [("unet", (204, 220)), ("fcn", (64, 40)), ("segnet:segnet", (33, 90))])
-def test_a_model_with_open_sizes_is_the_network_at_any(net: str, other: tuple[int, int]) -> None:
+def test_a_model_with_open_sizes_is_the_network_at_any(net, other):
     twin = next(twin for twin in SEGMENTATION if twin.net == net)
     graph = load(twin.net, twin.set).graph
     values = randomised(graph, initial_parameters(graph, 3))

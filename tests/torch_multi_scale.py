@@ -1,7 +1,5 @@
 """Multi-scale networks of the zoo, drawn in PyTorch after their papers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The other networks of the zoo, drawn in PyTorch after their papers."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch
@@ -79,7 +77,7 @@ def wavenet(w: Weights, wave: Tensor, *, causal: bool) -> Outputs:
         skips.append(w.conv(unit))
         x = w.conv(unit) + x[..., -unit.shape[-1] :]
     seen = sum(skip[..., -x.shape[-1] :] for skip in skips)
-    return {"scores": w.conv(w.conv(seen.relu()).relu())}  # type: ignore[union-attr]
+    return {"scores": w.conv(w.conv(seen.relu()).relu())}
 
 
 def drlim(w: Weights, left: Tensor, right: Tensor) -> Outputs:
@@ -235,11 +233,11 @@ def endpoint_errors(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
 
 
 def every_column(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
-    return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["columns"])  # type: ignore[return-value]
+    return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["columns"])
 
 
 def every_step(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
-    return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["middle"])  # type: ignore[return-value]
+    return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["middle"])
 
 
 FLOW = {"width": 4, "H": 64, "W": 128}

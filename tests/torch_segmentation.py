@@ -1,7 +1,5 @@
 """Fully convolutional networks of the zoo, drawn in PyTorch after their papers and the authors' models."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

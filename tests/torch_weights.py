@@ -1,7 +1,5 @@
 """A net's weights, given out to the same net drawn in PyTorch; and what such a twin is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

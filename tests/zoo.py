@@ -4,8 +4,6 @@ Each group of the zoo has a file of cases, `zoo_classification.py` and so on, wi
 `zoo_figures.json` has the figures: published ones, and those measured on other implementations (`source` says which).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -71,7 +69,7 @@ def shown(net: str, hyperparameters: Mapping[str, Any]) -> str:
     return f"{net}({','.join(f'{name}={value}' for name, value in hyperparameters.items())})"
 
 
-def load(net: str, hyperparameters: Mapping[str, Any] = NOTHING) -> netdsl.api.Net:
+def load(net: str, hyperparameters: Mapping[str, Any] = NOTHING) -> netdsl.Net:
     file, colon, name = net.partition(":")
     return netdsl.load(f"{ZOO / file}.net{colon}{name}", **hyperparameters)
 

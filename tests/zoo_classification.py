@@ -1,7 +1,5 @@
 """Cases of the zoo: neurons and classification."""
 
-from __future__ import annotations
-
 from zoo import Figures, Small, bits, signs
 
 from netdsl.ir import Init

@@ -1,7 +1,5 @@
 """Cases of the zoo: multi-scale networks."""
 
-from __future__ import annotations
-
 import numpy as np
 from zoo import Figures, Small, records
 

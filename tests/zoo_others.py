@@ -1,7 +1,5 @@
 """Cases of the zoo: the other networks."""
 
-from __future__ import annotations
-
 import numpy as np
 from zoo import Figures, Small, bits
 from zoo_segmentation import corner
