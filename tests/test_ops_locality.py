@@ -32,7 +32,7 @@ def outputs(case: Case, inputs: list[np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", TENSORS, ids=str)
-def test_windowed_is_what_reaches_as_its_kernel_strides(case: Case) -> None:
+def test_windowed_is_what_reaches_as_its_kernel_strides(case):
     node = node_of(case)
     a, reach = node.args, node.op.reaches(node)[0]
     by_arguments = False
