@@ -116,7 +116,7 @@ def _reported(path: str) -> Iterator[None]:
 def _load_digits(budget: Budget) -> Data:
     """The 1,797 UCI digits; digits/SOURCE.md says where they are from. Values 0 to 16 become `round(v * 255 / 16)`."""
     arrays = read_npz(_DIGITS, budget)
-    images = np.round(arrays["images"].astype(np.float32) * (255 / 16)).astype(np.uint8)[:, None]
+    images = np.round(arrays["images"].astype(np.float32, order="C") * (255 / 16)).astype(np.uint8)[:, None]
     labels = arrays["labels"].astype(np.int64)
     cut = _DIGITS_TRAIN
     sides = Samples(images[:cut], labels[:cut]), Samples(images[cut:], labels[cut:])
