@@ -1,5 +1,7 @@
 """Records: what they share with dataclasses."""
 
+from __future__ import annotations  # records read annotations as they are written
+
 from typing import ClassVar
 
 import pytest
