@@ -1,5 +1,6 @@
 """Every operator's rules against execution: shape, parameters, cost, lowering, and what an output position sees."""
 
+import re
 from fractions import Fraction
 from itertools import product
 from math import ceil, floor, prod
@@ -21,6 +22,10 @@ SPATIAL = [c for c in CASES if OPERATORS[c.op].style != "loss" and c.shapes and 
 # what `unpool` brings back is bound to the sizes of its third input, for which test_ops_unpool has a pool
 BOUND = [c for c in SPATIAL if c.op in ("reshape", "flatten") or (c.op, len(c.shapes[0])) == ("matmul", 2)
          or (c.op, len(c.shapes)) == ("unpool", 3)]  # fmt: skip
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+COST = re.compile(
+    rf"({'|'.join(NUMBERS)})(?: FLOPs? per (output element|input element|element|logit|score)(?: \(.*\))?|(?<=none)(?:: .*)?)"
+)
 DYNAMIC = [case for case in SPATIAL if case not in BOUND]
 
 
@@ -61,6 +66,16 @@ def test_output_equals_torch(case, provider):
         batch = (3,) if value.type.batched else ()
         assert expected.shape == (*batch, *value.shape)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if COST.fullmatch(OPERATORS[case.op].cost)], ids=str)
+def test_what_is_said_of_flops_is_what_is_counted(case):
+    """Where a sentence has no conditions: a number per element."""
+    op, said = OPERATORS[case.op], COST.fullmatch(OPERATORS[case.op].cost)
+    assert said is not None
+    node = applied(case.op, case.shapes, case.args, case.dtypes)[1]
+    value = node.output if said[2] == "output element" or not node.inputs else node.inputs[0]
+    assert op.flops(node) == NUMBERS.index(said[1]) * elements(value.shape)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

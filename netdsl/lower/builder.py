@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from onnx import TensorProto
 
 from netdsl.ir import Dim, Node, Parameter, Value
 from netdsl.lower.emit import Emitter
 from netdsl.lower.random import Uniform
 from netdsl.lower.sizes import Sizes
+
+_DTYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
 
 class GraphBuilder:
@@ -74,6 +77,9 @@ class GraphBuilder:
 
     def ints(self, values: Sequence[int] | int) -> str:
         return self._emitter.constant(np.asarray(values, np.int64))
+
+    def cast(self, x: str, dtype: Literal["float32", "int32"]) -> str:
+        return self.op("Cast", [x], to=_DTYPES[dtype])
 
     def scratch(self, shape: Sequence[int]) -> str:
         """Filled with a number that no other has: ONNX Runtime merges small initializers with equal values."""

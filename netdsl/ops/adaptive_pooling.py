@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
 
-_FLOAT = 1  # as in onnx.TensorProto
-
 
 class _AdaptivePool(Operator):
     """What they share. Along an axis of n cells, bin i of k has those from floor(i n / k) up to, without,
@@ -116,8 +114,8 @@ class AdaptiveAvgPool(_AdaptivePool):
         starts, ends = self._edges(b, sizes[axis], counts[axis])
         starts, ends = (b.op("Unsqueeze", [edge, b.ints([1])]) for edge in (starts, ends))
         inside = b.op("And", [b.op("GreaterOrEqual", [cells, starts]), b.op("Less", [cells, ends])])
-        lengths = b.op("Cast", [b.op("Sub", [ends, starts])], to=_FLOAT)
-        shares = b.op("Div", [b.op("Cast", [inside], to=_FLOAT), lengths])  # [bins, cells]
+        lengths = b.cast(b.op("Sub", [ends, starts]), "float32")
+        shares = b.op("Div", [b.cast(inside, "float32"), lengths])  # [bins, cells]
         if axis == len(sizes) - 1:
             return b.op("MatMul", [x, b.op("Transpose", [shares], perm=[1, 0])])
         if axis == len(sizes) - 2:

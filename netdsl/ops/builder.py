@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from netdsl.ir.graph import Parameter, Value
 from netdsl.ir.size import Dim
@@ -34,6 +34,9 @@ class Builder(Protocol):
 
     def ints(self, values: Sequence[int] | int) -> str:
         """An int64 constant; a scalar for a number."""
+
+    def cast(self, x: str, dtype: Literal["float32", "int32"]) -> str:
+        """The tensor in another element type."""
 
     def scratch(self, shape: Sequence[int]) -> str:
         """A float32 tensor that a kernel may overwrite, whose values do not matter.

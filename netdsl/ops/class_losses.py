@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from netdsl.ops.arguments import COUNT, FLAG, POSITIVE, WHOLE, Argument, Kind, is_number, optional
-from netdsl.ops.loss import Loss, agree, as_float, mean, total
+from netdsl.ops.loss import Loss, agree, mean, total
 from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
@@ -61,7 +61,7 @@ def _mean_of_counted(b: Builder, values: str, label: str, ignore: int | None) ->
     """The mean of a number per label, over those that count; 0 where none does."""
     if ignore is None:
         return mean(b, values)
-    counts = as_float(b, _counts(b, label, ignore))
+    counts = b.cast(_counts(b, label, ignore), "float32")
     return b.op("Div", [total(b, b.op("Mul", [values, counts])), _at_least_one(b, counts)])
 
 
@@ -120,7 +120,7 @@ class CrossEntropy(_ClassLoss):
                 return b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="mean")
             # a batch in which no label counts has a loss of 0, where reduction "mean" would divide by 0
             loss = b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="sum", ignore_index=ignore)
-            return b.op("Div", [loss, _at_least_one(b, as_float(b, _counts(b, label, ignore)))])
+            return b.op("Div", [loss, _at_least_one(b, b.cast(_counts(b, label, ignore), "float32"))])
         ignored = {} if ignore is None else {"ignore_index": ignore}
         losses = b.op("SoftmaxCrossEntropyLoss", [logits, label], reduction="none", **ignored)
         weight = total(b, each)
@@ -136,13 +136,13 @@ class CrossEntropy(_ClassLoss):
         counts = None if a.ignore is None else _counts(b, label, a.ignore)
         known = label if counts is None else _known(b, label, counts)
         if counts is not None:
-            factors.append(as_float(b, counts))
+            factors.append(b.cast(counts, "float32"))
         if a.weights is not None:
             factors.append(b.op("Gather", [b.floats(a.weights), known]))
         if a.balance:
             present = b.op("OneHot", [known, b.ints(int(node.inputs[0].shape[0])), b.floats([0.0, 1.0])])
             if counts is not None:
-                present = b.op("Mul", [present, b.op("Unsqueeze", [as_float(b, counts), b.ints([-1])])])
+                present = b.op("Mul", [present, b.op("Unsqueeze", [b.cast(counts, "float32"), b.ints([-1])])])
             axes = b.ints(list(range(1 + len(node.inputs[1].shape))))
             often = b.op("Max", [b.op("ReduceSum", [present, axes], keepdims=0), b.floats(1.0)])
             factors.append(b.op("Gather", [b.op("Reciprocal", [often]), known]))
@@ -203,9 +203,9 @@ class Accuracy(_ClassLoss):
     def lower(self, node: Node, b: Builder) -> str:
         logits, label = (b.value(value) for value in node.inputs)
         if node.args.k == 1:
-            hit = as_float(b, b.op("Equal", [b.op("ArgMax", [logits], axis=1, keepdims=0), label]))
+            hit = b.cast(b.op("Equal", [b.op("ArgMax", [logits], axis=1, keepdims=0), label]), "float32")
         else:
             _, best = b.ops("TopK", [logits, b.ints([node.args.k])], 2, axis=1)
-            hits = as_float(b, b.op("Equal", [best, b.op("Unsqueeze", [label, b.ints([1])])]))
+            hits = b.cast(b.op("Equal", [best, b.op("Unsqueeze", [label, b.ints([1])])]), "float32")
             hit = b.op("ReduceSum", [hits, b.ints([1])], keepdims=0)
         return _mean_of_counted(b, hit, label, node.args.ignore)

@@ -22,7 +22,7 @@ from netdsl.ops.arguments import (
 from netdsl.ops.axes import axis_word
 from netdsl.ops.kernels import check_kernel
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements, show
-from netdsl.ops.reach import Reach, transposed, window
+from netdsl.ops.reach import Reach, transposed, windows
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import (
     cut_tensor,
@@ -150,9 +150,7 @@ class Conv(Operator):
         return elements(node.output.shape) if node.args.bias else 0
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
-        a = node.args
-        axes = zip(a.kernel, a.stride, a.pads, a.dilation, strict=True)
-        return tuple(window(k, s, p[0], d) for k, s, p, d in axes)
+        return windows(node.args)
 
     def lower(self, node: Node, b: Builder) -> str:
         a = node.args

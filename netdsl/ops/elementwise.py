@@ -128,5 +128,5 @@ def number_like(node: Node, number: float | Size, b: Builder) -> str:
     whole = node.inputs[-1].type.dtype == "int64"
     if isinstance(number, Size):
         size = b.op("Squeeze", [b.dims((number,), batch=False)])
-        return size if whole else b.op("Cast", [size], to=1)
+        return size if whole else b.cast(size, "float32")
     return b.ints(int(number)) if whole else b.floats(float(number))

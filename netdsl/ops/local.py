@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.arguments import BIAS, COUNT, COUNTS, FLAG, INIT, PADDING, Argument
 from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements
-from netdsl.ops.reach import Reach, window
+from netdsl.ops.reach import Reach, windows
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import pad_or_cut, per_axis, require_positive, spatial_rank, window_output, window_pads
 
@@ -76,8 +76,7 @@ class LocallyConnected(Operator):
         return elements(node.output.shape) if node.args.bias else 0
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
-        a = node.args
-        return tuple(window(k, s, p[0]) for k, s, p in zip(a.kernel, a.stride, a.pads, strict=True))
+        return windows(node.args)
 
     def lower(self, node: Node, b: Builder) -> str:
         """Patches by slices, along one axis after the other, and a product of matrices for each position.

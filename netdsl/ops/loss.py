@@ -94,8 +94,3 @@ def mean(b: Builder, x: str) -> str:
 def total(b: Builder, x: str) -> str:
     """The sum of all elements, a scalar."""
     return b.op("ReduceSum", [x], keepdims=0)
-
-
-def as_float(b: Builder, x: str) -> str:
-    """float32 of whatever it is."""
-    return b.op("Cast", [x], to=1)

@@ -97,7 +97,7 @@ class BatchNorm(Operator):
     @staticmethod
     def _follow(node: Node, b: Builder, x: str, mean: tuple[str, str], var: tuple[str, str]) -> None:
         momentum, channels = float(node.args.momentum), node.parameters["scale"].shape[0]
-        count = b.op("Div", [b.op("Cast", [b.op("Size", [x])], to=1), b.floats(float(channels))])
+        count = b.op("Div", [b.cast(b.op("Size", [x]), "float32"), b.floats(float(channels))])
         # one value per channel has no unbiased variance: the biased one, zero, is taken
         rest = b.op("Max", [b.op("Sub", [count, b.floats(1.0)]), b.floats(1.0)])
         unbiased = b.op("Mul", [var[1], b.op("Div", [count, rest])])

@@ -10,6 +10,8 @@ from netdsl.record import Record
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from netdsl.ops.operator import Args
+
 
 class Unseen(Enum):
     """In place of a reach: the operator reads the input's size and none of its numbers."""
@@ -32,9 +34,10 @@ class Reach(Record, eq=True):
     last: Fraction | int = 0
 
 
-def window(kernel: int, stride: int, pad_begin: int, dilation: int = 1) -> Reach:
-    """The reach of a convolution or pool."""
-    return Reach(stride, -pad_begin, dilation * (kernel - 1) - pad_begin)
+def windows(args: Args) -> tuple[Reach, ...]:
+    """The reach along each axis of an operator that is `windowed`."""
+    axes = zip(args.kernel, args.stride, args.pads, args.dilation, strict=True)
+    return tuple(Reach(s, -begin, d * (k - 1) - begin) for k, s, (begin, _), d in axes)
 
 
 def whole(size: int) -> Reach:

@@ -140,7 +140,7 @@ class Coordinates(Operator):
         maps = []
         for axis, size in enumerate(sizes, start=1):
             count = b.op("Squeeze", [b.dims((size,), batch=False)])
-            places = b.op("Cast", [b.op("Range", [b.ints(0), count, b.ints(1)])], to=1)
+            places = b.cast(b.op("Range", [b.ints(0), count, b.ints(1)]), "float32")
             lines = b.op("Unsqueeze", [places, b.ints([i for i in range(1 + len(sizes)) if i != axis])])
             maps.append(b.op("Expand", [lines, shape]))
         return b.op("Concat", maps, axis=0) if len(maps) > 1 else maps[0]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from netdsl.ir.graph import Node
     from netdsl.ops.builder import Builder
 
-_INT32 = 6  # as in onnx.TensorProto: ONNX Runtime's CUDA provider resizes no int64
-
 
 @operator
 class Unpool(Operator):
@@ -117,11 +115,11 @@ class Unpool(Operator):
         """Values and places are enlarged to blocks of a stride, and a value stays at the cell that has its place."""
         a, (x, where) = node.args, map(b.value, node.inputs[:2])
         values = repeat_cells(b, x, a.stride)
-        places = repeat_cells(b, b.op("Cast", [where], to=_INT32), a.stride)
+        places = repeat_cells(b, b.cast(where, "int32"), a.stride)
         repeats = b.dims(node.inputs[0].shape[1:], batch=False)
         parts = []
         for block in self._overlaps(node):
-            cells = b.op("Cast", [b.op("Tile", [b.ints(self._cells(node, block)), repeats])], to=_INT32)
+            cells = b.cast(b.op("Tile", [b.ints(self._cells(node, block)), repeats]), "int32")
             part = b.op("Where", [b.op("Equal", [places, cells]), values, b.floats(0.0)])
             parts.append(pad_or_cut(b, part, self._around(node, block), 0.0))
         y = b.op("Sum", parts) if len(parts) > 1 else parts[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netdsl.ops.arguments import POSITIVE, Argument
-from netdsl.ops.loss import SHARES, Averaged, Loss, ValueLoss, agree, as_float, check_one_shape, mean
+from netdsl.ops.loss import SHARES, Averaged, Loss, ValueLoss, agree, check_one_shape, mean
 from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
@@ -131,7 +131,7 @@ class Contrastive(Loss):
 
     def lower(self, node: Node, b: Builder) -> str:
         left, right, same = (b.value(value) for value in node.inputs)
-        near = same if node.inputs[2].type.dtype == "float32" else as_float(b, same)
+        near = same if node.inputs[2].type.dtype == "float32" else b.cast(same, "float32")
         distance = b.op("ReduceL2", [b.op("Sub", [left, right]), b.ints([1])], keepdims=0)
         lacking = b.op("Relu", [b.op("Sub", [b.floats(node.args.margin), distance])])
         others = b.op("Mul", [b.op("Sub", [b.floats(1.0), near]), b.op("Mul", [lacking, lacking])])

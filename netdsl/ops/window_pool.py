@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import COUNTS, FLAG, PADDING, Argument, optional
 from netdsl.ops.operator import Operator, Rule, Site, elements
-from netdsl.ops.reach import Reach, window
+from netdsl.ops.reach import Reach, windows
 from netdsl.ops.spatial import Pads, onnx_pads, per_axis, require_positive, spatial_rank, window_output, window_pads
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ class WindowPool(Operator):
         return elements(node.output.shape) * elements(node.args.kernel)
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
-        a = node.args
-        axes = zip(a.kernel, a.stride, a.pads, a.dilation, strict=True)
-        return tuple(window(k, s, p[0], d) for k, s, p, d in axes)
+        return windows(node.args)
 
 
 def fix_summed(site: Site) -> None:
