@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import helper, numpy_helper, parser
 
 from netdsl.autodiff import Target, gradient
-from netdsl.autodiff.wide import evaluator
+from netdsl.autodiff.float64 import evaluator
 
 OPSET, IR_VERSION = 22, 10
 CPU, CUDA = Target("cpu"), Target("cuda")

@@ -19,8 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case import node as suite
 
 from netdsl.autodiff import GradientError, gradient, rules
+from netdsl.autodiff.float64 import evaluator
 from netdsl.autodiff.rule import stops
-from netdsl.autodiff.wide import evaluator
 
 STEP, TOLERANCE = 1e-6, 1e-5
 LATEST = 26  # the opset that ONNX Runtime reads

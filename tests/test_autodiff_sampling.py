@@ -6,7 +6,7 @@ import torch
 from autodiff_support import build, check, ints, normal, session
 
 from netdsl.autodiff import GradientError, gradient
-from netdsl.autodiff.wide import evaluator
+from netdsl.autodiff.float64 import evaluator
 
 MODES = [
     'mode="nearest"', 'mode="nearest",nearest_mode="ceil",coordinate_transformation_mode="asymmetric"', 'mode="linear"',

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netdsl.runtime.gradcheck import Checked, Entry, GradientCheck
-    from netdsl.training.wide_step import Kink
+    from netdsl.training.float64_step import Kink
 
 _NAMED = 3  # kinks of a parameter that are named
 _WIDTH = 100  # of lines of text

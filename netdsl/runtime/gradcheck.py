@@ -24,8 +24,8 @@ from netdsl.runtime.session import choose_device
 from netdsl.runtime.state import load_tensors
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.transforms import Pipeline
+from netdsl.training.float64_step import Float64Step, Kink, Line
 from netdsl.training.step import build_step, training_of
-from netdsl.training.wide_step import Kink, Line, WideStep
 
 #: how far a parameter is moved, in turn, until difference and gradient agree: a shorter step meets fewer kinks, but more
 #: of the loss's own rounding
@@ -149,11 +149,11 @@ def check_gradients(
         if tensor in stepper.feeds:
             stepper.feeds[tensor][...] = given[name]
     stepper.step(0, 0.0)
-    narrow = step.state["parameters"].unpack(stepper.gradient())
-    wide = WideStep(step, stepper.last_feeds())
-    floor = 1e-3 * float(np.sqrt(sum(np.square(g).sum() for g in wide.gradients.values())))
-    found = tuple(_checked(wide, name, narrow[name], floor, samples, tolerance, rng) for name in wide.gradients)
-    return GradientCheck(graph.name, wide.loss, batch, data, seed, tolerance, place.provider, found)
+    float32 = step.state["parameters"].unpack(stepper.gradient())
+    double = Float64Step(step, stepper.last_feeds())
+    floor = 1e-3 * float(np.sqrt(sum(np.square(g).sum() for g in double.gradients.values())))
+    found = tuple(_checked(double, name, float32[name], floor, samples, tolerance, rng) for name in double.gradients)
+    return GradientCheck(graph.name, double.loss, batch, data, seed, tolerance, place.provider, found)
 
 
 def first_samples(graph: Graph, spec: str | PathLike[str] | Data, batch: int) -> dict[str, Any]:
@@ -168,17 +168,17 @@ def first_samples(graph: Graph, spec: str | PathLike[str] | Data, batch: int) ->
 
 
 def _checked(
-    wide: WideStep,
+    double: Float64Step,
     name: str,
-    narrow: np.ndarray,
+    float32: np.ndarray,
     floor: float,
     samples: int,
     tolerance: float,
     rng: np.random.Generator,
 ) -> Checked:
-    gradient, line = wide.gradients[name], wide.along(name)
-    entries = [_entry(wide, line, name, index, tolerance) for index in _chosen(gradient, samples, rng)]
-    distance = float(np.linalg.norm(narrow - gradient)) / max(float(np.linalg.norm(gradient)), floor, 1e-30)
+    gradient, line = double.gradients[name], double.along(name)
+    entries = [_entry(double, line, name, index, tolerance) for index in _chosen(gradient, samples, rng)]
+    distance = float(np.linalg.norm(float32 - gradient)) / max(float(np.linalg.norm(gradient)), floor, 1e-30)
     worst = max(entries, key=lambda e: (e.verdict == "wrong", e.error))
     at_kinks = [entry for entry in entries if entry.verdict == "kink"]
     kink = max(at_kinks, key=lambda e: e.error, default=None)
@@ -193,16 +193,16 @@ def _chosen(gradient: np.ndarray, samples: int, rng: np.random.Generator) -> Ite
         yield tuple(int(i) for i in np.unravel_index(flat, gradient.shape))
 
 
-def _entry(wide: WideStep, line: Line, name: str, index: tuple[int, ...], tolerance: float) -> Entry:
+def _entry(double: Float64Step, line: Line, name: str, index: tuple[int, ...], tolerance: float) -> Entry:
     """Compared over ever shorter steps until it agrees: what a longer step alone sees is a kink beside the point."""
-    gradient, value = float(wide.gradients[name][index]), wide.values[name]
+    gradient, value = float(double.gradients[name][index]), double.values[name]
     longest, tried = STEPS[0] * max(1.0, abs(float(value[index]))), list[Entry]()
     for step in STEPS:
         h = longest * step / STEPS[0]
-        rounding = ROUNDING * max(1.0, abs(wide.loss)) / h
+        rounding = ROUNDING * max(1.0, abs(double.loss)) / h
         if tried and rounding > VISIBLE * abs(gradient):
             break
-        left, right = _slopes(wide, line, value, index, h)
+        left, right = _slopes(double, line, value, index, h)
         difference = (left + right) / 2
         error = abs(gradient - difference) / max(abs(gradient), abs(difference), rounding / tolerance)
         agrees = error <= tolerance
@@ -213,14 +213,14 @@ def _entry(wide: WideStep, line: Line, name: str, index: tuple[int, ...], tolera
         if agrees:
             return tried[-1]
     last = tried[-1]
-    corner = bool(line.kinks) and _is_corner(last, _slopes(wide, line, value, index, 10 * last.step), tolerance)
+    corner = bool(line.kinks) and _is_corner(last, _slopes(double, line, value, index, 10 * last.step), tolerance)
     return replace(last, verdict="kink") if corner else tried[0]
 
 
-def _slopes(wide: WideStep, line: Line, value: np.ndarray, index: tuple[int, ...], h: float) -> tuple[float, float]:
+def _slopes(double: Float64Step, line: Line, value: np.ndarray, index: tuple[int, ...], h: float) -> tuple[float, float]:
     """The differences on both sides of an entry."""
     below, above = (line.loss(_moved(value, index, sign * h)) for sign in (-1, 1))
-    return (wide.loss - below) / h, (above - wide.loss) / h
+    return (double.loss - below) / h, (above - double.loss) / h
 
 
 def _is_corner(entry: Entry, farther: tuple[float, float], tolerance: float) -> bool:

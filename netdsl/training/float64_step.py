@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from netdsl.autodiff import rules
 from netdsl.autodiff.dataflow import upstream
-from netdsl.autodiff.wide import evaluator, in_float64
+from netdsl.autodiff.float64 import evaluator, in_float64
 from netdsl.lower import IR_VERSION, OPSET
 from netdsl.training.step import StepModel
 
@@ -24,7 +24,7 @@ class Kink(NamedTuple):
     where: str
 
 
-class WideStep:
+class Float64Step:
     """A step that is split, evaluated by numpy on one batch, with the seed and the step that it is fed.
 
     `gradients` are those of the step's own backward pass, by parameter, `values` the parameters.

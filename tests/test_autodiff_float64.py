@@ -5,7 +5,7 @@ import pytest
 from autodiff_support import build, normal, session
 from onnx import TensorProto
 
-from netdsl.autodiff.wide import evaluator
+from netdsl.autodiff.float64 import evaluator
 
 SPACES = {1: (9,), 2: (7, 8), 3: (4, 5, 4)}
 WINDOWS = [
