@@ -25,7 +25,7 @@ train small {
     target    = class(label)
     loss      = cross_entropy(logits, label)
     optimizer = sgd(0.01)
-    batch     = 100
+    batch     = 4
     epochs    = 1
 }
 """
