@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ops.arguments import AXIS, FRACTION, NUMBER, Argument, choice
 from netdsl.ops.axes import axis_index
-from netdsl.ops.operator import Locality, Operator, Rule, Site
+from netdsl.ops.operator import Locality, Operator, Rule, Site, float_bytes
 from netdsl.ops.reach import Reach
 from netdsl.ops.registry import operator
 
@@ -23,6 +23,7 @@ class Relu(Operator):
     summary = "rectifier, max(x, 0)"
     example = "image[3, 32, 32] -> relu"
     locality = "element"
+    saves = ("outputs",)
     batched = False
     keeps_zeros = True
 
@@ -69,6 +70,7 @@ class Sigmoid(Operator):
     summary = "logistic function, 1 / (1 + exp(-x))"
     example = "image[3, 32, 32] -> sigmoid"
     locality = "element"
+    saves = ("outputs",)
     batched = False
 
     def lower(self, node: Node, b: Builder) -> str:
@@ -83,6 +85,7 @@ class Tanh(Operator):
     summary = "hyperbolic tangent"
     example = "image[3, 32, 32] -> tanh"
     locality = "element"
+    saves = ("outputs",)
     batched = False
     keeps_zeros = True
 
@@ -98,6 +101,7 @@ class ScaledTanh(Operator):
     summary = "LeNet-5's activation, 1.7159 tanh(2 x / 3)"
     example = "image[1, 32, 32] -> scaled_tanh"
     locality = "element"
+    saves, saves_steps = (), 1
     batched = False
     keeps_zeros = True
 
@@ -126,6 +130,7 @@ class _Softmax(Operator):
     """Over the channels, or another axis."""
 
     locality = "position"
+    saves = ("outputs",)
     batched = False
     rules = (Rule("[C, ...] -> [C, ...]"),)
     arguments = (Argument("axis", AXIS, "channel", "over which axis"),)
@@ -175,6 +180,7 @@ class Identity(Operator):
     summary = "the input as it is"
     example = "image[3, 32, 32] -> identity"
     locality = "element"
+    saves, is_view, passes_gradient = (), True, 1
     cost = "none"
     batched = False
     keeps_zeros = True
@@ -197,6 +203,7 @@ class Dropout(Operator):
     summary = "random zeros in training"
     example = "vector[64] -> dropout(0.5)"
     locality = "element"
+    saves = ()
     cost = "none: the identity at inference"
     batched = False
     keeps_zeros = True
@@ -208,6 +215,9 @@ class Dropout(Operator):
 
     def flops(self, node: Node) -> int:
         return 0
+
+    def saved_besides(self, node: Node) -> int:
+        return float_bytes(node.output) if node.args.unit == "element" and node.args.rate else 0
 
     def lower(self, node: Node, b: Builder) -> str:
         x, rate = b.value(node.inputs[0]), float(node.args.rate)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from netdsl.ir.graph import Shape
 from netdsl.ir.size import Dim
 from netdsl.ops.arguments import COUNTS, Argument
-from netdsl.ops.operator import Operator, Rule, Site
+from netdsl.ops.operator import Operator, Rule, Site, elements, float_bytes
 from netdsl.ops.reach import Reach
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import per_axis, reshape_tensor, spatial_rank
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 
@@ -24,6 +24,7 @@ class _AdaptivePool(Operator):
 
     rules = (Rule("[C, n...] -> [C, size...]"),)
     cost = "one FLOP per cell of a bin and output element"
+    saves = ()
     arguments = (Argument("size", COUNTS, doc="cells of the output, whatever the input's size"),)
     onnx: str
 
@@ -58,12 +59,18 @@ class _AdaptivePool(Operator):
     def lower(self, node: Node, b: Builder) -> str:
         """A plain pool where the bins are known to be equal, else one axis after the other."""
         x, sizes, counts = b.value(node.inputs[0]), node.inputs[0].shape[1:], node.args.size
-        windows = [n // k for n, k in zip(sizes, counts, strict=True) if isinstance(n, int) and n % k == 0]
-        if len(windows) == len(sizes):
+        if self._equal_bins(node):
+            windows = [n // k for n, k in zip(sizes, counts, strict=True)]
             return b.op(self.onnx, [x], kernel_shape=windows, strides=windows)
         for axis in reversed(range(len(sizes))):
             x = self._along(node, b, x, axis)
         return x
+
+    @staticmethod
+    def _equal_bins(node: Node) -> bool:
+        """Whether the bins are known to be equal."""
+        sizes = zip(node.inputs[0].shape[1:], node.args.size, strict=True)
+        return all(isinstance(n, int) and n % bins == 0 for n, bins in sizes)
 
     def _along(self, node: Node, b: Builder, x: str, axis: int) -> str:
         """Pool one spatial axis; those behind it have been."""
@@ -86,6 +93,21 @@ class AdaptiveMaxPool(_AdaptivePool):
     name, onnx = "adaptive_max_pool", "MaxPool"
     summary = "maxima over a fixed number of bins"
     example = "image[3, 32, 32] -> adaptive_max_pool(4)"
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return () if self._equal_bins(node) else (node.output,)
+
+    def saved_besides(self, node: Node) -> int:
+        """Places of int64; or, axis by axis, what was gathered for the bins, and its maxima."""
+        if self._equal_bins(node):
+            return 2 * float_bytes(node.output)
+        (channels, *sizes), total = map(int, node.inputs[0].shape), 0
+        for axis in reversed(range(len(sizes))):
+            n, bins = sizes[axis], node.args.size[axis]
+            sizes[axis] = bins
+            longest = max(-(-(i + 1) * n // bins) - i * n // bins for i in range(bins))
+            total += channels * elements(tuple(sizes)) * (longest + (axis > 0))
+        return 4 * total
 
     def _along(self, node: Node, b: Builder, x: str, axis: int) -> str:
         """Every bin's cells by their number, the last one again where a bin is shorter than the longest."""

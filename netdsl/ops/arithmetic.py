@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from netdsl.ir.size import Size
 from netdsl.ops.elementwise import Binary, Elementwise
 from netdsl.ops.operator import Site
 from netdsl.ops.registry import operator
+
+if TYPE_CHECKING:
+    from netdsl.ir.graph import Node, Value
 
 
 @operator
@@ -15,6 +20,7 @@ class Add(Binary):
     name, symbol, onnx, verb = "add", "+", "Add", "add"
     summary = "sum of two tensors, or of a tensor and a number"
     example = "left[8, 16, 16] + right[8, 16, 16]"
+    saves, passes_gradient = (), 2
 
 
 @operator
@@ -24,6 +30,7 @@ class Sub(Binary):
     name, symbol, onnx, verb = "sub", "-", "Sub", "subtract"
     summary = "difference of two tensors, or of a tensor and a number"
     example = "left[8, 16, 16] - right[8, 16, 16]"
+    saves = ()
 
 
 @operator
@@ -33,6 +40,9 @@ class Mul(Binary):
     name, symbol, onnx, verb = "mul", "*", "Mul", "multiply"
     summary = "element-wise product of two tensors, or of a tensor and a number"
     example = "map[8, 16, 16] * gate[8]"
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs if len(node.inputs) == 2 else ()
 
 
 @operator
@@ -50,6 +60,9 @@ class Div(Binary):
             size = () if right == 0 else (f"{right} is 0 at the sizes that are given",)
             site.fail("E0318", f"{site.labels[0]} is divided by zero", notes=size, at="right")
 
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return () if node.args.right is not None else (node.inputs[-1], node.output)
+
 
 @operator
 class Power(Binary):
@@ -58,6 +71,11 @@ class Power(Binary):
     name, symbol, onnx, verb = "power", "**", "Pow", "take powers of"
     summary = "element-wise power of two tensors, or of a tensor and a number"
     example = "image[3, 32, 32] ** 2"
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        if node.args.right is not None:
+            return node.inputs
+        return (node.output,) if node.args.left is not None else (*node.inputs, node.output)
 
 
 @operator
@@ -68,6 +86,7 @@ class Neg(Elementwise):
     summary = "the tensor with the opposite sign"
     keeps_zeros = True
     example = "-image[3, 32, 32]"
+    saves = ()
 
 
 @operator
@@ -77,6 +96,7 @@ class Exp(Elementwise):
     name, onnx, verb = "exp", "Exp", "take the exponential of"
     summary = "exponential, element by element"
     example = "exp(image[3, 32, 32])"
+    saves = ("outputs",)
 
 
 @operator
@@ -95,6 +115,7 @@ class Sqrt(Elementwise):
     name, onnx, verb = "sqrt", "Sqrt", "take the root of"
     summary = "square root, element by element"
     example = "sqrt(image[3, 32, 32])"
+    saves = ("outputs",)
 
 
 @operator

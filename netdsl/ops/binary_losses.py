@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from netdsl.ops.arguments import FLAG, POSITIVE, Argument
 from netdsl.ops.loss import SHARES, SIGNS, ValueLoss, mean
-from netdsl.ops.operator import Rule, Site, elements, show
+from netdsl.ops.operator import Rule, Site, elements, float_bytes, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 
@@ -33,6 +33,9 @@ class BinaryCrossEntropy(ValueLoss):
     def flops(self, node: Node) -> int:
         return 6 * elements(node.inputs[0].shape)
 
+    def saved_besides(self, node: Node) -> int:
+        return 3 * float_bytes(node.inputs[0]) if node.args.balance else 0
+
     def lower(self, node: Node, b: Builder) -> str:
         logits, target = (b.value(value) for value in node.inputs)
         unless, wanted = b.op("Softplus", [logits]), b.op("Mul", [logits, target])
@@ -54,6 +57,7 @@ class Hinge(ValueLoss):
     name = "hinge"
     summary = "hinge loss of scores with targets -1 and +1"
     example = "hinge(scores, target)"
+    saves_steps = 1
     cost = "three FLOPs per element"
     targets = SIGNS
 
@@ -75,6 +79,7 @@ class Perceptron(ValueLoss):
     name = "perceptron"
     summary = "perceptron criterion of scores with targets -1 and +1"
     example = "perceptron(scores, target)"
+    saves_steps = 1
     cost = "three FLOPs per element"
     targets = SIGNS
 
@@ -99,6 +104,7 @@ class Dice(ValueLoss):
     name = "dice"
     summary = "1 - Dice coefficient of logits and a mask (Milletari et al. 2016)"
     example = "dice(logits, target)"
+    saves_steps = 1
     cost = "nine FLOPs per element"
     rules = (Rule("[C, n...], [C, n...] -> []"),)
     targets = SHARES
@@ -112,6 +118,9 @@ class Dice(ValueLoss):
 
     def flops(self, node: Node) -> int:
         return 9 * elements(node.inputs[0].shape)
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs[1:]
 
     def lower(self, node: Node, b: Builder) -> str:
         logits, target = (b.value(value) for value in node.inputs)

@@ -13,7 +13,7 @@ from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 CLASS_WEIGHTS = Kind(
@@ -45,6 +45,9 @@ class _ClassLoss(Loss):
 
     def classes(self, node: Node) -> int | None:
         return int(node.inputs[0].shape[0])
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs[1:]
 
 
 def _counts(b: Builder, label: str, ignore: int) -> str:
@@ -83,6 +86,7 @@ class CrossEntropy(_ClassLoss):
     name = "cross_entropy"
     summary = "softmax cross-entropy with class labels"
     example = "cross_entropy(logits, label)"
+    saves_steps = 1
     arity = (2, 3)
     rules = (*_ClassLoss.rules, Rule("[C, ...], [...], [...] -> []"))
     cost = "four FLOPs per logit (maximum, subtraction, exponential, sum)"
@@ -162,11 +166,15 @@ class MulticlassHinge(_ClassLoss):
     name = "multiclass_hinge"
     summary = "multi-class hinge loss (Weston & Watkins 1999)"
     example = "multiclass_hinge(scores, label)"
+    saves_steps = 1
     cost = "four FLOPs per score (subtract, add, maximum, sum)"
     arguments = (Argument("margin", POSITIVE, 1.0, "by how much the label's score is to exceed each other"), _IGNORE)
 
     def flops(self, node: Node) -> int:
         return 4 * elements(node.inputs[0].shape)
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs[1:] if node.args.ignore is None else ()
 
     def lower(self, node: Node, b: Builder) -> str:
         scores, label = (b.value(value) for value in node.inputs)

@@ -11,7 +11,7 @@ from netdsl.ops.operator import Rule, Site
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 
@@ -171,6 +171,9 @@ class Where(Elementwise):
             site.fail("E0320", f"`where` chooses between numbers, and {site.labels[1]} is bool",
                       helps=("write `c and a or not c and b`",))  # fmt: skip
         return kind
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs[:1]
 
     def lower(self, node: Node, b: Builder) -> str:
         operands, a = self.operands(node, b), node.args

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from netdsl.ir.graph import Init, Shape
 from netdsl.ops.activation import with_zeros
 from netdsl.ops.arguments import BIAS, COUNT, FLAG, FRACTION, INIT, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, show
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements, show
 from netdsl.ops.registry import operator
 from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
@@ -86,6 +86,7 @@ class Rbf(Operator):
     name = "rbf"
     summary = "squared distance to a fixed code of +1 and -1 per class"
     example = "vector[84] -> rbf(10)"
+    saves = ()
     rules = (Rule("[D] -> [classes]"),)
     owns = ("codes [classes, D]",)
     cost = "three FLOPs per code element (subtract, square, add); no MACs"
@@ -103,6 +104,9 @@ class Rbf(Operator):
 
     def flops(self, node: Node) -> int:
         return 3 * node.parameters["codes"].count
+
+    def saved_besides(self, node: Node) -> int:
+        return 4 * elements(node.parameters["codes"].shape)  # the differences from all codes
 
     def lower(self, node: Node, b: Builder) -> str:
         rows = b.op("Unsqueeze", [b.value(node.inputs[0]), b.ints([1])])

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import COUNT, Argument, choice, optional
-from netdsl.ops.operator import Operator, Rule, Site, elements, require_channels
+from netdsl.ops.operator import Operator, Rule, Site, elements, float_bytes, require_channels
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import reshape_tensor
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 _REDUCTIONS = {"max": "ReduceMax", "avg": "ReduceMean", "l2": "ReduceSumSquare"}
@@ -29,6 +29,25 @@ class _FeaturePool(Operator):
 
     def flops(self, node: Node) -> int:
         return int(node.args.kernel) * elements(node.output.shape)
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        """Of maxima what is compared, of lengths what is squared; slices of the input are tensors of their own."""
+        a = node.args
+        if a.mode == "avg":
+            return ()
+        sliced = self._sliced(node) if a.mode == "max" or a.kernel == a.stride else 0
+        return (node.output,) if sliced else (*node.inputs, node.output)
+
+    def saved_besides(self, node: Node) -> int:
+        return self._sliced(node) * float_bytes(node.output) if node.args.mode != "avg" else 0
+
+    @staticmethod
+    def _sliced(node: Node) -> int:
+        """How many tensors in the output's shape are cut out of the input and kept."""
+        a = node.args
+        if a.kernel == a.stride:
+            return 0 if int(node.output.shape[0]) * a.kernel == int(node.inputs[0].shape[0]) else int(a.kernel)
+        return int(a.kernel) if a.mode == "max" else 0
 
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])

@@ -7,7 +7,7 @@ from math import exp, prod
 from typing import TYPE_CHECKING
 
 from netdsl.ops.arguments import POSITIVE, Argument, Kind, is_number, optional
-from netdsl.ops.operator import Site, elements
+from netdsl.ops.operator import Site, elements, float_bytes
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import onnx_pads
 from netdsl.ops.window_pool import (
@@ -23,7 +23,7 @@ from netdsl.ops.window_pool import (
 )
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 #: the smallest normal float32, for practical purposes zero
@@ -52,6 +52,12 @@ class LpPool(WindowPool):
     def flops(self, node: Node) -> int:
         return super().flops(node) + elements(node.inputs[0].shape) + elements(node.output.shape)
 
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return (*node.inputs, node.output) if node.args.p == 2 else node.inputs
+
+    def saved_besides(self, node: Node) -> int:
+        return 0 if node.args.p in (1, 2) else float_bytes(node.inputs[0], node.output, node.output)
+
     def lower(self, node: Node, b: Builder) -> str:
         """Not by ONNX's LpPool: ONNX Runtime has no CUDA kernel for it, and its CPU kernel takes 80 times as long."""
         a, x = node.args, b.value(node.inputs[0])
@@ -79,6 +85,7 @@ class GaussianPool(WindowPool):
     name = "gaussian_pool"
     summary = "Gaussian filter on each channel, then a stride"
     example = "image[3, 32, 32] -> gaussian_pool(5, stride = 2, pad = 2)"
+    saves = ()
     rules = window_rules("dilation * (kernel - 1) + 1")
     keeps_zeros = True
     cost = "two FLOPs per window element and output element (a weighted sum)"

@@ -9,13 +9,13 @@ from netdsl.ir.graph import Shape, TensorType
 from netdsl.ir.size import Dim, Size
 from netdsl.ops.arguments import AXIS, Argument, Kind, is_int, is_size, optional
 from netdsl.ops.axes import axis_index, axis_word
-from netdsl.ops.operator import Locality, Rule, Site, show, show_size
+from netdsl.ops.operator import Locality, Rule, Site, float_bytes, show, show_size
 from netdsl.ops.reach import Reach, Unseen
 from netdsl.ops.registry import operator
 from netdsl.ops.shape import Move
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 
@@ -207,6 +207,18 @@ class Gather(Move):
 
     def locality_of(self, node: Node) -> Locality | None:
         return "position" if node.args.axis == 0 and len(node.inputs) == 1 else None
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        """Places that are the same for every sample; of those that are not, the gradient reads the spread ones."""
+        return tuple(value for value in node.inputs[1:] if not self._picks_each(node))
+
+    def saved_besides(self, node: Node) -> int:
+        return 2 * float_bytes(node.output) if self._picks_each(node) else 0
+
+    @staticmethod
+    def _picks_each(node: Node) -> bool:
+        """Whether each sample picks its own of its own."""
+        return len(node.inputs) == 2 and all(value.type.batched for value in node.inputs)
 
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
         """A line through the places; where they are not in line, one that is broad enough."""

@@ -30,6 +30,7 @@ class LocallyConnected(Operator):
     name = "locally_connected"
     summary = "convolution with weights of its own at every position"
     example = "image[3, 12, 12] -> locally_connected(4, 3)"
+    saves = ()
     rules = (
         Rule(f"[C, n...] -> [channels, {_OUT['same']}]", 'pad == "same"'),
         Rule(f"[C, n...] -> [channels, {_OUT['valid']}]", 'pad != "same"'),
@@ -74,6 +75,10 @@ class LocallyConnected(Operator):
 
     def flops(self, node: Node) -> int:
         return elements(node.output.shape) if node.args.bias else 0
+
+    def saved_besides(self, node: Node) -> int:
+        a = node.args
+        return 4 * prod(a.output) * prod(a.kernel) * int(node.inputs[0].shape[0])  # the patches
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
         return windows(node.args)

@@ -91,6 +91,7 @@ class Transpose(_Matrices):
     least = 2
     summary = "the last two axes exchanged"
     example = "transpose(rows[16, 8])"
+    saves = ()
     rules = (Rule("[..., N, M] -> [..., M, N]"),)
     cost = "none"
     dtypes = frozenset({"float32", "int64", "bool"})

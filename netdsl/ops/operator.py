@@ -170,6 +170,14 @@ class Operator:
     #: None: anything else (the whole map, its size, weights for each position). Passes that change sizes, `netdsl
     #: convert --fully-convolutional` and `--atrous`, refuse what is None.
     locality: ClassVar[Locality | None] = None
+    #: what its gradient reads of the forward pass, so that a training step keeps it: the inputs, the outputs
+    saves: ClassVar[tuple[Literal["inputs", "outputs"], ...]] = ("inputs",)
+    #: how many further tensors of float32 in the first input's shape, which its lowering computes on the way, it reads
+    saves_steps: ClassVar[int] = 0
+    #: whether its output is the input's memory, seen in another shape
+    is_view: ClassVar[bool] = False
+    #: for how many of its first inputs the gradient is the output's, not another tensor
+    passes_gradient: ClassVar[int] = 0
 
     @property
     def written(self) -> str:
@@ -280,6 +288,17 @@ class Operator:
         """`locality` of one application, where its arguments decide, such as an axis."""
         return self.locality
 
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        """`saves` of one application, where its arguments decide."""
+        return tuple(value for side in self.saves for value in getattr(node, side))
+
+    def saved_besides(self, node: Node) -> int:
+        """Bytes for each sample of what else its gradient reads: masks, places of maxima, steps of its lowering.
+
+        What has one number per channel, or one per position, is left out. The default is `saves_steps`.
+        """
+        return self.saves_steps * float_bytes(node.inputs[0]) if self.saves_steps else 0
+
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         """Emit ONNX operators through the builder; return the output name(s)."""
         raise NotImplementedError(self.name)
@@ -297,6 +316,11 @@ def elements(shape: Shape) -> int:
     for dim in shape:
         total *= int(dim)
     return total
+
+
+def float_bytes(*values: Value) -> int:
+    """Bytes for each sample of tensors of float32 in the shapes of the values."""
+    return 4 * sum(elements(value.shape) for value in values)
 
 
 def show(shape: Shape) -> str:

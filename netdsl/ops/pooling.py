@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape, TensorType
 from netdsl.ops.arguments import FLAG, Argument
-from netdsl.ops.operator import Locality, Operator, Rule, Site, elements
+from netdsl.ops.operator import Locality, Operator, Rule, Site, elements, float_bytes
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import onnx_pads, pad_tensor, spatial_rank
 from netdsl.ops.window_pool import (
@@ -42,6 +42,7 @@ class MaxPool(WindowPool):
     name = "max_pool"
     summary = "maximum over windows"
     example = "image[3, 32, 32] -> max_pool(2)"
+    saves = ()
     rules = window_rules("dilation * (kernel - 1) + 1")
     keeps_zeros = True
     arguments = (KERNEL, STRIDE, PAD, CEIL, DILATION,
@@ -57,6 +58,9 @@ class MaxPool(WindowPool):
         if max(site.args.dilation) > 1:
             site.fail("E0322", "`indices` are for `unpool`, which undoes windows without `dilation`", at="dilation")
         return pooled, TensorType(pooled.shape, "int64", pooled.batched)
+
+    def saved_besides(self, node: Node) -> int:
+        return 2 * float_bytes(node.output)  # places are int64
 
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         a, x = node.args, b.value(node.inputs[0])
@@ -99,6 +103,7 @@ class AvgPool(WindowPool):
     name = "avg_pool"
     summary = "mean over windows"
     example = "image[3, 32, 32] -> avg_pool(2)"
+    saves = ()
     rules = window_rules("dilation * (kernel - 1) + 1")
     keeps_zeros = True
     arguments = (KERNEL, STRIDE, PAD, CEIL, Argument("count_pad", FLAG, False, "count padding zeros in the mean"),
@@ -157,6 +162,7 @@ class GlobalAvgPool(_GlobalPool):
     summary = "mean of each channel's map, [C, H, W] to [C]"
     example = "image[3, 32, 32] -> global_avg_pool"
     onnx = "GlobalAveragePool"
+    saves = ()
 
 
 @operator

@@ -86,6 +86,7 @@ class Sum(_Reduction):
     name, onnx, verb = "sum", "Sum", "add"
     summary = "sum of several tensors, or over an axis of one"
     example = "sum(left[8, 16, 16], middle[8, 16, 16], right[8, 16, 16])"
+    saves = ()
 
 
 @operator
@@ -95,6 +96,7 @@ class Mean(_Reduction):
     name, onnx, verb = "mean", "Mean", "average"
     summary = "mean of several tensors, or over an axis of one"
     example = "mean(left[8, 16, 16], middle[8, 16, 16], right[8, 16, 16])"
+    saves = ()
     cost = "one FLOP per output element and input; over axes, one per input element"
     numbers = ()
     arguments = _Reduction.arguments[:1]
@@ -118,6 +120,7 @@ class Max(_Reduction):
     name, onnx, verb = "max", "Max", "compare"
     summary = "element-wise maximum of several tensors, or over an axis of one"
     example = "max(left[8, 16, 16], right[8, 16, 16])"
+    saves = ("inputs", "outputs")
 
 
 @operator
@@ -127,3 +130,4 @@ class Min(_Reduction):
     name, onnx, verb = "min", "Min", "compare"
     summary = "element-wise minimum of several tensors, or over an axis of one"
     example = "min(left[8, 16, 16], right[8, 16, 16])"
+    saves = ("inputs", "outputs")

@@ -48,6 +48,7 @@ class Upsample(Operator):
     summary = "maps enlarged by a whole factor"
     example = "image[3, 32, 32] -> upsample(2)"
     locality = "window"
+    saves = ()
     rules = (Rule("[C, n...] -> [C, n * factor...]"),)
     keeps_zeros = True
     cost = _COST
@@ -82,6 +83,7 @@ class _Resize(Operator):
 
     keeps_zeros = True
     cost = _COST
+    saves = ()
 
     def flops(self, node: Node) -> int:
         return 0 if node.inputs[0].shape[1:] == node.output.shape[1:] else _flops(node)

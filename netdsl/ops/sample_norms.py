@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from netdsl.ir.graph import Shape
 from netdsl.ops.affine import OWNED, TRAINABLE, affine_parameters, fix_channels, scale_and_shift
 from netdsl.ops.arguments import COUNT, POSITIVE, Argument
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, require_channels
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, elements, float_bytes, require_channels
 from netdsl.ops.reach import Reach
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import spatial_rank
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 _EPS = Argument("eps", POSITIVE, 1e-5, "added to the variance")
@@ -67,6 +67,7 @@ class GroupNorm(_SampleNorm):
     name = "group_norm"
     summary = "normalisation of groups of channels of each sample"
     example = "image[32, 28, 28] -> group_norm(8)"
+    saves_steps = 1
     arguments = (Argument("groups", COUNT, doc="how many groups of channels; they divide the channels"), _EPS, TRAINABLE)
 
     def resolve(self, site: Site) -> None:
@@ -98,6 +99,12 @@ class LayerNorm(_SampleNorm):
     def reach(self, node: Node) -> tuple[Reach, ...]:
         return tuple(Reach() for _ in node.output.shape[1:])
 
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return node.inputs if len(node.inputs[0].shape) == 1 else ()
+
+    def saved_besides(self, node: Node) -> int:
+        return 0 if len(node.inputs[0].shape) == 1 else 2 * float_bytes(node.output)
+
     def lower(self, node: Node, b: Builder) -> str:
         x, eps = b.value(node.inputs[0]), float(node.args.eps)
         if len(node.inputs[0].shape) == 1:
@@ -122,6 +129,7 @@ class L2Norm(Operator):
     cost = "three FLOPs per output element (squares, their sum, quotient)"
     arguments = (Argument("eps", POSITIVE, 1e-5, "the least length that is divided by"),)
     locality = "position"
+    saves = ("inputs", "outputs")
 
     def shape(self, site: Site) -> Shape:
         require_channels(site, self.name)

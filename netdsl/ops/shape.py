@@ -24,6 +24,7 @@ class Move(Operator):
 
     cost = "none"
     dtypes = frozenset({"float32", "int64", "bool"})
+    saves = ()
 
     def flops(self, node: Node) -> int:
         return 0
@@ -49,6 +50,7 @@ class Flatten(Move):
     name = "flatten"
     summary = "[C, H, W] to the vector [C * H * W]"
     example = "image[3, 32, 32] -> flatten"
+    is_view, passes_gradient = True, 1
     rules = (Rule("[C, H, W] -> [C * H * W]"),)
 
     def shape(self, site: Site) -> Shape:
@@ -70,6 +72,7 @@ class Reshape(Move):
     example = "reshape(vector[64], [4, 4, -1])"
     rules = (Rule("[...] -> shape", "-1 not in shape"),)
     style = "function"
+    is_view, passes_gradient = True, 1
     batched = False
     arguments = (Argument("shape", SHAPE, doc="the new shape without batch; one size may be -1"),)
 

@@ -36,6 +36,7 @@ class _Source(Operator):
     """A tensor without inputs."""
 
     style = "function"
+    saves = ()
     arity = (0, 0)
     batched = False
     cost = "none"
@@ -114,6 +115,7 @@ class Coordinates(Operator):
     example = "concat(image[3, 32, 32], coordinates(image) / 32)"
     rules = (Rule("[C, W] -> [1, W]"), Rule("[C, H, W] -> [2, H, W]"), Rule("[C, D, H, W] -> [3, D, H, W]"))
     style = "function"
+    saves = ()
     batched = False
     cost = "none"
     dtypes = frozenset({"float32", "int64", "bool"})

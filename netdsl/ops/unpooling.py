@@ -33,6 +33,7 @@ class Unpool(Operator):
     name = "unpool"
     summary = "values back to where the maxima of a pool stood"
     example = "(image[8, 16, 16], int places[8, 16, 16]) -> unpool(2)"
+    saves = ()
     rules = (
         Rule("[C, n...], [C, n...] -> [C, (n - 1) * stride + kernel - 2 * pad...]", 'pad != "same"'),
         Rule("[C, n...], [C, n...] -> [C, (n - 1) * stride + 1...]", 'pad == "same"'),
@@ -99,6 +100,10 @@ class Unpool(Operator):
 
     def flops(self, node: Node) -> int:
         return (len(self._overlaps(node)) - 1) * elements(node.output.shape)
+
+    def saved_besides(self, node: Node) -> int:
+        """One bool for each cell of the blocks: whether the value stays there."""
+        return len(self._overlaps(node)) * elements(node.inputs[0].shape) * elements(node.args.stride)
 
     def reaches(self, node: Node) -> tuple[tuple[Reach, ...] | Unseen | None, ...]:
         a = node.args

@@ -10,7 +10,7 @@ from netdsl.ops.operator import Rule, Site, elements, show
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 
@@ -25,6 +25,7 @@ class BatchMean(Averaged):
     batched = False
     summary = "mean of any tensor, for losses of one's own"
     example = "batch_mean(abs(prediction - target))"
+    saves = ()
     rules = (Rule("[...] -> []"),)
     cost = "one FLOP per element"
 
@@ -42,6 +43,7 @@ class MeanSquaredError(ValueLoss):
     name = "mean_squared_error"
     summary = "mean of the squared differences"
     example = "mean_squared_error(prediction, target)"
+    saves, saves_steps = (), 1
     cost = "three FLOPs per element"
 
     def flops(self, node: Node) -> int:
@@ -59,6 +61,7 @@ class MeanAbsoluteError(ValueLoss):
     name = "mean_absolute_error"
     summary = "mean of the absolute differences"
     example = "mean_absolute_error(prediction, target)"
+    saves, saves_steps = (), 1
     cost = "three FLOPs per element"
 
     def flops(self, node: Node) -> int:
@@ -78,6 +81,7 @@ class SmoothL1(ValueLoss):
     name = "smooth_l1"
     summary = "squared near 0, absolute elsewhere (Girshick 2015)"
     example = "smooth_l1(prediction, target)"
+    saves, saves_steps = (), 5
     cost = "seven FLOPs per element"
     arguments = (Argument("beta", POSITIVE, 1.0, "the difference up to which the loss is a square"),)
 
@@ -105,6 +109,7 @@ class Contrastive(Loss):
     name = "contrastive"
     summary = "same pairs near, others a margin apart (DrLIM, Hadsell et al. 2006)"
     example = "contrastive(a, b, same)"
+    saves_steps = 1
     arity = (3, 3)
     target = 2
     rules = (Rule("[C, ...], [C, ...], [...] -> []"),)
@@ -128,6 +133,9 @@ class Contrastive(Loss):
 
     def flops(self, node: Node) -> int:
         return 3 * elements(node.inputs[0].shape) + 8 * elements(node.inputs[2].shape)
+
+    def saved(self, node: Node) -> tuple[Value, ...]:
+        return tuple(value for value in node.inputs[2:] if value.type.dtype == "float32")
 
     def lower(self, node: Node, b: Builder) -> str:
         left, right, same = (b.value(value) for value in node.inputs)
