@@ -68,6 +68,7 @@ class Conv(Operator):
     name = "conv"
     summary = "convolution"
     example = "image[3, 32, 32] -> conv(16, 3, stride = 2)"
+    saves_for_parameters = True
     locality = "window"
     rules = (
         Rule("[C, n...] -> [channels, ceil(n / stride)...]", 'pad == "same"'),
@@ -168,6 +169,7 @@ class Deconv(Operator):
     name = "deconv"
     summary = "transposed convolution"
     example = "image[3, 32, 32] -> deconv(16, 2, stride = 2)"
+    saves_for_parameters = True
     locality = "window"
     rules = (
         Rule("[C, n...] -> [channels, n * stride...]", 'pad == "same"'),

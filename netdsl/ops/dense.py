@@ -38,6 +38,7 @@ class Dense(Operator):
     name = "dense"
     summary = "fully connected layer"
     example = "vector[64] -> dense(10)"
+    saves_for_parameters = True
     rules = (Rule("[D] -> [units]"),)
     owns = ("weight [units, D]", "bias [units] where bias", "gain [units] where weight_norm")
     multiplies = "one per weight"

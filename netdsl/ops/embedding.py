@@ -24,6 +24,7 @@ class Embedding(Operator):
     name = "embedding"
     summary = "a learned vector for each word"
     example = "int tokens[20] -> embedding(16, 100)"
+    saves_for_parameters = True
     rules = (Rule("[...] -> [channels, ...]"),)
     owns = ("weight [vocabulary, channels]",)
     cost = "none"

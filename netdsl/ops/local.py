@@ -77,8 +77,9 @@ class LocallyConnected(Operator):
         return elements(node.output.shape) if node.args.bias else 0
 
     def saved_besides(self, node: Node) -> int:
+        """The patches that are multiplied by the weights."""
         a = node.args
-        return 4 * prod(a.output) * prod(a.kernel) * int(node.inputs[0].shape[0])  # the patches
+        return 4 * prod(a.output) * prod(a.kernel) * int(node.inputs[0].shape[0]) if a.trainable else 0
 
     def reach(self, node: Node) -> tuple[Reach, ...]:
         return windows(node.args)

@@ -35,6 +35,7 @@ class BatchNorm(Operator):
     name = "bn"
     summary = "batch normalisation"
     example = "image[3, 32, 32] -> bn"
+    saves_for_parameters = True
     locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
     owns = (*OWNED, "running_mean [C]", "running_var [C]")
@@ -114,6 +115,7 @@ class ScaleShift(Operator):
     name = "scale_shift"
     summary = "learned factor and shift per channel"
     example = "image[3, 32, 32] -> scale_shift"
+    saves_for_parameters = True
     locality = "position"
     rules = (Rule("[C, ...] -> [C, ...]"),)
     owns = OWNED

@@ -172,6 +172,8 @@ class Operator:
     locality: ClassVar[Locality | None] = None
     #: what its gradient reads of the forward pass, so that a training step keeps it: the inputs, the outputs
     saves: ClassVar[tuple[Literal["inputs", "outputs"], ...]] = ("inputs",)
+    #: whether it reads them for the gradients of its parameters only, so that it keeps nothing where these are frozen
+    saves_for_parameters: ClassVar[bool] = False
     #: how many further tensors of float32 in the first input's shape, which its lowering computes on the way, it reads
     saves_steps: ClassVar[int] = 0
     #: whether its output is the input's memory, seen in another shape
@@ -290,6 +292,8 @@ class Operator:
 
     def saved(self, node: Node) -> tuple[Value, ...]:
         """`saves` of one application, where its arguments decide."""
+        if self.saves_for_parameters and not any(p.trainable for p in node.parameters.values()):
+            return ()
         return tuple(value for side in self.saves for value in getattr(node, side))
 
     def saved_besides(self, node: Node) -> int:

@@ -67,7 +67,6 @@ class GroupNorm(_SampleNorm):
     name = "group_norm"
     summary = "normalisation of groups of channels of each sample"
     example = "image[32, 28, 28] -> group_norm(8)"
-    saves_steps = 1
     arguments = (Argument("groups", COUNT, doc="how many groups of channels; they divide the channels"), _EPS, TRAINABLE)
 
     def resolve(self, site: Site) -> None:
@@ -76,6 +75,9 @@ class GroupNorm(_SampleNorm):
         if channels % groups:
             site.fail("E0304", f"`groups = {groups}` does not divide the channels: {site.labels[0]} has {channels} "
                       "channels", helps=(f"use a divisor of {channels}",), at="groups")  # fmt: skip
+
+    def saved_besides(self, node: Node) -> int:
+        return float_bytes(node.output) if node.args.trainable else 0  # for the gradient of the scale
 
     def lower(self, node: Node, b: Builder) -> str:
         """As instances, which have kernels everywhere: a group is one channel."""
