@@ -6,6 +6,9 @@ Every measurement is a process of its own, Linux only. The libraries are importe
 base is read; peak is the most that is resident during four steps, less the base: weights, optimizer, batch, everything
 that the step allocates and what its description takes. `first_start` is the peak while the step is compiled and compared
 with its portable form, before the first step; a second start reads it from the cache and does not have it.
+
+`step` is what `netdsl analyze --batch` predicts: the peak without what was resident before the first step (its
+description, state and batch), plus the bytes of state and batch. `predicted` is that prediction, `accuracy` it over `step`. More networks, of examples/zoo and smaller, are there for these.
 """
 
 import argparse
@@ -18,16 +21,34 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
+
+if TYPE_CHECKING:
+    from netdsl.ir import Graph
 from benchmarks.record import write
 
 ROOT = Path(__file__).resolve().parent.parent
 
 CASES = {"lenet5": 64, "resnet20": 64, "densenet40": 32, "mobile": 32, "unet": 8}
+#: nets of examples/zoo, their settings, and the batch
+ZOO: dict[str, tuple[str, dict[str, Any], int]] = {
+    "alexnet": ("alexnet.net", {"hidden": 1024}, 16),
+    "vgg16": ("vgg.net", {"hidden": 512, "H": 96, "W": 96}, 4),
+    "googlenet": ("googlenet.net", {}, 4),
+    "resnet50": ("resnet.net", {"H": 112, "W": 112}, 4),
+    "preact_resnet29": ("preact_resnet.net", {"depth": 29}, 16),
+    "mobilenet_v2": ("mobilenet_v2.net", {"H": 96, "W": 96}, 8),
+    "fc_densenet": ("fc_densenet.net", {"H": 96, "W": 96}, 1),
+    "fabric": ("fabric.net", {}, 8),
+    "segnet": ("segnet.net:segnet", {"H": 96, "W": 128}, 2),
+    "deeplab": ("deeplab.net", {"H": 129, "W": 129, "units": 256}, 2),
+    "vnet": ("vnet.net", {"D": 32, "H": 64, "W": 64}, 1),
+    "wavenet": ("wavenet.net", {"blocks": 2, "dilations": 6, "T": 2048}, 1),
+}
 CONTENDERS = ("netdsl", "pytorch eager", "pytorch channels_last")
 OPTIMIZER = "sgd(lr = 0.01, momentum = 0.9, weight_decay = 0.0001)"
 STEPS = 4
@@ -47,31 +68,42 @@ def settle() -> int:
     return resident("VmRSS")
 
 
-def compiled(name: str, batch: int, threads: int) -> Callable[[], object]:
+def network(name: str) -> tuple[Graph, int]:
+    """A net of CASES or of ZOO, and its batch."""
+    import netdsl
     from benchmarks.twins import TWINS
+
+    if name in TWINS:
+        return TWINS[name].graph(OPTIMIZER, metrics=False), CASES[name]
+    file, settings, batch = ZOO[name]
+    return netdsl.load(f"{ROOT}/examples/zoo/{file}", **settings).graph, batch
+
+
+def compiled(graph: Graph, batch: int, threads: int) -> tuple[Callable[[], object], int]:
+    """A step on a random batch, and the bytes of its state and of what is fed."""
+    import numpy as np
+
     from netdsl.lower import initial_parameters
     from netdsl.runtime.session import choose_device
     from netdsl.runtime.stepper import Stepper
-    from netdsl.training.step import build_step
+    from netdsl.training.step import TENSORS, build_step
 
-    twin = TWINS[name]
-    graph = twin.graph(OPTIMIZER, batch=batch, metrics=False)
     model = build_step(graph, batch=batch)
     stepper = Stepper(model, choose_device("cpu", threads), seed=0)
     weights = initial_parameters(graph, 0)
-    stepper.load(
-        {name: model.state[name].pack(weights) for name in ("parameters", "statistics") if name in model.state}
-    )
-    images, labels = twin.batch(graph, batch)
+    stepper.load({name: model.state[name].pack(weights) for name in TENSORS if name in model.state})
+    generator = np.random.default_rng(0)
+    for feed in stepper.feeds.values():
+        feed[...] = generator.standard_normal(feed.shape) if feed.dtype == np.float32 else 0
+    numbers = sum(layout.size * (2 if name in model.written else 1) for name, layout in model.state.items())
 
     def step() -> None:
-        stepper.feeds["image"][...], stepper.feeds["label"][...] = images, labels
-        stepper.step(0, 0.01)
+        stepper.step(0, 1e-4)
 
-    return step
+    return step, 4 * numbers + sum(feed.nbytes for feed in stepper.feeds.values())
 
 
-def pytorch(name: str, batch: int, threads: int, form: str) -> Callable[[], object]:
+def pytorch(name: str, batch: int, threads: int, form: str) -> tuple[Callable[[], object], int]:
     import torch
     from torch.nn import functional
 
@@ -90,57 +122,75 @@ def pytorch(name: str, batch: int, threads: int, form: str) -> Callable[[], obje
         functional.cross_entropy(module(images), labels).backward()
         optimizer.step()
 
-    return step
+    return step, 0
 
 
 def measure(contender: str, name: str, threads: int) -> dict[str, int]:
     """In this process: the peaks over the base."""
 
-    def made(name: str, batch: int) -> Callable[[], object]:
+    def made(name: str, batch: int | None = None) -> tuple[Callable[[], object], int]:
         if contender == "netdsl":
-            return compiled(name, batch, threads)
-        return pytorch(name, batch, threads, contender.removeprefix("pytorch "))
+            graph, own = network(name)
+            return compiled(graph, batch or own, threads)
+        return pytorch(name, batch or CASES[name], threads, contender.removeprefix("pytorch "))
 
-    made("lenet5", 2)()
+    made("lenet5", 2)[0]()
     base = settle()
-    step = made(name, CASES[name])
+    step, given = made(name)
     first = resident("VmHWM") - base
     ready = settle() - base
     for _ in range(STEPS):
         step()
-    return {"first_start": first, "ready": ready, "peak": resident("VmHWM") - base}
+    peak = resident("VmHWM") - base
+    found = {"first_start": first, "ready": ready, "peak": peak}
+    return found | {"step": peak - ready + given} if contender == "netdsl" else found
+
+
+def predicted(name: str) -> int:
+    """What `netdsl analyze --batch` says, in bytes."""
+    from netdsl.analysis.training_memory import training_memory
+
+    return training_memory(*network(name))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[*CASES, *ZOO], choices=[*CASES, *ZOO], metavar="NETWORK")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(measure(*arguments.measure, arguments.threads)))
         return
-    results: dict[str, dict[str, Any]] = {}
-    for name, batch in CASES.items():
-        row: dict[str, Any] = {"batch": batch}
-        for contender in CONTENDERS:
-            command = [sys.executable, __file__, "--threads", str(arguments.threads), "--measure", contender, name]
-            environment = os.environ | {"NETDSL_CACHE": "off", "PYTHONPATH": str(ROOT)}
-            runs = [json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
-                    for _ in range(arguments.rounds)]  # fmt: skip
-            row[contender] = {key: round(median(run[key] for run in runs) / 1e6, 1) for key in runs[0]}
-        best = min(row[contender]["peak"] for contender in CONTENDERS[1:])
-        row["ratio"] = round(row["netdsl"]["peak"] / best, 2)
-        results[name] = row
-        peaks = "  ".join(f"{contender} {row[contender]['peak']:.1f}" for contender in CONTENDERS)
-        print(f"{name}, {batch}: {peaks} MB, ratio to the smaller {row['ratio']}", flush=True)
+    results = {name: compared(name, arguments.threads, arguments.rounds) for name in arguments.only}
     if arguments.out:
         report = {
             "command": "python benchmarks/memory.py", "unit": "MB (10^6 bytes), medians", "threads": arguments.threads,
             "rounds": arguments.rounds, "machine": machine("onnxruntime", "torch", "numpy"), "networks": results,
         }  # fmt: skip
-        write(arguments.out, report)
+        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def compared(name: str, threads: int, rounds: int) -> dict[str, Any]:
+    """A network's row; a network of the zoo is not compared with PyTorch."""
+    _, batch = network(name)
+    row: dict[str, Any] = {"batch": batch} | ({"settings": ZOO[name][1]} if name in ZOO else {})
+    for contender in CONTENDERS[:1] if name in ZOO else CONTENDERS:
+        command = [sys.executable, __file__, "--threads", str(threads), "--measure", contender, name]
+        environment = os.environ | {"NETDSL_CACHE": "off", "PYTHONPATH": str(ROOT)}
+        runs = [json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+                for _ in range(rounds)]  # fmt: skip
+        row[contender] = {key: round(median(run[key] for run in runs) / 1e6, 1) for key in runs[0]}
+    row["predicted"] = round(predicted(name) / 1e6, 1)
+    row["accuracy"] = round(row["predicted"] / row["netdsl"]["step"], 3)
+    told = f"a step {row['netdsl']['step']:.1f} MB, predicted {row['predicted']:.1f}: {row['accuracy']:.3f}"
+    if name not in ZOO:
+        row["ratio"] = round(row["netdsl"]["peak"] / min(row[contender]["peak"] for contender in CONTENDERS[1:]), 2)
+        told += f"; peak {row['netdsl']['peak']:.1f}, to the smaller of PyTorch's {row['ratio']}"
+    print(f"{name}, {batch}: {told}", flush=True)
+    return row
 
 
 if __name__ == "__main__":

@@ -76,9 +76,13 @@ class Net:
         )
         return f"<net {self.graph.name}: {inputs} -> {', '.join(self.graph.outputs)}>"
 
-    def analyze(self) -> Report:
-        """Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields. Prints as a table."""
-        return analyze(self.graph)
+    def analyze(self, *, batch: int | None = None) -> Report:
+        """Shapes, parameters, MACs, FLOPs, memory, depth and receptive fields. Prints as a table.
+
+        With a `batch`, also the memory of a training step of so many samples, in bytes: `training_memory`. Raises NetError
+        then if the net has no train block or nothing to train.
+        """
+        return analyze(self.graph, batch=batch)
 
     def parameters(self, seed: int = 0) -> dict[str, np.ndarray]:
         """The weights and buffers by name, float32: the trained ones, else initial ones drawn from the seed.
@@ -135,8 +139,9 @@ class Net:
         """
         from netdsl.lower import initial_parameters, write_model
         from netdsl.runtime.options import known_precision
+        from netdsl.training.block import training_of
         from netdsl.training.portable import paths_of, portable
-        from netdsl.training.step import build_step, training_of
+        from netdsl.training.step import build_step
 
         batch, known = training_of(self.graph).batch, known_precision(precision)
         step = build_step(self.graph, batch=batch, provider=provider, split=split, precision=known)

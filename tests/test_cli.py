@@ -47,6 +47,7 @@ def run(*arguments: str) -> Result:
         (["check", "f.net", "--set", "=3"], 2), (["check", "f.net", "--set", "n="], 2), (["check"], 2),
         (["check", "f.net", "--colour"], 2), (["analyze", "f.net", "more"], 2), (["chekc", "f.net"], 2), ([], 2),
         (["analyze", "f.net"], 0), (["analyze", "bad.net"], 1), (["analyze", "f.net", "--depth", "0"], 0),
+        (["analyze", "f.net", "--batch", "8"], 1), (["analyze", "f.net", "--batch", "0"], 2),
         (["analyze", "f.net", "--depth", "-1"], 2), (["analyze", "f.net", "--depth", "x"], 2),
         (["compile", "bad.net"], 1), (["compile", "f.net", "-o", "no/such/f.onnx"], 1), (["compile", "f.net", "-o", "."], 1),
         (["compile", "f.net", "-o", ""], 2), (["compile", "f.net", "--weights", "none.safetensors"], 1),
@@ -162,6 +163,15 @@ def test_set_takes_blocks_and_operators(folder):
 
 def test_a_later_set_wins(folder):
     assert analyzed("f.net", "--set", "n=1", "--set", "n=3")["hyperparameters"]["n"] == 3
+
+
+def test_analyze_with_a_batch_says_what_training_takes():
+    plain, found = (analyzed(str(EXAMPLES / "small.net"), *more) for more in ([], ["--batch", "64"]))
+    memory = found["totals"].pop("training_memory_bytes")
+    assert 30e6 < memory < 50e6 and found.pop("batch") == 64
+    assert found == plain
+    table = run("analyze", str(EXAMPLES / "small.net"), "--batch", "64").stdout
+    assert f"training     {memory / 1e6:.1f} MB at a batch of 64" in table
 
 
 def test_analyze_prints_the_table_on_stdout(folder):

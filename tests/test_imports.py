@@ -30,7 +30,7 @@ def command(*arguments: str) -> str:
         "import netdsl; net = netdsl.load('examples/unet.net'); str(net.analyze()); net.analyze().to_dict()",
         command("check", "examples/resnet.net"),
         command("analyze", "examples/zoo/lenet5.net"),
-        command("analyze", "examples/resnet.net", "--json"),
+        command("analyze", "examples/resnet.net", "--json", "--batch", "64"),
         command("ops", "conv"),
         command("fmt", "--diff", "examples"),
     ],

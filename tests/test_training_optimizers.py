@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from netdsl.ir import Optimizer, Schedule
-from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule
-from netdsl.training.optimizers import Tensors, append_update, slots_of
+from netdsl.ops.optimizers import OPTIMIZERS, SCHEDULES, as_schedule, slots_of
+from netdsl.training.optimizers import Tensors, append_update
 from netdsl.training.schedules import rate_at
 from netdsl.training.writer import Writer
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from netdsl.analysis.facts import Facts
 from netdsl.analysis.receptive import Field, summary
 from netdsl.analysis.sizes import statements
+from netdsl.analysis.training_memory import training_memory
 from netdsl.ir import Graph, Parameter, Size, Value
-from netdsl.report.record import Layer, ReceptiveField, Report, Tensor, Totals, TrainingOnly
+from netdsl.report.record import Layer, ReceptiveField, Report, Tensor, Totals, TrainingMemory, TrainingOnly
 
 
-def analyze(graph: Graph, known: Facts | None = None) -> Report:
-    """All figures of the graph, per layer and in total. Linear in the number of nodes. `known`: facts to reuse."""
+def analyze(graph: Graph, known: Facts | None = None, *, batch: int | None = None) -> Report:
+    """All figures of the graph, per layer and in total. Linear in the number of nodes. `known`: facts to reuse.
+
+    With a `batch`, also the memory of a training step of so many samples. Raises TrainingError if the net has no `train` block
+    (E0803) or nothing to train (E0805).
+    """
     facts, tensor = known or Facts(graph), _Tensors()
     totals = Totals(
         facts.params, facts.trainable_params, facts.buffers, facts.macs, facts.flops, facts.activation_memory,
@@ -21,6 +26,7 @@ def analyze(graph: Graph, known: Facts | None = None) -> Report:
         tuple(map(tensor, graph.inputs)),
         tuple(tensor(value)._replace(name=name) for name, value in graph.outputs.items()),
         totals, _layers(graph, facts, tensor), statements(graph), _training_only(graph),
+        None if batch is None else TrainingMemory(batch, training_memory(graph, batch)),
     )  # fmt: skip
 
 

@@ -21,10 +21,11 @@ from netdsl.ops.arguments import (
 )
 from netdsl.ops.axes import axis_word
 from netdsl.ops.kernels import check_kernel
-from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements, show
+from netdsl.ops.operator import Operator, ParamSpec, Rule, Site, bias_of, elements, float_bytes, show
 from netdsl.ops.reach import Reach, transposed, windows
 from netdsl.ops.registry import operator
 from netdsl.ops.spatial import (
+    Pads,
     cut_tensor,
     half_pads,
     onnx_pads,
@@ -38,7 +39,7 @@ from netdsl.ops.spatial import (
 from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
 if TYPE_CHECKING:
-    from netdsl.ir.graph import Node
+    from netdsl.ir.graph import Node, Value
     from netdsl.ops.builder import Builder
 
 HE = Init("he")
@@ -59,6 +60,23 @@ def _check_groups(site: Site, channels_in: int) -> None:
         if count % groups:
             site.fail("E0304", f"`groups = {groups}` does not divide the channels: {what}", at="groups",
                       helps=(f"use a divisor of {count}",))  # fmt: skip
+
+
+def _correlation(node: Node, image: Value, kernel: Value, pads: Pads, batch: int) -> int:
+    """Bytes that the gradient of a weight takes: the correlation of an image with a kernel that is as large.
+
+    The image is padded, and moved so that samples stand beside each other; then the kernel is, and the products of groups of
+    16 samples (a block of ONNX Runtime's) are summed up. With a stride of 1 what has by far fewer channels is the image.
+    """
+    a, weight = node.args, node.parameters["weight"]
+    if a.groups == 1 and set(a.stride) == {1} and int(image.shape[0]) >= 2 * int(kernel.shape[0]):
+        spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
+        image, kernel = kernel, image
+        pads = tuple((span - before, span - after) for span, (before, after) in zip(spans, pads, strict=True))
+    sizes = zip(image.shape[1:], pads, strict=True)
+    padded = 4 * batch * elements((image.shape[0], *(size + max(sum(pad), 0) for size, pad in sizes)))
+    products = -(-batch // 16) * 4 * elements(weight.shape) if a.groups == 1 else 0
+    return max(2 * padded, padded + batch * float_bytes(kernel) + products)
 
 
 @operator
@@ -153,6 +171,9 @@ class Conv(Operator):
     def reach(self, node: Node) -> tuple[Reach, ...]:
         return windows(node.args)
 
+    def gradient_workspace(self, node: Node, batch: int) -> int:
+        return _correlation(node, node.inputs[0], node.output, node.args.pads, batch)
+
     def lower(self, node: Node, b: Builder) -> str:
         a = node.args
         return b.op(
@@ -237,6 +258,10 @@ class Deconv(Operator):
         a = node.args
         axes = zip(a.kernel, a.stride, a.crops, a.dilation, strict=True)
         return tuple(transposed(k, s, c[0], d) for k, s, c, d in axes)
+
+    def gradient_workspace(self, node: Node, batch: int) -> int:
+        """As of the convolution from its output to its input."""
+        return _correlation(node, node.output, node.inputs[0], node.args.crops, batch)
 
     def lower(self, node: Node, b: Builder) -> str:
         a = node.args

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netdsl.ir.graph import Shape
 from netdsl.ops.arguments import ODD, POSITIVE, Argument
-from netdsl.ops.operator import Operator, Rule, Site, elements, require_channels
+from netdsl.ops.operator import Operator, Rule, Site, elements, float_bytes, require_channels
 from netdsl.ops.registry import operator
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class LocalResponseNorm(Operator):
 
     def flops(self, node: Node) -> int:
         return (int(node.args.size) + 4) * elements(node.output.shape)
+
+    def gradient_workspace(self, node: Node, batch: int) -> int:
+        """Sums over neighbouring channels, of one tensor for each."""
+        return (int(node.args.size) + 3) * batch * float_bytes(node.output)
 
     def lower(self, node: Node, b: Builder) -> str:
         a, x = node.args, b.value(node.inputs[0])

@@ -303,6 +303,13 @@ class Operator:
         """
         return self.saves_steps * float_bytes(node.inputs[0]) if self.saves_steps else 0
 
+    def gradient_workspace(self, node: Node, batch: int) -> int:
+        """Bytes that its gradient takes for a time besides what it reads and gives; the default is a tensor like the output.
+
+        Of tensors that live one after the other only those that are alive at once.
+        """
+        return batch * float_bytes(node.output)
+
     def lower(self, node: Node, b: Builder) -> str | tuple[str, ...]:
         """Emit ONNX operators through the builder; return the output name(s)."""
         raise NotImplementedError(self.name)

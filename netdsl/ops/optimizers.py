@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from netdsl.ir.graph import Schedule
+from netdsl.ir.graph import Optimizer, Schedule
 from netdsl.ops.arguments import FLAG, FRACTION, POSITIVE, Argument, Kind, is_int, is_number
 from netdsl.ops.registry import OPERATORS
 
@@ -110,3 +110,26 @@ DESCRIBED: Mapping[str, tuple[str, str]] = {
 def as_schedule(value: float | Schedule) -> Schedule:
     """The schedule that an accepted `lr` stands for."""
     return value if isinstance(value, Schedule) else Schedule("constant", {"start": value})
+
+
+def slots_of(optimizer: Optimizer) -> tuple[str, ...]:
+    """The vectors, each as long as the parameters and zero at first, that the optimizer keeps between steps."""
+    if optimizer.kind in ("adam", "adamw"):
+        return ("first_moment", "second_moment")
+    momentum = ("momentum",) if optimizer.arguments.get("momentum", 0) else ()
+    return momentum if optimizer.kind == "sgd" else (*momentum, "mean_square")
+
+
+def decays(parameter: str, optimizer: Optimizer) -> bool:
+    """Whether weight decay acts on the parameter of this name: `no_decay` lists last parts of names."""
+    return parameter.rpartition(".")[2] not in optimizer.arguments.get("no_decay", ())
+
+
+def temporaries(optimizer: Optimizer) -> int:
+    """How many vectors as long as the parameters an update takes at once, besides the gradient and what it writes."""
+    a = optimizer.arguments
+    if optimizer.kind == "sgd":
+        return 2 if a["weight_decay"] or (a["nesterov"] and a["momentum"]) else 1
+    if optimizer.kind == "rmsprop":
+        return 3  # the square and both terms of its mean: the gradient is divided by the root later
+    return 3 if optimizer.kind == "adamw" and a["weight_decay"] else 2  # the terms of a mean; parameters that have shrunk

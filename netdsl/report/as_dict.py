@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def to_dict(report: Report) -> dict[str, Any]:
     """The report as dicts, lists, strings and numbers, in the order of the documented format."""
     several = len(report.inputs) > 1
-    result = {
+    result: dict[str, Any] = {
         "net": report.net,
         "file": report.file,
         "hyperparameters": {name: _plain(value) for name, value in report.hyperparameters.items()},
@@ -25,6 +25,9 @@ def to_dict(report: Report) -> dict[str, Any]:
     }
     if report.training_only is not None:
         result["training_only"] = report.training_only._asdict()
+    if report.training_memory is not None:
+        result["batch"] = report.training_memory.batch
+        result["totals"]["training_memory_bytes"] = report.training_memory.bytes
     return result
 
 

@@ -81,6 +81,13 @@ class TrainingOnly(NamedTuple):
     flops: int
 
 
+class TrainingMemory(NamedTuple):
+    """What a training step of `batch` samples takes; see `CONVENTIONS`."""
+
+    batch: int
+    bytes: int
+
+
 class Report(NamedTuple):
     """All that `netdsl analyze` says about a net, at its default sizes. Prints as the table; `to_dict` is the stable JSON.
 
@@ -96,6 +103,7 @@ class Report(NamedTuple):
     layers: tuple[Layer, ...]
     constraints: tuple[str, ...]
     training_only: TrainingOnly | None = None
+    training_memory: TrainingMemory | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values: the keys that `netdsl analyze --json` prints."""

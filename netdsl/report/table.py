@@ -36,7 +36,8 @@ def table(report: Report, depth: int | None = None, width: int = 100, colour: bo
     if report.constraints:
         lines += ["", *(line for text in report.constraints for line in wrap(text, width, subsequent_indent="  "))]
     lines.append("")
-    for sentence in (*(f"{term}: {text}." for term, text in CONVENTIONS.items()), _PER_SAMPLE):
+    terms = [term for term in CONVENTIONS if term != "training" or report.training_memory is not None]
+    for sentence in (*(f"{term}: {CONVENTIONS[term]}." for term in terms), _PER_SAMPLE):
         wrapped = wrap(" ".join(sentence.split()), width, subsequent_indent="  ")
         lines += [_styled(line, _DIM, colour) for line in wrapped]
     return "\n".join(line.rstrip() for line in lines)
@@ -135,6 +136,9 @@ def _totals(report: Report) -> list[str]:
     ]
     if t.buffers:
         entries.insert(1, ("buffers", _count(t.buffers)))
+    step = report.training_memory
+    if step is not None:
+        entries.insert(-1, ("training", f"{size(step.bytes)} at a batch of {step.batch:,}"))
     extra = report.training_only
     if extra is not None and (extra.params or extra.macs):
         entries.append(("in training", f"{_count(extra.params)} params, {_count(extra.macs)} MACs more"))

@@ -24,8 +24,9 @@ from netdsl.runtime.session import choose_device
 from netdsl.runtime.state import load_tensors
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.transforms import Pipeline
+from netdsl.training.block import training_of
 from netdsl.training.float64_step import Float64Step, Kink, Line
-from netdsl.training.step import build_step, training_of
+from netdsl.training.step import build_step
 
 #: how far a parameter is moved, in turn, until difference and gradient agree: a shorter step meets fewer kinks, but more
 #: of the loss's own rounding

@@ -18,9 +18,9 @@ from netdsl.runtime.options import known_precision, parts_of, whole
 from netdsl.runtime.session import Device
 from netdsl.runtime.state import environment, plain, refuse
 from netdsl.runtime.transforms import Pipeline
+from netdsl.training.block import training_of
 from netdsl.training.mixed import Precision
 from netdsl.training.schedules import rate_at
-from netdsl.training.step import training_of
 
 _MOST_SEED = 2**32 - 1
 _LOOKED_AT = 16  # samples of each part that tell a data set from another

@@ -32,8 +32,9 @@ from netdsl.runtime.session import Device, choose_device
 from netdsl.runtime.state import checkpoint_of, load_tensors, named_tensors, restore
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.transforms import Pipeline
+from netdsl.training.block import training_of
 from netdsl.training.scaling import SCALING
-from netdsl.training.step import build_evaluation, build_step, training_of
+from netdsl.training.step import build_evaluation, build_step
 
 _CHECK_EVERY = 64  # steps between two looks at the loss where reading it means waiting for the device
 

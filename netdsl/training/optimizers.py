@@ -12,19 +12,6 @@ from netdsl.ir.graph import Optimizer
 from netdsl.training.writer import Writer
 
 
-def slots_of(optimizer: Optimizer) -> tuple[str, ...]:
-    """The vectors, each as long as the parameters and zero at first, that the optimizer keeps between steps."""
-    if optimizer.kind in ("adam", "adamw"):
-        return ("first_moment", "second_moment")
-    momentum = ("momentum",) if optimizer.arguments.get("momentum", 0) else ()
-    return momentum if optimizer.kind == "sgd" else (*momentum, "mean_square")
-
-
-def decays(parameter: str, optimizer: Optimizer) -> bool:
-    """Whether weight decay acts on the parameter of this name: `no_decay` lists last parts of names."""
-    return parameter.rpartition(".")[2] not in optimizer.arguments.get("no_decay", ())
-
-
 @dataclass(frozen=True, slots=True)
 class Tensors:
     """The ONNX tensors that an update reads and writes, by name.

@@ -22,8 +22,9 @@ from onnx import numpy_helper
 from netdsl.diagnostics import Diagnostic, TrainingError
 from netdsl.ir import Graph, Optimizer, Schedule
 from netdsl.lower import metadata
+from netdsl.training.block import training_of
 from netdsl.training.layout import Layout, Slot
-from netdsl.training.step import TENSORS, StepModel, training_of
+from netdsl.training.step import TENSORS, StepModel
 
 #: of the metadata; a file of a later one is refused
 FORMAT = 1

@@ -31,13 +31,13 @@ from onnx import TensorProto, helper
 
 from netdsl.autodiff import GradientError, Target, extend_with_gradients
 from netdsl.autodiff.dataflow import upstream
-from netdsl.diagnostics import Diagnostic, Label, TrainingError
 from netdsl.ir import Graph, Parameter, Training
 from netdsl.lower import IR_VERSION, OPSET, Lowered, Provider, lower_graph
+from netdsl.ops.optimizers import decays, slots_of
 from netdsl.training import scaling
+from netdsl.training.block import nothing_to_train, training_of
 from netdsl.training.layout import Layout
 from netdsl.training.mixed import HALVES, Precision, lower_precision, opset_for
-from netdsl.training.optimizers import decays, slots_of
 from netdsl.training.origin import without_gradient
 from netdsl.training.scaling import SCALING, Scale
 from netdsl.training.update import append_new_state, append_totals, cut
@@ -153,15 +153,6 @@ def build_evaluation(graph: Graph, step: StepModel, *, provider: Provider = "cpu
     return EvaluationModel(_model(w, OPSET), state, lowered.inputs, lowered.targets, lowered.loss, lowered.metrics)
 
 
-def training_of(graph: Graph) -> Training:
-    """The net's `train` block. Raises TrainingError (E0803) if there is none."""
-    if graph.training is None:
-        message = f"the net `{graph.name}` has no `train` block"
-        way_out = f"add `train {graph.name} {{ ... }}` with target, loss, optimizer, batch and epochs"
-        raise TrainingError(Diagnostic("E0803", message, (Label(graph.span, "this net"),), helps=(way_out,)))
-    return graph.training
-
-
 def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, Layout]:
     """The state vectors. A trainable parameter that the loss does not depend on counts as fixed."""
     assert lowered.loss is not None
@@ -173,8 +164,7 @@ def _layouts(graph: Graph, lowered: Lowered, training: Training) -> dict[str, La
         elif parameter not in lowered.updates:
             fixed.append(parameter)
     if not learned:
-        message = f"there is nothing to train in `{graph.name}`: the loss depends on no trainable parameter"
-        raise TrainingError(Diagnostic("E0805", message, (Label(training.span, "trained here"),)))
+        raise nothing_to_train(graph)
     learned.sort(key=lambda parameter: not decays(parameter.name, training.optimizer))
     state = {"parameters": Layout.of(learned)}
     state |= dict.fromkeys(slots_of(training.optimizer), state["parameters"])

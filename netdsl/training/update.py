@@ -11,8 +11,9 @@ import onnx
 from onnx import TensorProto
 
 from netdsl.ir import Optimizer
+from netdsl.ops.optimizers import decays, slots_of
 from netdsl.training.layout import Layout
-from netdsl.training.optimizers import Tensors, append_update, decays, slots_of
+from netdsl.training.optimizers import Tensors, append_update
 from netdsl.training.scaling import SCALING, Scale
 from netdsl.training.writer import Writer
 
