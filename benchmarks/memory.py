@@ -8,7 +8,8 @@ that the step allocates and what its description takes. `first_start` is the pea
 with its portable form, before the first step; a second start reads it from the cache and does not have it.
 
 `step` is what `netdsl analyze --batch` predicts: the peak without what was resident before the first step (its
-description, state and batch), plus the bytes of state and batch. `predicted` is that prediction, `accuracy` it over `step`. More networks, of examples/zoo and smaller, are there for these.
+description, state and batch), plus the bytes of state and batch. `predicted` is that prediction, `accuracy` it over `step`.
+Networks of examples/zoo, most of them smaller than there, are measured for these alone.
 """
 
 import argparse
@@ -26,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
+from benchmarks.record import write
 
 if TYPE_CHECKING:
     from netdsl.ir import Graph
-from benchmarks.record import write
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -170,7 +171,7 @@ def main() -> None:
             "command": "python benchmarks/memory.py", "unit": "MB (10^6 bytes), medians", "threads": arguments.threads,
             "rounds": arguments.rounds, "machine": machine("onnxruntime", "torch", "numpy"), "networks": results,
         }  # fmt: skip
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n")
+        write(arguments.out, report)
 
 
 def compared(name: str, threads: int, rounds: int) -> dict[str, Any]:
