@@ -22,15 +22,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
 from benchmarks.record import write
-
-if TYPE_CHECKING:
-    from netdsl.ir import Graph
+from netdsl.ir import Graph
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,7 +1,5 @@
 """The arena, in which a step's tensors come and go."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from hypothesis import given
@@ -12,7 +10,7 @@ from netdsl.analysis.arena import Arena
 MB = 2**20
 
 
-def test_regions_double_until_a_tensor_fits() -> None:
+def test_regions_double_until_a_tensor_fits():
     arena = Arena()
     assert arena.take(1) == arena.take(300) - 256
     assert arena.alive == 256 + 512
@@ -20,7 +18,7 @@ def test_regions_double_until_a_tensor_fits() -> None:
     assert arena.used == arena.alive == 768 + 5 * MB
 
 
-def test_the_smallest_free_chunk_is_taken_and_a_large_rest_is_left() -> None:
+def test_the_smallest_free_chunk_is_taken_and_a_large_rest_is_left():
     arena = Arena()
     chunks = [arena.take(size) for size in (64 * MB, 10 * MB, 1 * MB, 4 * MB, 1 * MB)]
     for i in (1, 3):
@@ -32,7 +30,7 @@ def test_the_smallest_free_chunk_is_taken_and_a_large_rest_is_left() -> None:
     assert arena.used == used
 
 
-def test_neighbours_that_are_free_become_one() -> None:
+def test_neighbours_that_are_free_become_one():
     arena = Arena()
     chunks = [arena.take(MB) for _ in range(4)]
     whole = arena.take(16 * MB)
@@ -45,7 +43,7 @@ def test_neighbours_that_are_free_become_one() -> None:
 
 
 @given(st.lists(st.one_of(st.integers(1, 40 * MB), st.integers(1, 4096), st.just(0)), max_size=60), st.randoms())
-def test_tensors_never_overlap(sizes: list[int], random) -> None:
+def test_tensors_never_overlap(sizes, random):
     """0 stands for giving one back."""
     arena, held = Arena(), dict[int, int]()
     for size in sizes:

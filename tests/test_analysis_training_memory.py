@@ -1,7 +1,5 @@
 """The memory of a training step, against the tensors of the step that is built, and against what was measured."""
 
-from __future__ import annotations
-
 import json
 from math import prod
 from pathlib import Path
@@ -73,7 +71,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_most_alive_is_that_of_the_step_that_is_built(name: str) -> None:
+def test_the_most_alive_is_that_of_the_step_that_is_built(name):
     graph, batch, apart = NETS[name]
     assert step_of(graph, batch).memory.peak == pytest.approx(most_alive(graph, batch), rel=apart)
 
@@ -96,7 +94,7 @@ def wide(optimizer: str, net: str = "x -> dense(1000) -> dense(1000) -> dense(10
     "adam(lr = 0.1, weight_decay = 0.1)", "adamw(lr = 0.1)", "adamw(lr = 0.1, weight_decay = 0)",
     'sgd(lr = 0.1, weight_decay = 0.1, no_decay = ["bias"])', 'adamw(lr = 0.1, no_decay = ["bias"])',
 ])  # fmt: skip
-def test_an_update_works_on_vectors_of_all_parameters(optimizer: str) -> None:
+def test_an_update_works_on_vectors_of_all_parameters(optimizer):
     graph = wide(optimizer)
     assert step_of(graph, 2).memory.peak == pytest.approx(most_alive(graph, 2), rel=0.01)
 
@@ -104,7 +102,7 @@ def test_an_update_works_on_vectors_of_all_parameters(optimizer: str) -> None:
 @pytest.mark.parametrize("net, settings", [
     ("lenet5", {}), ("cifar_resnet", {}), ("feature_extraction", {"width": 8, "H": 64, "W": 64}), ("siamese_drlim", {}),
 ])  # fmt: skip
-def test_state_and_batch_are_those_of_the_step_that_is_built(net: str, settings: dict[str, int]) -> None:
+def test_state_and_batch_are_those_of_the_step_that_is_built(net, settings):
     graph = load(net, settings).graph
     model = build_step(graph, batch=6)
     numbers = sum(layout.size * (2 if name in model.written else 1) for name, layout in model.state.items())
@@ -119,7 +117,7 @@ def test_state_and_batch_are_those_of_the_step_that_is_built(net: str, settings:
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_it_is_within_a_tenth_of_what_was_measured(name: str) -> None:
+def test_it_is_within_a_tenth_of_what_was_measured(name):
     """And what the record says was predicted is what is predicted now."""
     graph, batch = network(name)
     found, row = training_memory(graph, batch) / 1e6, MEASURED[name]
@@ -127,13 +125,13 @@ def test_it_is_within_a_tenth_of_what_was_measured(name: str) -> None:
     assert found == pytest.approx(row["netdsl"]["step"], rel=0.1)
 
 
-def test_a_larger_batch_takes_more_in_proportion() -> None:
+def test_a_larger_batch_takes_more_in_proportion():
     graph = TWINS["resnet20"].graph(SGD)
     one, two = (training_memory(graph, batch) for batch in (64, 128))
     assert 1.9 * one < two < 2.1 * one
 
 
-def test_it_is_in_the_report_where_a_batch_is_given() -> None:
+def test_it_is_in_the_report_where_a_batch_is_given():
     net = load("lenet5")
     assert "training_memory_bytes" not in net.analyze().to_dict()["totals"] and "training " not in str(net.analyze())
     found = net.analyze(batch=64)
@@ -143,7 +141,7 @@ def test_it_is_in_the_report_where_a_batch_is_given() -> None:
     assert "MB at a batch of 64" in str(found)
 
 
-def test_a_net_that_cannot_be_trained_has_none() -> None:
+def test_a_net_that_cannot_be_trained_has_none():
     untrained = netdsl.loads("net n : x[3] -> y { y = x -> dense(2) }")
     with pytest.raises(NetError, match="has no `train` block"):
         untrained.analyze(batch=2)

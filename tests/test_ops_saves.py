@@ -1,7 +1,5 @@
 """What operators say that their gradients read, against what the nodes of the gradients do read."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +12,10 @@ from op_cases import CASES
 from op_running import applied, random_inputs, random_parameters, session
 
 from netdsl.autodiff import extend_with_gradients
+from netdsl.autodiff.dataflow import upstream
 from netdsl.ir import Node
 from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
 from netdsl.ops import OPERATORS
-from netdsl.training.step import reaching
 
 #: what they give stands for what they are given
 _MOVES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose")
@@ -62,13 +60,13 @@ def read_by_gradients(case: Case, batch: int) -> tuple[set[int], set[int], dict[
     frozen = {parameter.name for parameter in low.parameters if not parameter.trainable}
     floats = [i.name for i in graph.input if i.type.tensor_type.elem_type == TensorProto.FLOAT and i.name not in frozen]
     gradients = extend_with_gradients(model.graph, "of", floats)
-    needed = reaching(model.graph.node, gradients.values())
+    needed, _ = upstream(model.graph.node, gradients.values())
 
     roots: dict[str, str] = {}
     for n in model.graph.node:
         if n.op_type in _MOVES:
             roots[n.output[0]] = roots.get(n.input[0], n.input[0])
-    back = [n for n in model.graph.node if n.name.startswith("grad") and needed.intersection(n.output)]
+    back = [n for n in needed if n.name.startswith("grad")]
     forward = {o for n in model.graph.node if not n.name.startswith("grad") for o in n.output} - {"of"}
     fed = {i.name for i in model.graph.input}
     read = {roots.get(i, i) for n in back if n.op_type != "Shape" for i in n.input if i in forward | fed}
@@ -90,7 +88,7 @@ def read_by_gradients(case: Case, batch: int) -> tuple[set[int], set[int], dict[
 
 
 @pytest.mark.parametrize("case", with_frozen(list(filter(has_gradient, CASES))), ids=str)
-def test_gradients_read_what_is_declared(case: Case) -> None:
+def test_gradients_read_what_is_declared(case):
     """Of other tensors those that grow with the batch; what has one number per channel or position may be left out."""
     node = applied(case.op, case.shapes, case.args, case.dtypes)[1]
     inputs, outputs, few, _ = read_by_gradients(case, 2)
