@@ -9,14 +9,14 @@ from netdsl.diagnostics import Label
 from netdsl.ir import Node
 from netdsl.lint.net import Net
 from netdsl.lint.rule import Finding, of_net
+from netdsl.ops import Loss
 
-_WITHIN = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "dice": "sigmoid"}
 _PASSING = ("identity", "flatten", "reshape", "dropout")
 
 
 @of_net("W0208", "activation-before-loss", "a softmax before `cross_entropy`, which takes logits; and the like")
 def activations_before_loss(net: Net) -> Iterator[Finding]:
-    for loss in net.of(*_WITHIN):
+    for loss in (node for node in net.nodes if isinstance(node.op, Loss) and node.op.activation is not None):
         node = net.producers.get(loss.inputs[0])
         while node is not None and node.op.name in _PASSING:
             node = net.producers.get(node.inputs[0])
@@ -26,8 +26,9 @@ def activations_before_loss(net: Net) -> Iterator[Finding]:
 
 
 def _told(node: Node, loss: Node, here: bool, place: Label, classes: int) -> Finding:
-    name, within = loss.op.name, _WITHIN[loss.op.name]
-    labels = (place, Label(loss.span, f"computes a {within} by itself"))
+    assert isinstance(loss.op, Loss)
+    name = loss.op.name
+    labels = (place, Label(loss.span, f"computes a {loss.op.activation} by itself"))
     if name == "cross_entropy":
         least = log(1 + (classes - 1) / exp(1))
         fact = f"out of numbers from 0 to 1, the loss of {classes} classes cannot come below {least:.2f}"

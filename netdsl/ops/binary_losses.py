@@ -27,6 +27,7 @@ class BinaryCrossEntropy(ValueLoss):
     summary = "cross-entropy of logits with targets from 0 to 1"
     example = "binary_cross_entropy(logits, target)"
     cost = "six FLOPs per element"
+    activation = "sigmoid"
     targets = SHARES
     arguments = (Argument("balance", FLAG, False, "whether both classes count alike, however many of each there are"),)
 
@@ -107,6 +108,7 @@ class Dice(ValueLoss):
     saves_steps = 1
     cost = "nine FLOPs per element"
     rules = (Rule("[C, n...], [C, n...] -> []"),)
+    activation = "sigmoid"
     targets = SHARES
     arguments = (Argument("eps", POSITIVE, 1e-5, "added above and below the line"),)
 

@@ -88,6 +88,7 @@ class CrossEntropy(_ClassLoss):
     example = "cross_entropy(logits, label)"
     saves_steps = 1
     arity = (2, 3)
+    activation = "softmax"
     rules = (*_ClassLoss.rules, Rule("[C, ...], [...], [...] -> []"))
     cost = "four FLOPs per logit (maximum, subtraction, exponential, sum)"
     arguments = (

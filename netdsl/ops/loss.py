@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from netdsl.ir.graph import Shape, TensorType
 from netdsl.ops.operator import Operator, Rule, Site, show
@@ -52,6 +52,8 @@ class Loss(Averaged):
     target: ClassVar[int] = 1
     #: the numbers that it may hold, where it holds no class labels; None: any
     targets: ClassVar[Range | None] = None
+    #: the activation that it computes by itself, where its first input are logits
+    activation: ClassVar[Literal["softmax", "sigmoid"] | None] = None
 
     def classes(self, node: Node) -> int | None:
         """How many classes a target of class labels may name; None: the loss takes no labels."""

@@ -12,6 +12,7 @@ import numpy as np
 from netdsl.diagnostics import DataError, Diagnostic
 from netdsl.ir import Graph, Value
 from netdsl.lower import compile_model, fit_weights
+from netdsl.ops import Loss
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Arrays, count
 from netdsl.runtime.data.source import load_inputs
@@ -114,7 +115,7 @@ class Predictor:
         self.classes = None if classes is None else tuple(classes)
         chosen = choose_device(device, threads)
         self._session = open_session(compile_model(graph, parameters), chosen, constant_weights=True)
-        self._kinds = _kinds(graph)
+        self._activations = _activations(graph)
 
     @staticmethod
     def from_checkpoint(
@@ -155,7 +156,7 @@ class Predictor:
             name: np.concatenate(batches)
             for name, batches in zip(self.graph.outputs, zip(*parts, strict=True), strict=True)
         }
-        probabilities = {name: _PROBABILITIES[kind](outputs[name]) for name, kind in self._kinds.items()}
+        probabilities = {name: _ACTIVATIONS[activation](outputs[name]) for name, activation in self._activations.items()}
         return Predictions(tuple(names or map(str, range(total))), outputs, probabilities, self.classes)
 
     def predict_files(self, paths: Sequence[str | os.PathLike[str]]) -> Predictions:
@@ -199,11 +200,12 @@ def _no_rows(value: Value, sizes: Mapping[str, int]) -> np.ndarray:
     return np.zeros((0, *(dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape)), value.type.dtype)
 
 
-def _kinds(graph: Graph) -> dict[str, str]:
-    """The outputs that a cross-entropy was taken of, and which."""
+def _activations(graph: Graph) -> dict[str, str]:
+    """The outputs that are logits of a loss, each with the activation that makes probabilities of them."""
     if graph.training is None:
         return {}
-    compared = {node.inputs[0]: node.op.name for node in graph.training.nodes if node.op.name in _PROBABILITIES}
+    losses = [(node.op, node.inputs[0]) for node in graph.training.nodes if isinstance(node.op, Loss)]
+    compared = {logits: loss.activation for loss, logits in losses if loss.activation is not None}
     return {name: compared[value] for name, value in graph.outputs.items() if value in compared}
 
 
@@ -217,4 +219,4 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)  # exp would overflow
 
 
-_PROBABILITIES = {"cross_entropy": _softmax, "binary_cross_entropy": _sigmoid, "dice": _sigmoid}
+_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid}
