@@ -36,6 +36,7 @@ from netdsl.ops.spatial import (
     window_output,
     window_pads,
 )
+from netdsl.ops.strips import strips_of
 from netdsl.ops.weight_norm import WEIGHT_NORM, layer_inputs, with_gain
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from netdsl.ops.builder import Builder
 
 HE = Init("he")
+#: channels or samples of a block in ONNX Runtime's layout, with AVX-512
+_BLOCK = 16
 
 _CHANNELS = Argument("channels", COUNT, doc="output channels")
 _KERNEL = Argument("kernel", COUNTS, doc="kernel size")
@@ -65,17 +68,22 @@ def _check_groups(site: Site, channels_in: int) -> None:
 def _correlation(node: Node, image: Value, kernel: Value, pads: Pads, batch: int) -> int:
     """Bytes that the gradient of a weight takes: the correlation of an image with a kernel that is as large.
 
-    The image is padded, and moved so that samples stand beside each other; then the kernel is, and the products of groups of
-    16 samples (a block of ONNX Runtime's) are summed up. With a stride of 1 what has by far fewer channels is the image.
+    The image is padded, cut into strips, which overlap, and moved so that samples stand beside each other; then the kernel
+    is, and the products of blocks of samples are summed up. With a stride of 1 what has by far fewer channels is the image.
     """
     a, weight = node.args, node.parameters["weight"]
     if a.groups == 1 and set(a.stride) == {1} and int(image.shape[0]) >= 2 * int(kernel.shape[0]):
         spans = [d * (k - 1) for k, d in zip(a.kernel, a.dilation, strict=True)]
         image, kernel = kernel, image
         pads = tuple((span - before, span - after) for span, (before, after) in zip(spans, pads, strict=True))
-    sizes = zip(image.shape[1:], pads, strict=True)
-    padded = 4 * batch * elements((image.shape[0], *(size + max(sum(pad), 0) for size, pad in sizes)))
-    products = -(-batch // 16) * 4 * elements(weight.shape) if a.groups == 1 else 0
+    channels, *sizes = (int(size) for size in image.shape)
+    sizes = [size + max(sum(pad), 0) for size, pad in zip(sizes, pads, strict=True)]
+    if len(sizes) == 2 and a.groups == 1:
+        rows = int(kernel.shape[1])
+        strips = strips_of(batch, rows, a.kernel[0], -(-channels // _BLOCK), _BLOCK) or 1
+        sizes[0] += (strips - 1) * (a.dilation[0] * (a.kernel[0] - 1) + 1 - a.stride[0])
+    padded = 4 * batch * elements((channels, *sizes))
+    products = -(-batch // _BLOCK) * 4 * elements(weight.shape) if a.groups == 1 else 0
     return max(2 * padded, padded + batch * float_bytes(kernel) + products)
 
 

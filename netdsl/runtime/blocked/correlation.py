@@ -7,19 +7,15 @@ kernel is dy, as large as an image and dilated by the stride. Groups of B images
 
 from __future__ import annotations
 
-from math import gcd
-
 import numpy as np
+
+from netdsl.ops.strips import strips_of
 
 from .convolution import Layer, Window
 from .graph import DOMAIN, Graph
 
-#: pieces of work that a convolution is cut into at least, so that threads get about as much each
-_PIECES = 12
 #: groups beyond which one convolution for each costs more than it gains
 _MOST_GROUPS = 8
-#: rows of a strip, at least
-_ROWS = 4
 
 
 def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
@@ -35,7 +31,7 @@ def weight_gradient(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
         return _by_adjoint(graph, layer, x, dy)
     lane = layer.x[1] if few else graph.block
     blocks = 1 if few else graph.padded(layer.x[1]) // graph.block
-    strips = _strips(layer, blocks, graph.block)
+    strips = strips_of(layer.x[0], layer.y[2], layer.window.kernel[0], blocks, graph.block)
     if strips is None:
         return None
     b, groups, outputs = graph.block, layer.x[0] * strips // graph.block, graph.padded(layer.y[1])
@@ -84,16 +80,6 @@ def _by_groups(graph: Graph, layer: Layer, x: str, dy: str) -> str | None:
             return None
         parts.append(found)
     return graph.op("Concat", *parts, axis=0)
-
-
-def _strips(layer: Layer, blocks: int, block: int) -> int | None:
-    """Into how many strips of rows each image is cut: so many that they fill blocks, and make enough pieces of work."""
-    strips = block // gcd(block, layer.x[0])
-    while layer.x[0] * strips // block * blocks * layer.window.kernel[0] < _PIECES and layer.y[2] % (4 * strips) == 0:
-        if layer.y[2] // (2 * strips) < 2 * _ROWS:
-            break
-        strips *= 2
-    return strips if (layer.y[2] % strips == 0 and layer.y[2] // strips >= _ROWS) or strips == 1 else None
 
 
 def _after(layer: Layer) -> tuple[int, int]:
