@@ -156,11 +156,6 @@ class Operator:
     differentiable: ClassVar[bool] = True
     #: whether its outputs are a tuple even where there is one
     tupled: ClassVar[bool] = False
-    #: whether each output element is computed from a window of the input, whose `kernel`, `stride`, `dilation` and `pads`
-    #: along each axis `resolve` puts into the arguments
-    windowed: ClassVar[bool] = False
-    #: whether it makes zeros of zeros in its first input
-    keeps_zeros: ClassVar[bool] = False
     #: whether a file cannot bind its name
     reserved: ClassVar[bool] = True
     #: the sign that means this operator between tensors (`+`), or before one, where there is one
@@ -170,6 +165,11 @@ class Operator:
     #: None: anything else (the whole map, its size, weights for each position). Passes that change sizes, `netdsl
     #: convert --fully-convolutional` and `--atrous`, refuse what is None.
     locality: ClassVar[Locality | None] = None
+    #: whether each output element is computed from a window of the input, whose `kernel`, `stride`, `dilation` and `pads`
+    #: along each axis `resolve` puts into the arguments
+    windowed: ClassVar[bool] = False
+    #: whether it makes zeros of zeros in its first input
+    keeps_zeros: ClassVar[bool] = False
     #: what its gradient reads of the forward pass, so that a training step keeps it: the inputs, the outputs
     saves: ClassVar[tuple[Literal["inputs", "outputs"], ...]] = ("inputs",)
     #: whether it reads them for the gradients of its parameters only, so that it keeps nothing where these are frozen
