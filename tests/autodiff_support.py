@@ -1,6 +1,5 @@
 """Gradients against finite differences: the harness that the tests of netdsl.autodiff share."""
 
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -15,15 +14,15 @@ CPU, CUDA = Target("cpu"), Target("cuda")
 
 
 def build(
-    body: str,
-    inputs: Mapping[str, np.ndarray],
-    constants: Mapping[str, np.ndarray] | None = None,
+    body,
+    inputs,
+    constants=None,
     *,
-    dtype: type = np.float64,
-    symbolic: Mapping[str, Sequence[object]] | None = None,
-    outputs: Sequence[str] = ("of",),
-    opset: int = OPSET,
-) -> onnx.ModelProto:
+    dtype=np.float64,
+    symbolic=None,
+    outputs=("of",),
+    opset=OPSET,
+):
     """A model from ONNX text nodes; floats are taken as `dtype`, `symbolic` renames sizes of some inputs."""
     text = f'<ir_version: {IR_VERSION}, opset_import: ["": {opset}]> g () => () {{ {body} }}'
     graph = parser.parse_model(text).graph
@@ -39,7 +38,7 @@ def build(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
 
-def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -47,15 +46,15 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def check(
-    body: str,
-    inputs: Mapping[str, np.ndarray],
-    constants: Mapping[str, np.ndarray] | None = None,
+    body,
+    inputs,
+    constants=None,
     *,
-    symbolic: Mapping[str, Sequence[object]] | None = None,
-    with_respect_to: Sequence[str] | None = None,
-    run_float32: bool = True,
-    opset: int = OPSET,
-) -> dict[str, np.ndarray]:
+    symbolic=None,
+    with_respect_to=None,
+    run_float32=True,
+    opset=OPSET,
+):
     """Holds the gradients of Σ y·r, r random, against central differences; returns them (float64).
 
     Both the forms for the CPU and those for CUDA run in float64 in the reference evaluator; those for the CPU also
@@ -85,8 +84,8 @@ def check(
 
 
 def run_gradient(
-    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], names: Sequence[str], target: Target
-) -> list[np.ndarray]:
+    model, inputs, names, target
+):
     """Gradients by the reference evaluator."""
     extended = gradient(model, "of", names, target=target)
     onnx.checker.check_model(extended)
@@ -94,13 +93,13 @@ def run_gradient(
 
 
 def run_float32_gradient(
-    body: str,
-    inputs: Mapping[str, np.ndarray],
-    constants: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    symbolic: Mapping[str, Sequence[object]] | None,
-    opset: int = OPSET,
-) -> list[np.ndarray]:
+    body,
+    inputs,
+    constants,
+    names,
+    symbolic,
+    opset=OPSET,
+):
     """Gradients by ONNX Runtime on the CPU."""
     model = gradient(build(body, inputs, constants, dtype=np.float32, symbolic=symbolic, opset=opset), "of", names)
     feeds = {name: _cast(value, np.float32) for name, value in inputs.items()}
@@ -110,8 +109,8 @@ def run_float32_gradient(
 
 
 def _against_differences(
-    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> None:
+    model, inputs, found, rng
+):
     """Along random directions, which no wrong gradient survives: ⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε."""
     run = evaluator(model).run
     for name, value in found.items():
@@ -127,7 +126,7 @@ def _against_differences(
             )
 
 
-def _close(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], names: Sequence[str], tolerance: float) -> None:
+def _close(expected, found, names, tolerance):
     for a, b, name in zip(expected, found, names, strict=True):
         assert a.shape == b.shape, f"{name}: {b.shape}, not {a.shape}"
         np.testing.assert_allclose(
@@ -135,21 +134,21 @@ def _close(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], names: S
         )
 
 
-def _cast(value: np.ndarray, dtype: type) -> np.ndarray:
+def _cast(value, dtype):
     return value.astype(dtype) if value.dtype.kind == "f" else value
 
 
-def _element(value: np.ndarray, dtype: type) -> int:
+def _element(value, dtype):
     return helper.np_dtype_to_tensor_dtype(_cast(value, dtype).dtype)
 
 
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
+def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def positive(*shape: int, seed: int = 0) -> np.ndarray:
+def positive(*shape, seed=0):
     return np.random.default_rng(seed).uniform(0.5, 2, shape)
 
 
-def ints(*values: int) -> np.ndarray:
+def ints(*values):
     return np.array(values, np.int64)

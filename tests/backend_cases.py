@@ -6,11 +6,9 @@ the gradient in float32 by ONNX Runtime against that.
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
 
 import numpy as np
 import onnx
@@ -40,12 +38,12 @@ class Outcome:
     float32: float | str = ""
 
 
-def modules() -> list[str]:
+def modules():
     """The modules of the suite, one for each operator."""
     return [module.name for module in iter_modules(suite.__path__)]
 
 
-def cases(module: str) -> list[Any]:
+def cases(module):
     """The cases of one operator, without those of its expansion as a function. They are made when first asked for."""
     start = len(suite._NodeTestCases)
     with warnings.catch_warnings():
@@ -55,7 +53,7 @@ def cases(module: str) -> list[Any]:
     return [case for case in made if case.model is not None and "_expanded" not in case.name]
 
 
-def outcome(case: Any) -> Outcome:
+def outcome(case):
     """The case's gradients checked."""
     node = case.model.graph.node[-1]
     found = Outcome(case.name, node.op_type, "not run")
@@ -91,8 +89,8 @@ def outcome(case: Any) -> Outcome:
 
 
 def _checked(
-    found: Outcome, model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], kinks: bool
-) -> Outcome:
+    found, model, feeds, names, kinks
+):
     try:
         extended = gradient(_declared_constant(model, feeds, names), "of", names)
     except GradientError as error:
@@ -121,12 +119,12 @@ def _checked(
 
 
 def _error(
-    model: onnx.ModelProto,
-    extended: onnx.ModelProto,
-    feeds: dict[str, np.ndarray],
-    names: Sequence[str],
-    step: float = STEP,
-) -> float:
+    model,
+    extended,
+    feeds,
+    names,
+    step=STEP,
+):
     """The largest error along two random directions for each input, relative to the gradient; nan where anything is."""
     run, rng, worst = evaluator(model), np.random.default_rng(0), 0.0
     gradients = evaluator(extended).run([f"grad/{name}" for name in names], {name: feeds[name] for name in names})
@@ -140,7 +138,7 @@ def _error(
     return worst
 
 
-def _in_float32(extended: onnx.ModelProto, feeds: dict[str, np.ndarray], names: Sequence[str]) -> float | str:
+def _in_float32(extended, feeds, names):
     outputs, fed = [f"grad/{name}" for name in names], {name: feeds[name] for name in names}
     try:
         narrow = _retyped(extended, TensorProto.DOUBLE, TensorProto.FLOAT)
@@ -154,7 +152,7 @@ def _in_float32(extended: onnx.ModelProto, feeds: dict[str, np.ndarray], names: 
 # models
 
 
-def _in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
+def _in_float64(model):
     found = _retyped(_retyped(model, TensorProto.FLOAT, TensorProto.DOUBLE), TensorProto.FLOAT16, TensorProto.DOUBLE)
     node = model.graph.node[-1]
     for entry in found.opset_import:
@@ -164,7 +162,7 @@ def _in_float64(model: onnx.ModelProto) -> onnx.ModelProto:
     return found
 
 
-def _retyped(model: onnx.ModelProto, old: int, new: int) -> onnx.ModelProto:
+def _retyped(model, old, new):
     """A copy with one element type in place of another: inputs, outputs, constants and casts."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -187,23 +185,23 @@ def _retyped(model: onnx.ModelProto, old: int, new: int) -> onnx.ModelProto:
     return copy
 
 
-def _retyped_tensor(tensor: onnx.TensorProto, old: int, new: int) -> onnx.TensorProto:
+def _retyped_tensor(tensor, old, new):
     if tensor.data_type != old:
         return tensor
     array = numpy_helper.to_array(tensor)
     return numpy_helper.from_array(_as(array, helper.tensor_dtype_to_np_dtype(new)), tensor.name)
 
 
-def _as(array: np.ndarray, dtype: Any) -> np.ndarray:
+def _as(array, dtype):
     with np.errstate(over="ignore"):
         return array.astype(dtype)
 
 
-def _wide(value: np.ndarray) -> np.ndarray:
+def _wide(value):
     return value.astype(np.float64) if value.dtype in (np.float16, np.float32) else value
 
 
-def _with_loss(model: onnx.ModelProto, expected: Sequence[Any]) -> tuple[onnx.ModelProto, bool]:
+def _with_loss(model, expected):
     """A copy with Σ y·r over the float outputs given as the tensor `of`; and whether there are any."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -222,7 +220,7 @@ def _with_loss(model: onnx.ModelProto, expected: Sequence[Any]) -> tuple[onnx.Mo
     return result, bool(parts)
 
 
-def _declared_constant(model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: Sequence[str]) -> onnx.ModelProto:
+def _declared_constant(model, feeds, names):
     """The model with all inputs but the named ones as initializers: rules may look at axes, shapes and scales."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -235,7 +233,7 @@ def _declared_constant(model: onnx.ModelProto, feeds: dict[str, np.ndarray], nam
     return copy
 
 
-def _fixed(node: onnx.NodeProto, fixed: Sequence[str]) -> set[str]:
+def _fixed(node, fixed):
     """The node's inputs that its operator's declaration calls so."""
     schema = onnx.defs.get_schema(node.op_type)
     return {name for name, formal in zip(node.input, schema.inputs, strict=False) if formal.name in fixed}

@@ -3,14 +3,13 @@
 How pictures are drawn is held by test_render.py.
 """
 
-from netdsl.diagnostics import Diagnostic, Span
 from netdsl.diagnostics.chain import folded
 
 #: the name of the file that a snapshot is about
 NAME = "test.net"
 
 
-def brief(diagnostic: Diagnostic) -> str:
+def brief(diagnostic):
     lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     lines += [f" at {place(label.span)}" + f": {label.text}" * bool(label.text) for label in diagnostic.labels]
     lines += [f" {frame.replace(NAME + ':', '')}" for frame in folded(diagnostic.chain)]
@@ -18,7 +17,7 @@ def brief(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
-def place(span: Span) -> str:
+def place(span):
     """Line, column and the text there; of several lines, the first and where the last one ends."""
     first, *more = span.text.split("\n")
     end = f" to {span.line + len(more)}:{len(more[-1]) + 1}" if more else ""

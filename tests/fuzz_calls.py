@@ -1,8 +1,7 @@
 """Nets of one application each: any operator, layer or loss, with tensors of any kind and arguments that are mostly wrong."""
 
-from random import Random
 
-from netdsl.ops import OPERATORS, Operator
+from netdsl.ops import OPERATORS
 from netdsl.ops.arguments import REQUIRED
 
 _INPUTS = "x[4, H = 6, W = 6], z[4, 6, 6], v[4], s[3, T = 8], q[2, 4, 4, 4], n[5], int i[3], int m[H, W], r[4, 1, 1]"
@@ -23,24 +22,24 @@ _OPTIMIZERS = ("sgd(lr = 0.1)", "adam(lr = 0.1)", "sgd(lr = VALUE)", "adam(lr = 
 class CallWriter:
     """`CallWriter(random).file()` makes one from any source of random numbers."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random):
         self.random = random
 
-    def file(self) -> str:
+    def file(self):
         op = self.random.choice(list(OPERATORS.values()))
         written = self._trained(op) if op.style == "loss" else self._applied(op)
         while "VALUE" in written:
             written = written.replace("VALUE", self.random.choice(_VALUES), 1)
         return written
 
-    def _applied(self, op: Operator) -> str:
+    def _applied(self, op):
         call = self._layer(op) if op.style == "layer" else self._function(op)
         y = self.random.choice(("{}", "{}", "x + ({})", "({}) -> relu -> conv(2, 1)", "{} -> flatten", "sum({}, axis = 0)",
                                 "({})[0]", "where({}, x, 1)", "concat({})", "{} ** VALUE"))  # fmt: skip
         expect = f"    expect {call} == VALUE\n" if self.random.random() < 0.1 else ""
         return f"net f : {_INPUTS} -> y {{\n    y = {y.format(call)}\n{expect}}}\n"
 
-    def _trained(self, op: Operator) -> str:
+    def _trained(self, op):
         call = self._function(op).replace("z", "t").replace("tero", "zero")
         lines = {"target": self.random.choice(_TARGETS), "loss": call, "metrics": call,
                  "optimizer": self.random.choice(_OPTIMIZERS), "batch": self.random.choice(("4", "4", "VALUE")),
@@ -48,17 +47,17 @@ class CallWriter:
         block = "".join(f"    {key} = {value}\n" for key, value in lines.items())
         return f"net f : {_INPUTS} -> y {{\n    y = x -> conv(4, 3)\n}}\ntrain f {{\n{block}}}\n"
 
-    def _layer(self, op: Operator) -> str:
+    def _layer(self, op):
         tensors = self._tensors(op)
         return f"({', '.join(tensors)}) -> {op.name}({', '.join(self._arguments(op))})"
 
-    def _function(self, op: Operator) -> str:
+    def _function(self, op):
         tensors = self._tensors(op)
         if op.symbol is not None:
             return f" {op.symbol} ".join(tensors) if len(tensors) > 1 else f"{op.symbol} {tensors[0]}"
         return f"{op.name}({', '.join([*tensors, *self._arguments(op)])})"
 
-    def _tensors(self, op: Operator) -> list[str]:
+    def _tensors(self, op):
         least, most = op.arity
         few, many = max(1, least), max(1, most or 3)
         count = self.random.randint(few, many) if self.random.random() < 0.85 else self.random.randint(1, 4)
@@ -66,7 +65,7 @@ class CallWriter:
             return []
         return [self.random.choice(_TENSORS) if self.random.random() < 0.9 else "VALUE" for _ in range(count)]
 
-    def _arguments(self, op: Operator) -> list[str]:
+    def _arguments(self, op):
         """Most of what must be given, some of what may be, and now and then one too many."""
         given = [a for a in op.arguments if self.random.random() < (0.95 if a.default is REQUIRED else 0.3)]
         named = [f"{a.name} = {self.random.choice(('VALUE', 'VALUE', '1', '2', '3'))}" for a in given]

@@ -6,25 +6,23 @@ Everything else that is raised here is a finding.
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from netdsl.analysis import Facts, analyze, check_expectations
 from netdsl.analysis.sizes import statements
-from netdsl.diagnostics import Diagnostic, NetError, Source, catalogue
+from netdsl.diagnostics import NetError, Source, catalogue
 from netdsl.diagnostics.as_json import to_dict
 from netdsl.diagnostics.github import workflow_command
 from netdsl.diagnostics.sarif import sarif
 from netdsl.diagnostics.text import render
-from netdsl.elaborate import Elaboration, Limits, elaborate_all
+from netdsl.elaborate import Limits, elaborate_all
 from netdsl.elaborate.sources import read_stream
 from netdsl.format import format_source
-from netdsl.ir import Graph
 from netdsl.ir.verify import verify
 from netdsl.lint import lint
 from netdsl.report import table
@@ -41,7 +39,7 @@ _INTERNAL = re.compile(
 Stage = Literal["refused", "no net", "checked", "compiled"]
 
 
-def check(data: bytes, thorough: bool = False) -> Stage:
+def check(data, thorough=False):
     """Do all that `check`, `analyze` and `fmt` do; how far the text came.
 
     `thorough`: import it, too, for which it is written to the current folder, and compile small nets.
@@ -63,7 +61,7 @@ def check(data: bytes, thorough: bool = False) -> Stage:
     return "compiled" if small else "checked" if elaborations else "no net"
 
 
-def check_elaborated(source: Source) -> list[Elaboration] | None:
+def check_elaborated(source):
     """The nets of a source, or None where it was refused."""
     try:
         elaborations = elaborate_all(source, limits=LIMITS)
@@ -77,7 +75,7 @@ def check_elaborated(source: Source) -> list[Elaboration] | None:
     return elaborations
 
 
-def check_imported(text: str) -> None:
+def check_imported(text):
     """Blocks of the text, applied by another file."""
     blocks = re.findall(r"^block[ \t]+([A-Za-z_]\w*)", text, re.MULTILINE | re.ASCII)[:3]
     Path("imported.net").write_bytes(text.encode())
@@ -87,7 +85,7 @@ def check_imported(text: str) -> None:
     check_elaborated(Source("importing.net", f'from "imported.net" import {names}\n{body}'))
 
 
-def check_formatting(source: Source) -> None:
+def check_formatting(source):
     """The formatted text parses to the same tree, which format_source sees to, and formatting it changes nothing."""
     try:
         text = format_source(source)
@@ -99,7 +97,7 @@ def check_formatting(source: Source) -> None:
     assert again == text, f"formatted twice, the text differs:\n{text}\n---- again\n{again}"
 
 
-def check_net(elaboration: Elaboration) -> None:
+def check_net(elaboration):
     verify(elaboration.graph)
     facts = Facts(elaboration.graph)
     with reported():
@@ -110,7 +108,7 @@ def check_net(elaboration: Elaboration) -> None:
     assert all(statements(elaboration.graph))
 
 
-def check_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
+def check_diagnostics(diagnostics):
     """Each has a page, places within its files, words for the user, and can be shown in every way."""
     for diagnostic in diagnostics:
         assert diagnostic.code in _codes(), f"{diagnostic.code} has no page"
@@ -132,22 +130,22 @@ def check_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 
 
 @cache
-def _codes() -> frozenset[str]:
+def _codes():
     return frozenset(catalogue.codes())
 
 
-def _sources(diagnostic: Diagnostic) -> str:
+def _sources(diagnostic):
     """What the user wrote may be said again."""
     return "\n".join(label.span.source.text for label in diagnostic.labels)
 
 
-def is_small(graph: Graph) -> bool:
+def is_small(graph):
     tensors = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
     elements = sum(prod(map(int, value.shape)) for value in tensors)
     return sum(p.count for p in graph.parameters()) + elements < _SMALL
 
 
-def check_compiled(graph: Graph) -> None:
+def check_compiled(graph):
     """The ONNX model is valid, with the shapes that onnx infers, and so are the training step and what passes make."""
     import onnx
 
@@ -168,7 +166,7 @@ def check_compiled(graph: Graph) -> None:
             onnx.checker.check_model(build_step(graph, batch=2).model, full_check=True)
 
 
-def conversions(graph: Graph) -> Iterator[dict[str, Any]]:
+def conversions(graph):
     """Arguments of `convert`: each pass alone, and some together."""
     from netdsl.passes.atrous import is_window
 
@@ -182,7 +180,7 @@ def conversions(graph: Graph) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported():
     """Errors of netdsl's own are fine where they can be shown."""
     try:
         yield
@@ -190,7 +188,7 @@ def reported() -> Iterator[None]:
         check_diagnostics(error.diagnostics)
 
 
-def lay_out(folder: Path) -> None:
+def lay_out(folder):
     """The files that fuzzed imports find in the current folder: good and bad ones, and what is no file."""
     (folder / "folder").mkdir()
     (folder / "folder.net").mkdir()

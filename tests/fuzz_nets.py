@@ -1,7 +1,6 @@
 """Random nets that are well formed: blocks, loops, families, joins, conditions, symbolic sizes and train blocks."""
 
 import re
-from random import Random
 
 _SAME = [
     "relu",
@@ -113,12 +112,12 @@ _TRAIN = """train f {
 class NetWriter:
     """`NetWriter(random).file()` makes one from any source of random numbers."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random):
         self.random = random
         self.lines: list[str] = []
         self.names = 0
 
-    def file(self) -> str:
+    def file(self):
         """Maps of one width flow through statements that keep their size, and are strided now and then."""
         self.axes = self.random.choice((1, 2, 2, 2, 3))
         self.maps = ["x"]
@@ -134,28 +133,28 @@ class NetWriter:
             self.lines += ["    expect params < 1G", "    expect receptive_field(x) == receptive_field(x)"]
         return "\n".join([*self._blocks(), *self.lines, "}", *self._train(), ""])
 
-    def _size(self) -> int:
+    def _size(self):
         return self.random.choice((4, 6, 7, 8, 9, 16))
 
-    def _blocks(self) -> list[str]:
+    def _blocks(self):
         inside = " -> ".join(self._layer() for _ in range(self.random.randrange(1, 4))).replace("width", "c")
         return ["block twice(layer) : x -> y { y = x -> layer -> layer }",
                 f"block wide(c) : x -> y {{\n    skip = x -> {inside}\n    y = x + skip\n}}",
                 "block deep(k, c) : x -> y {\n    y = x if k <= 0 else x -> conv(c, 3) -> deep(k - 1, c)\n}"]  # fmt: skip
 
-    def _layer(self) -> str:
+    def _layer(self):
         conv = f"conv(width, {self.random.choice((1, 2, 3))}, dilation = {self.random.choice((1, 2))})"
         return self.random.choice((conv, conv, "conv(width, 3, groups = width)", *_SAME))
 
-    def _tensor(self) -> str:
+    def _tensor(self):
         return self.random.choice(self.maps)
 
-    def _new(self) -> str:
+    def _new(self):
         self.names += 1
         self.maps.append(f"t{self.names}")
         return self.maps[-1]
 
-    def _statement(self) -> list[str]:
+    def _statement(self):
         """Statements that bind a new tensor, or `x`; all have the size of `x`."""
         a, b = self._tensor(), self._tensor()
         kind = self.random.randrange(14)
@@ -200,7 +199,7 @@ class NetWriter:
         up = f"({a} -> {down} -> upsample(2), {a}) -> crop_like"
         return [f"{self._new()} = {up}" if "ceil" in down or "conv" in down else f"t = {a} -> {down}"]
 
-    def _end(self) -> str:
+    def _end(self):
         whole = (
             "x -> flatten -> dense(3)",
             "x -> adaptive_avg_pool(2) -> flatten -> dense(3, drop_connect = 0.5)",
@@ -208,7 +207,7 @@ class NetWriter:
         )
         return self.random.choice(whole)
 
-    def _train(self) -> list[str]:
+    def _train(self):
         if self.random.random() < 0.5:
             return []
         optimizer = self.random.choice(("sgd(lr = 0.1)", "adam(lr = cosine(0.1))"))

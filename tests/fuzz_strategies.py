@@ -1,6 +1,5 @@
 """What hypothesis draws to fuzz with."""
 
-from random import Random
 
 from hypothesis import strategies as st
 
@@ -12,7 +11,7 @@ from tests.net_generator import net_files
 _RANDOMS = st.randoms(use_true_random=False)
 
 
-def _mutated(text: str, random: Random) -> str:
+def _mutated(text, random):
     return Mutator(random).mutate(text)
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from random import Random
 
 from netdsl.diagnostics import catalogue
 from netdsl.elaborate.names import globals_
@@ -82,7 +81,7 @@ train { loss = 1 }
 
 
 @cache
-def corpus() -> tuple[str, ...]:
+def corpus():
     """All .net files of the project, broken ones of the snapshots, and the examples of pages and operators."""
     files = [
         path for folder in ("examples", "netdsl/std", "tests/fuzz_seeds") for path in (ROOT / folder).rglob("*.net")
@@ -97,7 +96,7 @@ def corpus() -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in texts if len(text) <= LONGEST))
 
 
-def dictionary() -> tuple[str, ...]:
+def dictionary():
     """The tokens of the language, and names that it knows."""
     arguments = {argument.name for op in OPERATORS.values() for argument in op.arguments}
     return (*_WORDS, *_MARKS, *globals_(), *sorted(arguments), *_NUMBERS)
@@ -106,7 +105,7 @@ def dictionary() -> tuple[str, ...]:
 class Mutator:
     """Draws changed texts: the same from the same seed."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random):
         self.random = random
         self.kinds: list[Callable[[list[str]], list[str]]] = [
             self._delete, self._duplicate, self._swap, self._replace, self._insert, self._number, self._number, self._rename,
@@ -114,7 +113,7 @@ class Mutator:
             self._function,
         ]  # fmt: skip
 
-    def mutate(self, text: str) -> str:
+    def mutate(self, text):
         """The text with one change or a few."""
         tokens = _TOKEN.findall(text)
         for _ in range(self.random.choice((1, 1, 1, 1, 1, 2, 3, 6))):
@@ -123,31 +122,31 @@ class Mutator:
 
     # places
 
-    def _at(self, tokens: list[str]) -> int:
+    def _at(self, tokens):
         return self.random.randrange(len(tokens) + 1)
 
-    def _range(self, tokens: list[str]) -> tuple[int, int]:
+    def _range(self, tokens):
         start = self._at(tokens)
         return start, min(len(tokens), start + self.random.choice((1, 1, 2, 3, 5, 10, 40)))
 
-    def _where(self, tokens: list[str], fits: Callable[[str], bool]) -> int | None:
+    def _where(self, tokens, fits):
         places = [i for i, token in enumerate(tokens) if fits(token)]
         return self.random.choice(places) if places else None
 
-    def _other(self) -> list[str]:
+    def _other(self):
         return _TOKEN.findall(self.random.choice(corpus()))
 
     # changes
 
-    def _delete(self, tokens: list[str]) -> list[str]:
+    def _delete(self, tokens):
         start, end = self._range(tokens)
         return tokens[:start] + tokens[end:]
 
-    def _duplicate(self, tokens: list[str]) -> list[str]:
+    def _duplicate(self, tokens):
         start, end = self._range(tokens)
         return tokens[:end] + tokens[start:]
 
-    def _swap(self, tokens: list[str]) -> list[str]:
+    def _swap(self, tokens):
         places = [i for i, token in enumerate(tokens) if not token.isspace()]
         if len(places) < 2:
             return tokens
@@ -156,40 +155,40 @@ class Mutator:
         tokens[places[a]], tokens[places[b]] = tokens[places[b]], tokens[places[a]]
         return tokens
 
-    def _replace(self, tokens: list[str]) -> list[str]:
+    def _replace(self, tokens):
         start, end = self._range(tokens)
         return [*tokens[:start], self._drawn(), *tokens[end:]]
 
-    def _insert(self, tokens: list[str]) -> list[str]:
+    def _insert(self, tokens):
         at = self._at(tokens)
         return [*tokens[:at], " ", self._drawn(), " ", *tokens[at:]]
 
-    def _drawn(self) -> str:
+    def _drawn(self):
         if self.random.random() < 0.3:
             return self.random.choice(_FRAGMENTS).rstrip(self.random.choice(("", "\n")))
         return self.random.choice(dictionary())
 
-    def _number(self, tokens: list[str]) -> list[str]:
+    def _number(self, tokens):
         at = self._where(tokens, lambda token: token[:1].isdigit())
         if at is not None:
             near = [str(self.random.randrange(12)), f"-{tokens[at]}", f"{tokens[at]}{tokens[at]}"]
             tokens[at] = self.random.choice(_NUMBERS) if self.random.random() < 0.6 else self.random.choice(near)
         return tokens
 
-    def _rename(self, tokens: list[str]) -> list[str]:
+    def _rename(self, tokens):
         at = self._where(tokens, str.isidentifier)
         if at is not None:
             others = [token for token in tokens if token.isidentifier()]
             tokens[at] = self.random.choice(others if self.random.random() < 0.6 else dictionary())
         return tokens
 
-    def _splice(self, tokens: list[str]) -> list[str]:
+    def _splice(self, tokens):
         other = self._other()
         start, end = self._range(other)
         at = self._at(tokens)
         return tokens[:at] + other[start:end] + tokens[at:]
 
-    def _lines(self, tokens: list[str]) -> list[str]:
+    def _lines(self, tokens):
         """Move, drop or double a line, or take one of another file."""
         lines = "".join(tokens).split("\n")
         at, to = self.random.randrange(len(lines)), self.random.randrange(len(lines) + 1)
@@ -201,29 +200,29 @@ class Mutator:
             lines.insert(to, taken)
         return _TOKEN.findall("\n".join(lines))
 
-    def _nest(self, tokens: list[str]) -> list[str]:
+    def _nest(self, tokens):
         start, end = self._range(tokens)
         left, right = self.random.choice((("(", ")"), ("[", "]"), ("{", "}"), ("not ", ""), ("-", ""), ("relu(", ")"),
                                           ("(x -> ", ")"), ("1 if n else ", ""), ("2 * (", ")"), ("{\n", "\n}")))  # fmt: skip
         depth = self.random.choice((1, 1, 2, 10, 60, 120, 1500))
         return [*tokens[:start], *[left] * depth, *tokens[start:end], *[right] * depth, *tokens[end:]]
 
-    def _repeat(self, tokens: list[str]) -> list[str]:
+    def _repeat(self, tokens):
         start, end = self._range(tokens)
         return tokens[:start] + tokens[start:end] * self.random.choice((2, 3, 20, 150, 1000)) + tokens[end:]
 
-    def _odd(self, tokens: list[str]) -> list[str]:
+    def _odd(self, tokens):
         at = self._at(tokens)
         return [*tokens[:at], self.random.choice(_ODD), *tokens[at:]]
 
-    def _import(self, tokens: list[str]) -> list[str]:
+    def _import(self, tokens):
         names = ["b", "basic", "inner", *(token for token in tokens if token.isidentifier())]
         line = f'from "{self.random.choice(_PATHS)}" import {self.random.choice(names)}'
         if self.random.random() < 0.3:
             line += f" as {self.random.choice(names)}"
         return [line, "\n", *tokens]
 
-    def _group(self, tokens: list[str]) -> list[str]:
+    def _group(self, tokens):
         """Put a bracketed group of another file in the place of one of this."""
         opening = self.random.choice("([{")
         other = self._other()
@@ -232,13 +231,13 @@ class Mutator:
             return tokens
         return tokens[:here] + other[there : _closed(other, there)] + tokens[_closed(tokens, here) :]
 
-    def _function(self, tokens: list[str]) -> list[str]:
+    def _function(self, tokens):
         """Put the declarations of another file before or behind."""
         other = self._other()
         return [*other, "\n", *tokens] if self.random.random() < 0.5 else [*tokens, "\n", *other]
 
 
-def _closed(tokens: list[str], start: int) -> int:
+def _closed(tokens, start):
     """Behind the bracket that closes the one at `start`."""
     depth = 0
     for at in range(start, len(tokens)):

@@ -1,18 +1,14 @@
 """Graphs made by hand for tests: operators applied through their declarations, without a .net file."""
 
-from collections.abc import Mapping
-from typing import Any
 
 from netdsl.diagnostics import Source, Span
 from netdsl.ir import (
-    Dim,
     Graph,
     Node,
     Optimizer,
     Parameter,
     Schedule,
     Size,
-    Target,
     TensorType,
     Training,
     Value,
@@ -26,28 +22,28 @@ SPAN = Span(Source("test.net", "net test : x -> y { }\n"), 0, 3)
 class NetBuilder:
     """Applies operators one after the other: `b.apply("conv", x, channels=8, kernel=3)` gives the output value."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.symbols: dict[str, int] = {}
         self._counts: dict[str, int] = {}
 
-    def input(self, name: str, *shape: int | tuple[str, int], dtype: Any = "float32", batched: bool = True) -> Value:
+    def input(self, name, *shape, dtype="float32", batched=True):
         """A net input; a dimension `("H", 32)` is symbolic."""
         self.inputs.append(Value(name, TensorType(self._shape(shape), dtype, batched)))
         return self.inputs[-1]
 
-    def _shape(self, shape: tuple[int | tuple[str, int], ...]) -> tuple[Dim, ...]:
+    def _shape(self, shape):
         self.symbols.update(dim for dim in shape if isinstance(dim, tuple))
         return tuple(dim if isinstance(dim, int) else Size.symbol(*dim) for dim in shape)
 
-    def apply(self, op: str, *inputs: Value, name: str | None = None, share: Mapping[str, Parameter] | None = None,
-              **arguments: Any) -> Value:  # fmt: skip
+    def apply(self, op, *inputs, name=None, share=None,
+              **arguments):  # fmt: skip
         """Apply an operator; `share` gives it the parameters of another node."""
         return self.node(op, *inputs, name=name, share=share, **arguments).output
 
-    def node(self, op: str, *inputs: Value, name: str | None = None, share: Mapping[str, Parameter] | None = None,
-             **arguments: Any) -> Node:  # fmt: skip
+    def node(self, op, *inputs, name=None, share=None,
+             **arguments):  # fmt: skip
         operator = OPERATORS[op]
         args = Args({argument.name: argument.default for argument in operator.arguments}, **arguments)
         assert REQUIRED not in list(args.values()), f"{op}: an argument is missing"
@@ -65,7 +61,7 @@ class NetBuilder:
         self.nodes.append(Node(path, operator, args, inputs, outputs, made, SPAN))
         return self.nodes[-1]
 
-    def graph(self, *, training: Training | None = None, **outputs: Value) -> Graph:
+    def graph(self, *, training=None, **outputs):
         """The net with the given outputs; nodes that were applied after `training` was made are not in it."""
         own = set() if training is None else set(training.nodes)
         nodes = tuple(node for node in self.nodes if node not in own)
@@ -74,7 +70,7 @@ class NetBuilder:
         verify(graph)
         return graph
 
-    def training(self, loss: Value, targets: tuple[Target, ...], since: int, **metrics: Value) -> Training:
+    def training(self, loss, targets, since, **metrics):
         """A train block of the nodes applied from position `since` on."""
         optimizer = Optimizer("sgd", Schedule("constant", {"lr": 0.1}), {})
         return Training(targets, tuple(self.nodes[since:]), loss, metrics, optimizer, 32, 1, SPAN)

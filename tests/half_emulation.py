@@ -10,7 +10,7 @@ from netdsl.training.mixed import HALVES
 _HALVES = frozenset(HALVES.values())
 
 
-def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
+def emulated(model):
     """The model with half tensors made float32, and what makes them rounded; ONNX Runtime has the Casts on the CPU."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
@@ -38,7 +38,7 @@ def emulated(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def emulating(model: onnx.ModelProto) -> ort.InferenceSession:
+def emulating(model):
     """A session for `emulated`, with no optimiser that could take two Casts for none."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

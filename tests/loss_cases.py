@@ -3,50 +3,49 @@
 import torch
 import torch.nn.functional as F
 from op_case import MAPS, Case
-from torch import Tensor
 
 _CLASSES = {"dtypes": ("float32", "int64")}
 _SEGMENTATION = ((5, 4, 3), (4, 3))
 _WEIGHTS = [0.5, 2.0, 0.0, 1.0, 3.0]
 
 
-def _accuracy(x: Tensor, label: Tensor, ignore: int | None = None, k: int = 1) -> Tensor:
+def _accuracy(x, label, ignore=None, k=1):
     counts = torch.ones_like(label) if ignore is None else label != ignore
     hits = (x.topk(k, 1).indices == label.unsqueeze(1)).any(1)
     return (hits * counts).sum() / counts.sum().float()
 
 
-def _multiclass_hinge(x: Tensor, label: Tensor, margin: float = 1.0, ignore: int = -1) -> Tensor:
+def _multiclass_hinge(x, label, margin=1.0, ignore=-1):
     rows, labels = x.movedim(1, -1).flatten(0, -2), label.flatten()
     return F.multi_margin_loss(rows[labels != ignore], labels[labels != ignore], margin=margin)
 
 
-def _contrastive(a: Tensor, b: Tensor, same: Tensor, margin: float = 1.0) -> Tensor:
+def _contrastive(a, b, same, margin=1.0):
     """Hadsell et al. 2006, equation 4, with Y = 1 - same."""
     distance = (a - b).norm(dim=1)
     return (same * distance**2 / 2 + (1 - same) * (margin - distance).clamp_min(0) ** 2 / 2).mean()
 
 
-def _dice(x: Tensor, target: Tensor) -> Tensor:
+def _dice(x, target):
     """1 - D of Milletari et al. 2016, section 3, per sample and channel."""
     p, axes = torch.sigmoid(x), tuple(range(2, x.ndim))
     return 1 - (2 * (p * target).sum(axes) / ((p**2).sum(axes) + (target**2).sum(axes))).mean()
 
 
-def _balanced(x: Tensor, target: Tensor) -> Tensor:
+def _balanced(x, target):
     """Xie & Tu 2015, equation 2, as a mean."""
     beta = 1 - target.mean()
     terms = -beta * target * F.logsigmoid(x) - (1 - beta) * (1 - target) * F.logsigmoid(-x)
     return terms.mean()
 
 
-def _alike(x: Tensor, label: Tensor, ignore: int = -100) -> Tensor:
+def _alike(x, label, ignore=-100):
     """The mean over the classes that there are of each one's mean cross-entropy."""
     each = F.cross_entropy(x, label, reduction="none")
     return torch.stack([each[label == k].mean() for k in label.unique() if k != ignore]).mean()
 
 
-def _placed(x: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+def _placed(x, label, weight):
     """Ronneberger et al. 2015, equation 1, over the sum of the weights."""
     own = F.log_softmax(x, 1).gather(1, label[:, None])[:, 0]
     return -(weight * own).sum() / weight.sum()

@@ -4,8 +4,6 @@ They mean nothing: names are unbound and shapes nonsense. `NetGenerator(random).
 random numbers; `net_files()` is the strategy for hypothesis.
 """
 
-from collections.abc import Callable
-from random import Random
 
 from hypothesis import strategies as st
 
@@ -23,15 +21,15 @@ _COMMENTS = ["#", "# why", "#why", "# a -> b {", '# "quoted', "#! x", "# ünïc�
 _COMPARATORS = ["<", ">", "<=", ">=", "==", "!=", "~", "in"]
 
 
-def net_files() -> st.SearchStrategy[str]:
+def net_files():
     return st.randoms(use_true_random=False).map(lambda random: NetGenerator(random).file())
 
 
 class NetGenerator:
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random):
         self.random = random
 
-    def file(self) -> str:
+    def file(self):
         tokens = self._version() if self.random.random() < 0.2 else []
         for _ in range(self.random.choice([0, 1, 1, 2, 2, 3])):
             if tokens:
@@ -41,10 +39,10 @@ class NetGenerator:
 
     # declarations
 
-    def _version(self) -> Tokens:
+    def _version(self):
         return ["syntax", "1"]
 
-    def _import(self) -> Tokens:
+    def _import(self):
         module = self._separated(lambda: [self._name()], ".", 1, 3)
         origin = module if self.random.random() < 0.5 else [self.random.choice(_STRINGS)]
         names = self._separated(self._imported, ",", 1, 4)
@@ -52,10 +50,10 @@ class NetGenerator:
             names = ["(", *names, *self._comma(), ")"]
         return ["from", *origin, "import", *names]
 
-    def _imported(self) -> Tokens:
+    def _imported(self):
         return [self._name()] if self.random.random() < 0.7 else [self._name(), "as", self._name()]
 
-    def _function(self) -> Tokens:
+    def _function(self):
         head = [self.random.choice(["net", "block"]), self._name()]
         if self.random.random() < 0.7:
             inside = self._separated(self._hyperparameter, ",", 0, 4)
@@ -64,56 +62,56 @@ class NetGenerator:
         outputs = self._separated(self._output, ",", 1, 3)
         return [*head, ":", *inputs, "->", *outputs, *self._body(2)]
 
-    def _hyperparameter(self) -> Tokens:
+    def _hyperparameter(self):
         return [self._name()] if self.random.random() < 0.4 else [self._name(), "=", *self._expression(2)]
 
-    def _input(self) -> Tokens:
+    def _input(self):
         tokens = ["int", "tokens"] if self.random.random() < 0.2 else [self._name()]
         if self.random.random() < 0.6:
             tokens += ["[", *self._separated(self._dimension, ",", 1, 3), "]"]
         return tokens
 
-    def _dimension(self) -> Tokens:
+    def _dimension(self):
         return self._expression(1) if self.random.random() < 0.7 else [self._name(), "=", *self._expression(1)]
 
-    def _output(self) -> Tokens:
+    def _output(self):
         return [self._name(), *(["[", self._name(), "]"] if self.random.random() < 0.2 else [])]
 
-    def _train(self) -> Tokens:
+    def _train(self):
         name = [self._name()] if self.random.random() < 0.7 else []
         return ["train", *name, *self._body(1)]
 
     # statements
 
-    def _body(self, depth: int) -> Tokens:
+    def _body(self, depth):
         statements = self._separated(lambda: self._statement(depth), END, 0, 3 if depth else 1)
         return ["{", MAYBE_END, *statements, *([MAYBE_END] if statements else []), "}"]
 
-    def _statement(self, depth: int) -> Tokens:
+    def _statement(self, depth):
         blocks = [self._for, self._if] if depth else []
         return self._one_of(
             self._assign, self._assign, self._assign, self._share, self._expect,
             *[lambda block=block: block(depth - 1) for block in blocks],
         )  # fmt: skip
 
-    def _assign(self) -> Tokens:
+    def _assign(self):
         targets = self._separated(self._target, ",", 1, 1 if self.random.random() < 0.8 else 3)
         values = self._separated(lambda: self._expression(2), ",", 1, 1 if self.random.random() < 0.9 else 3)
         return [*targets, "=", *values]
 
-    def _target(self) -> Tokens:
+    def _target(self):
         return [self._name()] if self.random.random() < 0.7 else [self._name(), *self._subscripts(1)]
 
-    def _share(self) -> Tokens:
+    def _share(self):
         return ["share", self._name(), "=", *self._expression(2)]
 
-    def _expect(self) -> Tokens:
+    def _expect(self):
         return ["expect", *self._expression(2)]
 
-    def _for(self, depth: int) -> Tokens:
+    def _for(self, depth):
         return ["for", *self._names(), "in", *self._expression(2), *self._body(depth)]
 
-    def _if(self, depth: int) -> Tokens:
+    def _if(self, depth):
         tokens = ["if", *self._expression(2), *self._body(depth)]
         for _ in range(self.random.randint(0, 2)):
             tokens += ["else", "if", *self._expression(2), *self._body(depth)]
@@ -121,31 +119,31 @@ class NetGenerator:
 
     # expressions, loosest first
 
-    def _expression(self, depth: int) -> Tokens:
+    def _expression(self, depth):
         if depth > 0 and self.random.random() < 0.15:
             return [*self._pipeline(depth), "if", *self._or(depth - 1), "else", *self._expression(depth - 1)]
         return self._pipeline(depth)
 
-    def _pipeline(self, depth: int) -> Tokens:
+    def _pipeline(self, depth):
         return self._separated(lambda: self._or(depth), "->", 1, 5 if depth > 1 and self.random.random() < 0.5 else 1)
 
-    def _or(self, depth: int) -> Tokens:
+    def _or(self, depth):
         """An expression of operators; parentheses where precedence asks for them are the operands' own."""
         tokens = self._operand(depth)
         for _ in range(self.random.choice([0, 0, 0, 1, 2]) if depth else 0):
             tokens += [self._operator(), *self._operand(depth - 1)]
         return tokens
 
-    def _operator(self) -> str:
+    def _operator(self):
         return self.random.choice(["or", "and", "+", "-", "*", "/", "//", "%", self.random.choice(_COMPARATORS)])
 
-    def _operand(self, depth: int) -> Tokens:
+    def _operand(self, depth):
         tokens = self._postfix(depth)
         if self.random.random() < 0.1:
             tokens += ["**", *(["-"] if self.random.random() < 0.3 else []), *self._postfix(0)]
         return ["-", *tokens] if self.random.random() < 0.1 else tokens
 
-    def _postfix(self, depth: int) -> Tokens:
+    def _postfix(self, depth):
         tokens = self._atom(depth)
         for _ in range(self.random.choice([0, 0, 1, 1, 2]) if depth else 0):
             tokens += self._one_of(
@@ -154,16 +152,16 @@ class NetGenerator:
             )  # fmt: skip
         return tokens
 
-    def _arguments(self, depth: int) -> Tokens:
+    def _arguments(self, depth):
         some = self._separated(lambda: self._expression(depth), ",", 0, 3)
         named = self._separated(lambda: [self._name(), "=", *self._expression(depth)], ",", 0, 2)
         inside = [*some, *([","] if some and named else []), *named]
         return ["(", *inside, *(self._comma() if inside else []), ")"]
 
-    def _subscripts(self, depth: int) -> Tokens:
+    def _subscripts(self, depth):
         return ["[", *self._separated(lambda: self._subscript(depth), ",", 1, 2), "]"]
 
-    def _subscript(self, depth: int) -> Tokens:
+    def _subscript(self, depth):
         if self.random.random() < 0.6:
             return self._expression(depth)
         tokens = []
@@ -171,7 +169,7 @@ class NetGenerator:
             tokens += [":", *(self._expression(depth) if self.random.random() < 0.6 else [])]
         return tokens[1:]
 
-    def _atom(self, depth: int) -> Tokens:
+    def _atom(self, depth):
         simple = [lambda: [self._name()]] * 4 + [
             lambda: [self.random.choice(_NUMBERS)],
             lambda: [self.random.choice(_STRINGS)],
@@ -180,54 +178,54 @@ class NetGenerator:
         nested = [self._list, self._comprehension, self._tuple, self._parenthesised] if depth else []
         return self._one_of(*simple, *[lambda make=make: make(depth - 1) for make in nested])
 
-    def _list(self, depth: int) -> Tokens:
+    def _list(self, depth):
         inside = self._separated(lambda: self._expression(depth), ",", 0, 6)
         return ["[", *inside, *(self._comma() if inside else []), "]"]
 
-    def _comprehension(self, depth: int) -> Tokens:
+    def _comprehension(self, depth):
         condition = ["if", *self._or(depth)] if self.random.random() < 0.4 else []
         return ["[", *self._expression(depth), "for", *self._names(), "in", *self._or(depth), *condition, "]"]
 
-    def _tuple(self, depth: int) -> Tokens:
+    def _tuple(self, depth):
         inside = self._separated(lambda: self._expression(depth), ",", 1, 3)
         comma = self._comma() if inside.count(",") else [","]
         return ["(", *inside, *(comma if inside[-1:] != [","] else []), ")"]
 
-    def _parenthesised(self, depth: int) -> Tokens:
+    def _parenthesised(self, depth):
         return ["(", *(["not"] if self.random.random() < 0.2 else []), *self._or(depth), ")"]
 
     # pieces
 
-    def _name(self) -> str:
+    def _name(self):
         return self.random.choice(_NAMES)
 
-    def _names(self) -> Tokens:
+    def _names(self):
         return self._separated(lambda: [self._name()], ",", 1, 2)
 
-    def _comma(self) -> Tokens:
+    def _comma(self):
         return [","] if self.random.random() < 0.4 else []
 
-    def _separated(self, make: Callable[[], Tokens], separator: str, least: int, most: int) -> Tokens:
+    def _separated(self, make, separator, least, most):
         tokens: Tokens = []
         for _ in range(self.random.randint(least, most)):
             tokens += [separator] if tokens else []
             tokens += make()
         return tokens
 
-    def _one_of(self, *makers: Callable[[], Tokens]) -> Tokens:
+    def _one_of(self, *makers):
         return self.random.choice(makers)()
 
 
 class _Spacing:
     """Puts tokens on lines."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random):
         self.random = random
         #: how often there is more than a space
         self.wild = random.choice([0.02, 0.2, 0.6])
         self.line_break = random.choice(["\n", "\n", "\r\n"])
 
-    def spread(self, tokens: Tokens) -> str:
+    def spread(self, tokens):
         text = self._lines(0) if self._often() else ""
         still_open: Tokens = []
         before = ""
@@ -246,16 +244,16 @@ class _Spacing:
             before = token
         return text + self.random.choice(["", self.line_break, self._lines(1), f"  {self._comment()}"])
 
-    def _often(self) -> bool:
+    def _often(self):
         return self.random.random() < self.wild
 
-    def _comment(self) -> str:
+    def _comment(self):
         return self.random.choice(_COMMENTS)
 
-    def _blank(self) -> str:
+    def _blank(self):
         return self.random.choice(["", " ", "    ", "\t"])
 
-    def _lines(self, least: int) -> str:
+    def _lines(self, least):
         """Line breaks, with comments and blank lines among them."""
         text = ""
         for _ in range(least + (self.random.randint(0, 3) if self._often() else 0)):
@@ -263,7 +261,7 @@ class _Spacing:
             text += self._blank() + comment + self.line_break
         return text + self._blank()
 
-    def _gap(self, before: str, token: str, free: bool) -> str:
+    def _gap(self, before, token, free):
         needed = before[-1:].isalnum() or before[-1:] == "_"
         if free and self.random.random() < self.wild / 2:
             return self._lines(1)

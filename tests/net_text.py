@@ -1,13 +1,12 @@
 """Nets given as text: their graphs, verified and analyzed, and their diagnostics."""
 
 from netdsl.analysis import analyze, check_expectations
-from netdsl.diagnostics import Diagnostic, Source, SourceError
-from netdsl.elaborate import Elaboration, elaborate
-from netdsl.ir import Graph
+from netdsl.diagnostics import Source, SourceError
+from netdsl.elaborate import elaborate
 from netdsl.ir.verify import verify
 
 
-def elaborated(text: str, net: str | None = None, **hyperparameters: object) -> Elaboration:
+def elaborated(text, net=None, **hyperparameters):
     """The elaboration, its graph verified and its expectations met."""
     elaboration = elaborate(Source("test.net", text), net, hyperparameters)
     verify(elaboration.graph)
@@ -15,35 +14,35 @@ def elaborated(text: str, net: str | None = None, **hyperparameters: object) -> 
     return elaboration
 
 
-def graph(text: str, net: str | None = None, **hyperparameters: object) -> Graph:
+def graph(text, net=None, **hyperparameters):
     """The graph, verified; that it can be analyzed is checked too."""
     found = elaborated(text, net, **hyperparameters).graph
     analyze(found)
     return found
 
 
-def body(statements: str, signature: str = ": x[3, 16, 16] -> y", before: str = "") -> str:
+def body(statements, signature=": x[3, 16, 16] -> y", before=""):
     """A net with these statements in its body."""
     return f"{before}\nnet f {signature} {{\n{statements}\n}}\n"
 
 
-def ops(found: Graph) -> list[str]:
+def ops(found):
     return [node.op.name for node in found.nodes]
 
 
-def names(found: Graph) -> list[str]:
+def names(found):
     return [node.name for node in found.nodes]
 
 
-def params(found: Graph) -> int:
+def params(found):
     return sum(p.count for p in found.parameters() if not p.buffer)
 
 
-def shape(found: Graph, output: str = "y") -> tuple[int, ...]:
+def shape(found, output="y"):
     return tuple(int(dim) for dim in found.outputs[output].shape)
 
 
-def errors(text: str, net: str | None = None, **hyperparameters: object) -> list[Diagnostic]:
+def errors(text, net=None, **hyperparameters):
     """The diagnostics of a text that is wrong."""
     try:
         elaborated(text, net, **hyperparameters)
@@ -53,13 +52,13 @@ def errors(text: str, net: str | None = None, **hyperparameters: object) -> list
     raise AssertionError("the text was accepted")
 
 
-def error(text: str, net: str | None = None, **hyperparameters: object) -> Diagnostic:
+def error(text, net=None, **hyperparameters):
     """The only diagnostic of a text that is wrong."""
     found = errors(text, net, **hyperparameters)
     assert len(found) == 1, [diagnostic.message for diagnostic in found]
     return found[0]
 
 
-def at(diagnostic: Diagnostic) -> str:
+def at(diagnostic):
     """The text that the diagnostic underlines first."""
     return diagnostic.labels[0].span.text

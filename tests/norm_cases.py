@@ -1,31 +1,28 @@
 """Normalisations and affine maps per channel; see op_cases."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch.nn.functional as F
-from op_case import MAPS, Case, Shape, affine
-from torch import Tensor
+from op_case import MAPS, Case, affine
 
 
-def per_channel(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def per_channel(p, x):
     shape = (-1, *[1] * (x.ndim - 2))
     return x * p["scale"].reshape(shape) + p["bias"].reshape(shape)
 
 
-def batch_norm(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def batch_norm(p, x):
     return F.batch_norm(x, p["running_mean"], p["running_var"], p["scale"], p["bias"], eps=1e-3)
 
 
-def _group_norm(groups: int) -> Callable[..., Tensor]:
+def _group_norm(groups):
     return lambda p, x: F.group_norm(x, groups, p["scale"], p["bias"], 1e-2)
 
 
-def _layer_norm(p: Any, x: Tensor) -> Tensor:
+def _layer_norm(p, x):
     return F.layer_norm(x.movedim(1, -1), (x.shape[1],), p["scale"], p["bias"], 1e-2).movedim(-1, 1)
 
 
-def _statistics(channels: int) -> dict[str, Shape]:
+def _statistics(channels):
     return {**affine(channels), "running_mean": (channels,), "running_var": (channels,)}
 
 

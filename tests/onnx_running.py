@@ -1,17 +1,15 @@
 """Running lowered graphs in tests: every model is checked in full before it runs."""
 
-from collections.abc import Mapping
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import ModelProto, numpy_helper, shape_inference
 
-from netdsl.ir import Graph
-from netdsl.lower import IR_VERSION, OPSET, Lowered, compile_model
+from netdsl.lower import IR_VERSION, OPSET, compile_model
 
 
-def session(model: ModelProto) -> ort.InferenceSession:
+def session(model):
     """The model on ONNX Runtime's CPU provider, one thread; checker and strict shape inference come first."""
     onnx.checker.check_model(model, full_check=True)
     shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
@@ -21,14 +19,14 @@ def session(model: ModelProto) -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def run_net(graph: Graph, parameters: Mapping[str, np.ndarray], **feed: np.ndarray) -> dict[str, np.ndarray]:
+def run_net(graph, parameters, **feed):
     """The net's outputs for the inputs, by name."""
     s = session(compile_model(graph, parameters))
     names = [output.name for output in s.get_outputs()]
     return dict(zip(names, s.run(names, feed), strict=True))
 
 
-def model_of(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> ModelProto:
+def model_of(lowered, parameters):
     """A lowered graph with its parameters as initializers, the buffers' updates as further outputs."""
     model = ModelProto(ir_version=IR_VERSION)
     model.opset_import.add(domain="", version=OPSET)
@@ -43,7 +41,7 @@ def model_of(lowered: Lowered, parameters: Mapping[str, np.ndarray]) -> ModelPro
     return model
 
 
-def randomised(graph: Graph, parameters: Mapping[str, np.ndarray], seed: int = 1) -> dict[str, np.ndarray]:
+def randomised(graph, parameters, seed=1):
     """The parameters with everything that starts as zeros or ones moved away from there, variances positive."""
     rng = np.random.default_rng(seed)
     values = dict(parameters)

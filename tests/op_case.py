@@ -24,22 +24,22 @@ class Case:
     dtypes: tuple[str, ...] = ()  # "positive": float32 of positive numbers; "unbatched": float32 without a batch axis
     below: int = 3  # whole numbers among the inputs
 
-    def __str__(self) -> str:
+    def __str__(self):
         args = ",".join(f"{k}={v}" for k, v in self.args.items())
         return f"{self.op}({args})-{len(self.shapes[0]) if self.shapes else 0}d"
 
 
-def same(kernel: int, dilation: int = 1) -> tuple[int, int]:
+def same(kernel, dilation=1):
     total = dilation * (kernel - 1)
     return total // 2, total - total // 2
 
 
-def pads_of(pads: list[tuple[int, int]]) -> list[int]:
+def pads_of(pads):
     """In F.pad's order: the last axis first."""
     return [p for pair in reversed(pads) for p in pair]
 
 
-def affine(channels: int) -> dict[str, Shape]:
+def affine(channels):
     """A scale and a bias per channel."""
     return {"scale": (channels,), "bias": (channels,)}
 

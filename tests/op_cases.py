@@ -1,45 +1,42 @@
 """One or more applications of every operator, each with what PyTorch (or a formula) says about it."""
 
-from collections.abc import Callable, Mapping
 from itertools import pairwise, product
 from math import prod
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from loss_cases import LOSSES
 from norm_cases import NORMALISATIONS
-from op_case import MAPS, Case, Shape, pads_of, same
+from op_case import MAPS, Case, pads_of, same
 from pool_cases import POOLS
-from torch import Tensor
 
 
-def conv(rank: int, pads: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
+def conv(rank, pads, **options):
     function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
     return lambda p, x: function(F.pad(x, pads_of(pads)), p["weight"], p.get("bias"), **options)
 
 
-def deconv(rank: int, crops: list[tuple[int, int]], **options: Any) -> Callable[..., Tensor]:
+def deconv(rank, crops, **options):
     function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[rank]
 
-    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def run(p, x):
         y = F.pad(function(x, p["weight"], **options), [-c for c in pads_of(crops)])
         return y + p["bias"].reshape(-1, *[1] * rank) if "bias" in p else y
 
     return run
 
 
-def connected(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+def connected(p, x):
     """A convolution whose output map m sees only the listed input maps."""
     table = [[0, 1], [2], [0, 1, 2]]
     maps = [F.conv2d(x[:, rows], p["weight"][m : m + 1, rows]) for m, rows in enumerate(table)]
     return torch.cat(maps, 1) + p["bias"].reshape(-1, 1, 1)
 
 
-def local(kernel: Shape, pads: list[tuple[int, int]], stride: int = 1) -> Callable[..., Tensor]:
+def local(kernel, pads, stride=1):
     """A convolution whose weights are those of each output position, one position after the other."""
 
-    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def run(p, x):
         x, rank = F.pad(x, pads_of(pads)), len(kernel)
         out = torch.zeros(x.shape[0], p["weight"].shape[-1], *p["weight"].shape[:rank])
         for place in product(*map(range, p["weight"].shape[:rank])):
@@ -51,7 +48,7 @@ def local(kernel: Shape, pads: list[tuple[int, int]], stride: int = 1) -> Callab
     return run
 
 
-def crop(x: Tensor, like: Tensor, *offsets: int) -> Tensor:
+def crop(x, like, *offsets):
     """From the offsets on, or at the centre."""
     for axis in range(2, x.ndim):
         start = offsets[axis - 2] if offsets else (x.shape[axis] - like.shape[axis]) // 2
@@ -59,7 +56,7 @@ def crop(x: Tensor, like: Tensor, *offsets: int) -> Tensor:
     return x
 
 
-def vector(x: Tensor, maps: Tensor) -> Tensor:
+def vector(x, maps):
     return x.reshape(*x.shape, *[1] * (maps.ndim - x.ndim))
 
 
@@ -98,10 +95,10 @@ CONVOLUTIONS = [
          {"weight": (4, 6, 5, 5), "bias": (6,)}, macs=35 * 600, flops=19 * 19 * 6),
 ]  # fmt: skip
 
-def weight_normed(function: Callable[..., Tensor], dim: int = 0, groups: int = 1) -> Callable[..., Tensor]:
+def weight_normed(function, dim=0, groups=1):
     """With PyTorch's normalised weights in place of the weights: over all axes but `dim`, group by group."""
 
-    def run(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def run(p, x):
         shape = [-1 if axis == dim else 1 for axis in range(p["weight"].ndim)]
         parts = zip(p["weight"].chunk(groups), p["gain"].chunk(groups), strict=True)
         weight = torch.cat([torch._weight_norm(v, g.reshape(shape), dim) for v, g in parts])
@@ -287,7 +284,7 @@ MATRICES = [
 ]
 
 
-def picked(axis: int) -> Callable[..., Tensor]:
+def picked(axis):
     """Each sample picks its own places."""
     return lambda _, x, places: torch.stack([one.index_select(axis - 1, k) for one, k in zip(x, places, strict=True)])
 
@@ -327,7 +324,7 @@ SOURCES = [
 
 
 
-def resized(size: Any, mode: str) -> Callable[..., Tensor]:
+def resized(size, mode):
     return lambda _, x, *like: F.interpolate(x, like[0].shape[2:] if like else size, mode=mode)
 
 
@@ -360,7 +357,7 @@ CASES = [
 ]  # fmt: skip
 
 
-def count(shapes: Mapping[str, Shape]) -> int:
+def count(shapes):
     return sum(prod(shape) for shape in shapes.values())
 
 

@@ -1,23 +1,19 @@
 """Runs one application of an operator through the compiler and ONNX Runtime."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime
 from graph_builder import NetBuilder
-from onnx import ModelProto
 
-from netdsl.ir import Node
 from netdsl.lower import compile_model, lower_graph
-from netdsl.lower.lowering import Provider
 
 Dims = Sequence["int | tuple[str, int]"]
 
 
 def applied(
-    op: str, shapes: Sequence[Dims], args: Mapping[str, Any], dtypes: Sequence[str] = ()
-) -> tuple[NetBuilder, Node]:
+    op, shapes, args, dtypes=()
+):
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
     b = NetBuilder()
     kinds = dtypes or ["float32"] * len(shapes)
@@ -28,7 +24,7 @@ def applied(
     return b, b.node(op, *values, **args)
 
 
-def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray], provider: Provider = "cpu") -> ModelProto:
+def compiled(b, node, parameters, provider="cpu"):
     """The net as `compile_model` makes it; with the provider "cuda" in the forms for that, which run anywhere."""
     graph = b.graph(**dict(zip(output_names(node), node.outputs, strict=True)))
     values = {p.name: parameters[role] for role, p in node.parameters.items()}
@@ -40,24 +36,24 @@ def compiled(b: NetBuilder, node: Node, parameters: Mapping[str, np.ndarray], pr
     return model
 
 
-def session(model: ModelProto) -> onnxruntime.InferenceSession:
+def session(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def output_names(node: Node) -> list[str]:
+def output_names(node):
     """What `compiled` calls the node's outputs: `y`, `y1`, ..."""
     return ["y", *(f"y{i}" for i in range(1, len(node.outputs)))]
 
 
-def run(model: ModelProto, inputs: Sequence[np.ndarray]) -> np.ndarray:
+def run(model, inputs):
     """The output `y`; an input whose values the model does not read is left out."""
     return run_all(model, inputs)[0]
 
 
-def run_all(model: ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run_all(model, inputs):
     """All outputs, `y` first."""
     running = session(model)
     known = {i.name for i in running.get_inputs()}
@@ -65,7 +61,7 @@ def run_all(model: ModelProto, inputs: Sequence[np.ndarray]) -> list[np.ndarray]
     return running.run(None, feed)
 
 
-def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
+def random_parameters(node, seed=0):
     """Numbers that tell parameters apart; variances positive; what a mask leaves out is zero."""
     generator = np.random.default_rng(seed)
     values = {}
@@ -76,8 +72,8 @@ def random_parameters(node: Node, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def random_inputs(
-    shapes: Sequence[Sequence[int]], dtypes: Sequence[str] = (), batch: int = 3, seed: int = 1, below: int = 3
-) -> list[np.ndarray]:
+    shapes, dtypes=(), batch=3, seed=1, below=3
+):
     """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)

@@ -1,24 +1,21 @@
 """Pools over windows, channels and bins, and the way back; see op_cases."""
 
-from collections.abc import Callable
 from math import log, prod
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from op_case import MAPS, Case, pads_of, same
-from torch import Tensor
 
 
-def max_pool(pads: list[tuple[int, int]], kernel: Any, stride: Any, **options: Any) -> Callable[..., Tensor]:
+def max_pool(pads, kernel, stride, **options):
     function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[len(pads)]
     return lambda _, x: function(F.pad(x, pads_of(pads), value=float("-inf")), kernel, stride, **options)
 
 
-def located(kernel: int, stride: int, pad: int, ceil: bool = False) -> Callable[..., tuple[Tensor, Tensor]]:
+def located(kernel, stride, pad, ceil=False):
     """A pool, and where in its window each maximum stands; PyTorch counts within the map."""
 
-    def run(_: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    def run(_, x):
         function = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[x.ndim - 2]
         pooled, flat = function(x, kernel, stride, pad, ceil_mode=ceil, return_indices=True)
         where = torch.zeros_like(flat)
@@ -31,10 +28,10 @@ def located(kernel: int, stride: int, pad: int, ceil: bool = False) -> Callable[
     return run
 
 
-def unpool(kernel: int, stride: int, pad: int = 0) -> Callable[..., Tensor]:
+def unpool(kernel, stride, pad=0):
     """Every value is added where it belongs, if that is a cell of the output."""
 
-    def run(_: Any, x: Tensor, where: Tensor, like: Tensor | None = None) -> Tensor:
+    def run(_, x, where, like=None):
         rank = x.ndim - 2
         sizes = [(n - 1) * stride + kernel - 2 * pad for n in x.shape[2:]] if like is None else like.shape[2:]
         flat, inside = torch.zeros_like(where), (where >= 0) & (where < kernel**rank)
@@ -51,10 +48,10 @@ def unpool(kernel: int, stride: int, pad: int = 0) -> Callable[..., Tensor]:
     return run
 
 
-def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
+def avg_same(kernel, stride):
     """Means over the cells inside the input: sums of the padded input over sums of padded ones."""
 
-    def run(_: Any, x: Tensor) -> Tensor:
+    def run(_, x):
         pads = pads_of([same(kernel)] * 2)
         total, count = (F.avg_pool2d(F.pad(t, pads), kernel, stride) for t in (x, torch.ones_like(x)))
         return total / count
@@ -62,13 +59,13 @@ def avg_same(kernel: int, stride: int) -> Callable[..., Tensor]:
     return run
 
 
-def avg_dilated(pads: list[tuple[int, int]], kernel: int, stride: int, dilation: int, *, counted: bool) -> Callable[..., Tensor]:
+def avg_dilated(pads, kernel, stride, dilation, *, counted):
     """Means over dilated windows: unfolded, summed, over the number of cells that count."""
 
-    def windows(x: Tensor) -> Tensor:
+    def windows(x):
         return F.unfold(x.flatten(0, 1)[:, None], kernel, dilation, 0, stride).sum(1)
 
-    def run(_: Any, x: Tensor) -> Tensor:
+    def run(_, x):
         wide = F.pad(x, pads_of(pads))
         count = F.pad(torch.ones_like(x), pads_of(pads), value=float(counted))
         out = [(n - dilation * (kernel - 1) - 1) // stride + 1 for n in wide.shape[2:]]
@@ -77,18 +74,18 @@ def avg_dilated(pads: list[tuple[int, int]], kernel: int, stride: int, dilation:
     return run
 
 
-def _features(kernel: int, stride: int, mode: str) -> Callable[..., Tensor]:
-    def run(_: Any, x: Tensor) -> Tensor:
+def _features(kernel, stride, mode):
+    def run(_, x):
         windows = x.unfold(1, kernel, stride)
         return {"max": windows.amax(-1), "avg": windows.mean(-1), "l2": windows.norm(dim=-1)}[mode]
 
     return run
 
 
-def _lp(p: float, kernel: int, stride: int, pads: list[tuple[int, int]], dilation: int = 1) -> Callable[..., Tensor]:
+def _lp(p, kernel, stride, pads, dilation=1):
     """Sums over the windows of the padded input, as a convolution with ones."""
 
-    def run(_: Any, x: Tensor) -> Tensor:
+    def run(_, x):
         rank, channels = x.ndim - 2, x.shape[1]
         ones = torch.ones(channels, 1, *[kernel] * rank)
         function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
@@ -98,8 +95,8 @@ def _lp(p: float, kernel: int, stride: int, pads: list[tuple[int, int]], dilatio
     return run
 
 
-def _gaussian(kernel: int, stride: int, pad: int, sigma: float) -> Callable[..., Tensor]:
-    def run(_: Any, x: Tensor) -> Tensor:
+def _gaussian(kernel, stride, pad, sigma):
+    def run(_, x):
         along = torch.exp(-0.5 * ((torch.arange(kernel) - (kernel - 1) / 2) / sigma) ** 2)
         weights = along[:, None] * along
         channels = x.shape[1]

@@ -1,7 +1,6 @@
 """Reads the shape rules that operators declare for the reader, and computes by them."""
 
 import re
-from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -10,12 +9,12 @@ from netdsl.reference.text import items
 Shape = tuple[int, ...]
 
 
-def lists(text: str) -> list[list[str]]:
+def lists(text):
     """The shapes of `[a, b], [c]`."""
     return [items(part) for part in re.findall(r"\[[^\[\]]*\]", text)]
 
 
-def matched(formula: str, shapes: Sequence[Shape]) -> dict[str, Any] | None:
+def matched(formula, shapes):
     """What the names on the left of a rule stand for; None where these shapes are not of its form."""
     patterns = lists(formula.partition(" -> ")[0])
     if len(patterns) != len(shapes):
@@ -41,11 +40,11 @@ def matched(formula: str, shapes: Sequence[Shape]) -> dict[str, Any] | None:
     return known
 
 
-def holds(condition: str, args: Mapping[str, Any]) -> bool:
+def holds(condition, args):
     return not condition or bool(eval(condition, {"none": None, "true": True, "false": False}, dict(args)))
 
 
-def computed(text: str, known: Mapping[str, Any]) -> Shape:
+def computed(text, known):
     """The shape that the right side of a rule, or of a parameter, gives."""
     if not text.startswith("["):
         return tuple(known[text])
@@ -62,7 +61,7 @@ def computed(text: str, known: Mapping[str, Any]) -> Shape:
     return tuple(shape)
 
 
-def value_of(expression: str, known: Mapping[str, Any], axis: int) -> int:
+def value_of(expression, known, axis):
     """The expression along one axis: what is a tuple has a value for each."""
     here = {
         name: value[axis] if isinstance(value, tuple) and value and f"len({name})" not in expression else value

@@ -2,12 +2,10 @@
 
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.progress import Silence
@@ -32,11 +30,11 @@ train small {
 SGD = "sgd(lr = cosine(0.1), momentum = 0.9, weight_decay = 1e-3)"
 
 
-def graph_of(optimizer: str = SGD) -> Graph:
+def graph_of(optimizer=SGD):
     return load_text(TEXT.replace("OPTIMIZER", optimizer))
 
 
-def samples(count: int, seed: int, size: int = 12) -> Samples:
+def samples(count, seed, size=12):
     """Bright rows at one of three heights, in noise."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, count)
@@ -50,32 +48,32 @@ DATA = Data(samples(61, 0), samples(21, 1), "rows", "drawn apart")
 
 
 class Told(Silence):
-    def __init__(self) -> None:
+    def __init__(self):
         self.messages: list[str] = []
 
-    def message(self, text: str) -> None:
+    def message(self, text):
         self.messages.append(text)
 
 
 class StopAt(Told):
     """Presses Ctrl-C after so many steps."""
 
-    def __init__(self, steps: int):
+    def __init__(self, steps):
         super().__init__()
         self.left = steps
 
-    def due(self) -> bool:
+    def due(self):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGINT)
         return False
 
 
-def trainer(folder: Path, optimizer: str = SGD, progress: Silence | None = None, seed: int = 5) -> Trainer:
+def trainer(folder, optimizer=SGD, progress=None, seed=5):
     return Trainer(graph_of(optimizer), DATA, directory=folder, device="cpu", threads=1, seed=seed, progress=progress)
 
 
-def contents(path: Path) -> tuple[dict[str, bytes], dict[str, dict[str, bytes]]]:
+def contents(path):
     found = checkpoint.load(path)
     slots = {slot: {k: v.tobytes() for k, v in state.items()} for slot, state in found.optimizer.items()}
     return {k: v.tobytes() for k, v in found.tensors.items()}, slots

@@ -15,7 +15,7 @@ class Application(NamedTuple):
     also: str = ""  # what else is imported: "residual.basic"
 
 
-def _one(block: str, x: str, layer: str, y: Shape, also: str = "") -> Application:
+def _one(block, x, layer, y, also=""):
     return Application(block, f"x{x}", f"y = x -> {layer}", {"y": y}, also)
 
 
@@ -93,7 +93,7 @@ APPLICATIONS = [
 ]  # fmt: skip
 
 
-def text(application: Application) -> str:
+def text(application):
     """A file that imports the block and applies it, with a train block over its last output."""
     imports = "".join(
         "from std.{} import {}\n".format(*path.split(".")) for path in (application.block, application.also) if path

@@ -14,7 +14,6 @@ from benchmarks.twins import TWINS
 from netdsl.analysis import analyze
 from netdsl.analysis.training_memory import Step, training_memory
 from netdsl.diagnostics import NetError
-from netdsl.ir import Graph
 from netdsl.runtime.work import all_shapes
 from netdsl.training.step import build_step
 
@@ -25,7 +24,7 @@ _VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 _BYTES = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.INT64: 8, onnx.TensorProto.BOOL: 1}
 
 
-def most_alive(graph: Graph, batch: int) -> int:
+def most_alive(graph, batch):
     """Bytes of tensors alive at once, at most, when the nodes of the portable step run as they are written."""
     model = build_step(graph, batch=batch).model
     shapes = all_shapes(model)
@@ -52,7 +51,7 @@ def most_alive(graph: Graph, batch: int) -> int:
     return most
 
 
-def step_of(graph: Graph, batch: int) -> Step:
+def step_of(graph, batch):
     step = Step(graph, batch)
     step.run()
     return step
@@ -76,7 +75,7 @@ def test_the_most_alive_is_that_of_the_step_that_is_built(name):
     assert step_of(graph, batch).memory.peak == pytest.approx(most_alive(graph, batch), rel=apart)
 
 
-def wide(optimizer: str, net: str = "x -> dense(1000) -> dense(1000) -> dense(10)") -> Graph:
+def wide(optimizer, net="x -> dense(1000) -> dense(1000) -> dense(10)"):
     """A net in which the parameters outweigh all else."""
     return netdsl.loads(f"""
         net wide : x[300] -> y {{ y = {net} }}

@@ -100,7 +100,7 @@ class Geometry:
     size: tuple[int, int]
 
     @property
-    def fits(self) -> bool:
+    def fits(self):
         return all(
             size + self.pads[a] + self.pads[a + 2] >= (k - 1) * self.dilation + 1
             for a, (size, k) in enumerate(zip(self.size, self.kernel, strict=True))

@@ -21,7 +21,7 @@ def test_every_operator_that_computes_numbers_is_in_one_list():
     assert _computing_floats() <= set().union(*lists)
 
 
-def _computing_floats() -> set[str]:
+def _computing_floats():
     """ONNX's own operators, up to OPSET, that make floating-point numbers of such."""
     names = {schema.name for schema in defs.get_all_schemas_with_history() if schema.domain == ""}
     current = [defs.get_schema(name, OPSET) for name in names if defs.has(name, OPSET)]

@@ -1,6 +1,5 @@
 """The sweep over the graph: what it accepts and refuses, and whole networks against PyTorch."""
 
-from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -112,11 +111,11 @@ def test_rules_are_listed():
 class Net:
     """A forward graph and the PyTorch function of the same parameters."""
 
-    def __init__(self, body: str, inputs: dict[str, np.ndarray], function: Callable[..., torch.Tensor]) -> None:
+    def __init__(self, body, inputs, function):
         self.body, self.inputs, self.function = body, inputs, function
 
 
-def _residual() -> Net:
+def _residual():
     """Batch normalization, a strided shortcut, a smooth activation."""
     norm = "BatchNormalization<training_mode=1,momentum=0.0>"
     body = f"""
@@ -148,7 +147,7 @@ def _residual() -> Net:
     return Net(body, inputs, function)
 
 
-def _unet() -> Net:
+def _unet():
     body = """
         a = Conv<pads=[1,1,1,1]>(x, w1) b = Softplus(a) c = MaxPool<kernel_shape=[2,2],strides=[2,2]>(b)
         d = Conv<pads=[1,1,1,1]>(c, w2) e = Tanh(d) up = ConvTranspose<strides=[2,2]>(e, w3, b3)
@@ -172,7 +171,7 @@ def _unet() -> Net:
     return Net(body, inputs, function)
 
 
-def _transformer() -> Net:
+def _transformer():
     """One attention head with a sum of squares."""
     body = """
         q = MatMul(x, wq) k = MatMul(x, wk) v = MatMul(x, wv) kt = Transpose<perm=[0,2,1]>(k) s = MatMul(q, kt)

@@ -19,7 +19,7 @@ CEILED = [
 ]
 
 
-def _compare(body: str, feeds: dict[str, np.ndarray], outputs: tuple[str, ...] = ("y",), opset: int = 21) -> None:
+def _compare(body, feeds, outputs=("y",), opset=21):
     narrow = {name: value.astype(np.float32) for name, value in feeds.items()}
     expected = session(_untyped(body, narrow, outputs, np.float32, opset)).run(list(outputs), narrow)
     found = evaluator(_untyped(body, feeds, outputs, np.float64, opset)).run(list(outputs), feeds)
@@ -28,7 +28,7 @@ def _compare(body: str, feeds: dict[str, np.ndarray], outputs: tuple[str, ...] =
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def _untyped(body: str, feeds: dict[str, np.ndarray], outputs: tuple[str, ...], dtype: type, opset: int):
+def _untyped(body, feeds, outputs, dtype, opset):
     model = build(body, feeds, dtype=dtype, outputs=outputs, opset=opset)
     for value in model.graph.output:
         if value.name == "i":

@@ -75,8 +75,8 @@ def test_volumetric_grid_sample_equals_pytorch(mode, padding):
     _compare_grids(feeds, mode, {"linear": "bilinear"}.get(mode, mode), padding, 0, {"x": (1, 2, "D", "H", "W")})
 
 
-def _compare_grids(feeds: dict[str, np.ndarray], mode: str, torch_mode: str, padding: str, aligned: int,
-                   symbolic: dict[str, tuple[object, ...]]) -> None:  # fmt: skip
+def _compare_grids(feeds, mode, torch_mode, padding, aligned,
+                   symbolic):  # fmt: skip
     x, g = (torch.tensor(value, requires_grad=True) for value in feeds.values())
     y = torch.nn.functional.grid_sample(x, g, torch_mode, padding, bool(aligned))
     r = normal(*y.shape, seed=5)

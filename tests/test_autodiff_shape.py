@@ -128,7 +128,7 @@ def test_resize_nearest(transformation, rounding, scale):
     _check_resize(attributes, normal(2, 3, 4, 4), scales)
 
 
-def _check_resize(attributes: str, x: np.ndarray, scales: dict[str, np.ndarray]) -> None:
+def _check_resize(attributes, x, scales):
     """The scales stay float32 whatever the type of the data."""
     text = ", ".join(str(float(s)) for s in scales["s"])
     check(

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def test_the_large_networks_have_the_parameters_of_the_zoo(name):
     assert name != "resnet50" or count == 25_557_032
 
 
-def in_process(arguments: Sequence[str], environment: dict[str, str], timeout: float) -> dict[str, Any]:
+def in_process(arguments, environment, timeout):
     """`gpu.step` without a process of its own."""
     report = Path(sys.argv[0])
     report.unlink(missing_ok=True)

@@ -42,11 +42,11 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks(code: str) -> list[Block]:
+def blocks(code):
     return [Block(*found) for found in _BLOCK.findall(catalogue.text(code))]
 
 
-def used() -> set[str]:
+def used():
     """The codes in the source."""
     return {code for path in ROOT.rglob("*.py") for code in _CODE.findall(path.read_text(encoding="utf-8"))}
 
@@ -88,7 +88,7 @@ def test_examples(code, tmp_path, monkeypatch):
                 assert not found
 
 
-def messages(block: Block, monkeypatch: pytest.MonkeyPatch, succeeds: bool) -> list[str]:
+def messages(block, monkeypatch, succeeds):
     """The codes of the messages that a file, or the last of several commands, has; the others have none."""
     if block.language == "python":
         try:

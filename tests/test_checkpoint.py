@@ -50,7 +50,7 @@ CHECKPOINT = Checkpoint(
 )
 
 
-def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+def assert_same(a, b):
     assert a.keys() == b.keys()
     for name in a:
         assert a[name].dtype == b[name].dtype and a[name].shape == b[name].shape and np.array_equal(a[name], b[name]), (
@@ -140,7 +140,7 @@ def test_a_checkpoint_without_a_checksum_is_read(tmp_path):
     assert_same(load(tmp_path / "a").tensors, WEIGHTS)
 
 
-def with_metadata(path: Path, **changes: object) -> None:
+def with_metadata(path, **changes):
     save(path, CHECKPOINT)
     tensors = safetensors.numpy.load_file(path)
     content = path.read_bytes()
@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     save(path, CHECKPOINT)
     before = path.read_bytes()
 
-    def full(handle: int) -> None:
+    def full(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import netdsl
 from netdsl.cli import common, main
@@ -18,7 +18,7 @@ NET = "net f(n = 2, widths = [4, 8]) : x[3, 8, 8] -> y { y = x -> n * conv(width
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "f.net").write_text(NET)
     (tmp_path / "bad.net").write_text(
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> Result:
+def run(*arguments):
     result = CliRunner().invoke(main, list(arguments))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
@@ -109,7 +109,7 @@ def test_check_as_json(folder):
     assert (missing["labels"], missing["path"]) == ([], "none.net")
 
 
-def analyzed(*arguments: str) -> dict[str, Any]:
+def analyzed(*arguments):
     result = run("analyze", *arguments, "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     found: dict[str, Any] = json.loads(result.stdout)
@@ -228,10 +228,10 @@ def test_a_folder_that_may_not_be_written(folder):
 
 
 class _Stream:
-    def __init__(self, terminal: bool) -> None:
+    def __init__(self, terminal):
         self.terminal = terminal
 
-    def isatty(self) -> bool:
+    def isatty(self):
         return self.terminal
 
 
@@ -247,7 +247,7 @@ def test_colour_only_on_a_terminal_that_wants_it(monkeypatch):
     assert not common.colour(_Stream(True))
 
 
-def process(*arguments: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+def process(*arguments, folder, **options):
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, **options.pop("env", {})}
     return subprocess.run([sys.executable, "-m", "netdsl", *arguments], cwd=folder, env=environment, timeout=60,

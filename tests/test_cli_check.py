@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from netdsl.cli import main
 
@@ -30,20 +30,20 @@ NETS = {
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, text in NETS.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
-def check(*arguments: str) -> Result:
+def check(*arguments):
     result = CliRunner().invoke(main, ["check", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def as_json(*arguments: str) -> dict[str, Any]:
+def as_json(*arguments):
     result = check(*arguments, "--json")
     assert result.stderr == ""
     found: dict[str, Any] = json.loads(result.stdout)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 import netdsl
@@ -32,12 +32,12 @@ train small {
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("small.net").write_text(TEXT, encoding="utf-8")
 
 
-def convert(*arguments: str, code: int = 0) -> Result:
+def convert(*arguments, code=0):
     result = CliRunner().invoke(main, ["convert", "small.net", *arguments])
     assert result.exit_code == code, result.output
     return result

@@ -19,11 +19,11 @@ from netdsl.runtime.data import load, load_inputs
 RANDOM = np.random.default_rng(5)
 
 
-def picture(*shape: int) -> np.ndarray:
+def picture(*shape):
     return RANDOM.integers(0, 256, shape).astype(np.uint8)
 
 
-def write(path: Path, pixels: np.ndarray) -> np.ndarray:
+def write(path, pixels):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return pixels
@@ -125,10 +125,10 @@ def test_nothing_to_predict_on(tmp_path):
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
-    def chunk(kind: bytes, data: bytes) -> bytes:
+    def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    def png(width: int, height: int) -> bytes:
+    def png(width, height):
         header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
         return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 

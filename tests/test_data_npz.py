@@ -18,7 +18,7 @@ X = np.arange(20 * 4 * 4, dtype=np.uint8).reshape(20, 4, 4)
 Y = (np.arange(20) % 3).astype(np.uint8)
 
 
-def save(folder: Path, **arrays: np.ndarray) -> Path:
+def save(folder, **arrays):
     path = folder / "set.npz"
     np.savez_compressed(path, **arrays)
     return path
@@ -132,7 +132,7 @@ def test_damaged_anywhere(data):
             assert code(error) in ("E0603", "E0609")
 
 
-def member(shape: str, dtype: str = "|u1", fortran: bool = False, data: bytes = b"") -> bytes:
+def member(shape, dtype="|u1", fortran=False, data=b""):
     header = f"{{'descr': '{dtype}', 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
     header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data

@@ -80,7 +80,7 @@ def test_fashion_mnist_is_the_real_one():
     assert round(float(data.train.inputs.mean() / 255), 4) == 0.2860  # the mean that is used everywhere
 
 
-def cifar_record(label: bytes, image: np.ndarray) -> bytes:
+def cifar_record(label, image):
     return label + image.tobytes()
 
 

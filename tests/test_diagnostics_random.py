@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdsl.analysis import check_expectations
-from netdsl.diagnostics import Diagnostic, Source, SourceError
+from netdsl.diagnostics import Source, SourceError
 from netdsl.diagnostics.text import render
 from netdsl.elaborate.elaborate import elaborate_all
 from netdsl.syntax import parse
 from netdsl.syntax import tree as t
-from netdsl.syntax.lalr import Token
 from netdsl.syntax.parser import _parser
 from netdsl.syntax.walk import walk
 
@@ -26,7 +25,7 @@ FILES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "examples")
 UNKNOWN = "qqqq"
 
 
-def diagnostics(text: str) -> list[Diagnostic]:
+def diagnostics(text):
     """What `netdsl check` says of a text. Anything but a SourceError is a failure."""
     try:
         for elaboration in elaborate_all(Source("test.net", text)):
@@ -41,19 +40,19 @@ def diagnostics(text: str) -> list[Diagnostic]:
 
 
 @cache
-def tokens(text: str) -> list[Token]:
+def tokens(text):
     return list(_parser().parser.tokens(text))
 
 
 @cache
-def uses(text: str) -> list[t.Name]:
+def uses(text):
     """The places where a name is read."""
     file = parse(Source("test.net", text))
     bodies = [*file.functions, *file.trains]
     return [node for body in bodies for node in walk(body) if isinstance(node, t.Name) and not _declares(node, text)]
 
 
-def _declares(name: t.Name, text: str) -> bool:
+def _declares(name, text):
     """Whether the name is bound there, or is a word of `target` or `axis`, or names the net of a train block."""
     line = text[text.rfind("\n", 0, name.span.start) + 1 : name.span.end]
     behind = text[name.span.end :].lstrip()
@@ -64,12 +63,12 @@ def _declares(name: t.Name, text: str) -> bool:
     )
 
 
-def without(text: str, token: Token) -> str:
+def without(text, token):
     return text[: token.start_pos] + text[token.end_pos :]
 
 
 @st.composite
-def renamed(draw: st.DrawFn) -> tuple[str, int]:
+def renamed(draw):
     """A file in which one name is read that is bound nowhere, and the line."""
     text = draw(st.sampled_from(FILES))
     span = draw(st.sampled_from(uses(text))).span
@@ -77,7 +76,7 @@ def renamed(draw: st.DrawFn) -> tuple[str, int]:
 
 
 @st.composite
-def unbalanced(draw: st.DrawFn) -> str:
+def unbalanced(draw):
     """A file without one of its arrows or brackets."""
     text = draw(st.sampled_from(FILES))
     kinds = ("ARROW", "LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE", "EQUAL")
@@ -85,7 +84,7 @@ def unbalanced(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def changed(draw: st.DrawFn) -> str:
+def changed(draw):
     """A file in which one token is another, twice there, or away."""
     text = draw(st.sampled_from(FILES))
     token = draw(st.sampled_from(tokens(text)))

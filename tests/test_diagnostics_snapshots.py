@@ -16,7 +16,7 @@ import pytest
 from brief import NAME, brief
 
 from netdsl.analysis import check_expectations
-from netdsl.diagnostics import Diagnostic, Source, SourceError
+from netdsl.diagnostics import Source, SourceError
 from netdsl.elaborate import elaborate
 from netdsl.elaborate.sources import read_stream
 
@@ -40,7 +40,7 @@ def test_the_messages_are_as_reviewed(path, tmp_path, monkeypatch):
     assert len(diagnostics) == (int(count[1]) if count else 1), "an error was not found, or it was said twice"
 
 
-def laid_out(text: str) -> str:
+def laid_out(text):
     """The text of the file itself; the others are written into the current folder."""
     parts = _FILE.split(text)
     for name, content in zip(parts[1::2], parts[2::2], strict=True):
@@ -51,7 +51,7 @@ def laid_out(text: str) -> str:
     return text
 
 
-def messages(text: str) -> list[Diagnostic]:
+def messages(text):
     """What `netdsl check` says of the text, read as it reads a file."""
     try:
         source: Source = read_stream(io.BytesIO(text.encode()), NAME)

@@ -6,12 +6,11 @@ import pytest
 from net_text import elaborated, ops, params, shape
 
 from netdsl.analysis import analyze
-from netdsl.elaborate import Elaboration
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def example(name: str, **hyperparameters: object) -> Elaboration:
+def example(name, **hyperparameters):
     return elaborated((EXAMPLES / f"{name}.net").read_text(encoding="utf-8"), **hyperparameters)
 
 
@@ -37,7 +36,7 @@ def test_resnet(n, layers):
 
 
 def test_resnet_has_the_parameters_counted_by_hand():
-    def conv(inputs: int, outputs: int, kernel: int = 3) -> int:
+    def conv(inputs, outputs, kernel=3):
         return inputs * outputs * kernel**2 + outputs + 2 * outputs  # with its bias and normalisation
 
     total, width = conv(3, 16), 16

@@ -10,7 +10,7 @@ from netdsl.lower import compile_model, initial_parameters
 from netdsl.training.step import build_step
 
 
-def result(text: str, x: np.ndarray) -> np.ndarray:
+def result(text, x):
     """The output `y` of a body whose input is `x[3, 16, 16]`."""
     graph = elaborated(body(text)).graph
     return session(compile_model(graph, initial_parameters(graph, 0))).run(["y"], {"x": x})[0]

@@ -1,32 +1,31 @@
 """Imports: what a file sees of another, and what is said where an import does not work."""
 
 import os
-from pathlib import Path
 
 import pytest
 from net_text import at
 
-from netdsl.diagnostics import Diagnostic, SourceError
+from netdsl.diagnostics import SourceError
 from netdsl.elaborate import Limits, elaborate, elaborate_all, load, read_source
 
 MAIN = 'from "blocks.net" import squeeze\nnet f : x[3, 8, 8] -> y { y = x -> squeeze }\n'
 SQUEEZE = "WIDTH = 4\nblock squeeze(n = WIDTH) : x -> y { y = x -> _inner(n) }\nblock _inner(n) : x -> y { y = x -> conv(n, 1) }\n"
 
 
-def write(folder: Path, **files: str) -> Path:
+def write(folder, **files):
     """Files by name, without `.net`; the path of `main`."""
     for name, text in files.items():
         (folder / f"{name}.net").write_text(text)
     return folder / "main.net"
 
 
-def errors(path: Path, **options: object) -> list[Diagnostic]:
+def errors(path, **options):
     with pytest.raises(SourceError) as caught:
         elaborate(read_source(path), **options)
     return caught.value.diagnostics
 
 
-def error(path: Path, **options: object) -> Diagnostic:
+def error(path, **options):
     (found,) = errors(path, **options)
     return found
 

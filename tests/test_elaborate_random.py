@@ -23,8 +23,8 @@ Thunk = Callable[[], Any]
 
 
 def _binary(
-    symbol: str, apply: Callable[[Any, Any], Any]
-) -> Callable[[tuple[str, Thunk], tuple[str, Thunk]], tuple[str, Thunk]]:
+    symbol, apply
+):
     return lambda a, b: (f"({a[0]} {symbol} {b[0]})", lambda: apply(a[1](), b[1]()))
 
 
@@ -34,11 +34,11 @@ NUMBERS = st.one_of(
 )
 
 
-def _sum_of_squares(n: int, a: tuple[str, Thunk]) -> tuple[str, Thunk]:
+def _sum_of_squares(n, a):
     return f"sum([i * i for i in range({n})] + [{a[0]}])", lambda: sum(i * i for i in range(n)) + a[1]()
 
 
-def _grow(inner: st.SearchStrategy[tuple[str, Thunk]]) -> st.SearchStrategy[tuple[str, Thunk]]:
+def _grow(inner):
     symbols = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
                "%": operator.mod, "<": operator.lt, "==": operator.eq, ">=": operator.ge}  # fmt: skip
     return st.one_of(
@@ -101,10 +101,10 @@ class Draft:
     params: int = 0
     layers: int = 0
 
-    def pick(self, *options: Any) -> Any:
+    def pick(self, *options):
         return self.draw(st.sampled_from(options))
 
-    def layer(self, shape: tuple[int, int, int]) -> tuple[str, tuple[int, int, int], int, int]:
+    def layer(self, shape):
         """A layer that takes the shape: its text, its output, its parameters, its number of operators."""
         c, h, w = shape
         kind = self.pick("conv", "relu", "bn", "pool", "up", "repeat", "compose", "stride", "depthwise")
@@ -128,7 +128,7 @@ class Draft:
             return f"(conv({width}, 1) -> bn -> relu)", (width, h, w), width * c + width + 2 * width, 3
         return "relu", shape, 0, 1
 
-    def chain(self, source: str, times: int = 1) -> tuple[str, tuple[int, int, int]]:
+    def chain(self, source, times=1):
         """A pipeline from a tensor. It will be run so many times."""
         text, shape = source, self.shapes[source]
         for _ in range(self.draw(st.integers(1, 3))):
@@ -138,7 +138,7 @@ class Draft:
             self.layers += times * count
         return text, shape
 
-    def statement(self, index: int) -> None:
+    def statement(self, index):
         source = self.pick(*self.shapes)
         c, h, w = self.shapes[source]
         kind = self.pick("chain", "chain", "loop", "family", "join", "concat", "share", "if", "block")
@@ -180,7 +180,7 @@ RESIDUAL = "block residual(width) : x -> y {\n    main = x -> conv(width, 3) -> 
 
 
 @st.composite
-def nets(draw: Any) -> tuple[str, Draft]:
+def nets(draw):
     draft = Draft(draw)
     for index in range(draw(st.integers(1, 6))):
         draft.statement(index)

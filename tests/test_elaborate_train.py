@@ -4,9 +4,8 @@ import pytest
 from net_text import at, body, elaborated, error, errors, graph, ops, params
 
 from netdsl.analysis import analyze, check_expectations
-from netdsl.diagnostics import Diagnostic, Source, SourceError
+from netdsl.diagnostics import Source, SourceError
 from netdsl.elaborate import elaborate
-from netdsl.ir import Training
 
 NET = (
     "net f(classes = 3) : x[3, 8, 8] -> y {\n  aux[0] = x -> conv(4, 3)\n  y = aux[0] -> flatten -> dense(classes)\n}\n"
@@ -16,18 +15,18 @@ USUAL = {
 }  # fmt: skip
 
 
-def text(net: str = NET, **entries: str | None) -> str:
+def text(net=NET, **entries):
     lines = [f"  {key} = {value}" for key, value in {**USUAL, **entries}.items() if value is not None]
     return net + "train {\n" + "\n".join(lines) + "\n}\n"
 
 
-def training(**entries: str | None) -> Training:
+def training(**entries):
     found = graph(text(**entries)).training
     assert found is not None
     return found
 
 
-def wrong(**entries: str | None) -> Diagnostic:
+def wrong(**entries):
     return error(text(**entries))
 
 
@@ -206,7 +205,7 @@ def test_train_blocks_belong_to_nets():
 # expect
 
 
-def failure(statements: str) -> Diagnostic:
+def failure(statements):
     elaboration = elaborate(Source("test.net", body(statements)))
     with pytest.raises(SourceError) as caught:
         check_expectations(elaboration)

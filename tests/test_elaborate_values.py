@@ -9,7 +9,7 @@ import netdsl
 SIZED = ": x[3, H = 16, W = 24] -> y"
 
 
-def holds(condition: str, before: str = "") -> bool:
+def holds(condition, before=""):
     """Whether a condition holds inside a net's body."""
     return ops(graph(body(f"{before}\ny = x -> relu if {condition} else x -> tanh"))) == ["relu"]
 
@@ -302,7 +302,7 @@ def test_a_family_output_needs_entries(statements):
 # symbolic sizes
 
 
-def sizes(text: str) -> set[str]:
+def sizes(text):
     return set(graph(text).symbols)
 
 

@@ -17,7 +17,7 @@ TRAINING = NETWORK.graph.training
 RECIPE = Recipe(TRAINING)
 
 
-def images(count: int) -> np.ndarray:
+def images(count):
     return np.random.default_rng(0).integers(0, 256, (count, 1, 28, 28), dtype=np.uint8)
 
 
@@ -46,7 +46,7 @@ def test_the_images_agree():
     theirs = RECIPE.augmented(torch.from_numpy(many), torch.manual_seed(0)).numpy()
     assert theirs.shape == ours.shape
 
-    def kinds(batch: np.ndarray) -> set[bytes]:
+    def kinds(batch):
         return {np.round(sample, 4).tobytes() for sample in batch}
 
     assert kinds(ours) == kinds(theirs)

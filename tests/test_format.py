@@ -16,14 +16,14 @@ BLOCKS = re.findall(r"```net\n(.*?)```", PAGE, re.DOTALL)
 LONG = "conv(64, 3, stride = 2, bias = false) -> bn -> relu"
 
 
-def formatted(text: str) -> str:
+def formatted(text):
     """The formatted text, which is formatted already and means the same."""
     result = format_source(Source("test.net", text))
     assert format_source(Source("test.net", result)) == result
     return result
 
 
-def body(text: str) -> str:
+def body(text):
     """The formatted statements of a block, without their indentation."""
     lines = formatted(f"block f : x -> y {{\n{text}\n}}\n").split("\n")
     assert lines[0] == "block f : x -> y {" and lines[-2:] == ["}", ""]
@@ -239,7 +239,7 @@ def test_what_would_not_be_kept_is_not_written(monkeypatch):
 
 
 def test_trees_are_compared_by_all_but_places():
-    def same(one: str, other: str) -> bool:
+    def same(one, other):
         return verify.same_tree(parse(Source("", one)), parse(Source("", other)))
 
     one = "A = f(1, b = [2])"

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from netdsl.cli import main
 
@@ -13,7 +13,7 @@ GOOD, BAD, WRONG = "A = 1\n", "A=1\n", "A = (\n"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "below").mkdir()
     files = {"good.net": GOOD, "bad.net": BAD, "wrong.net": WRONG, "below/bad.net": BAD, "notes.txt": BAD}
@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def fmt(*arguments: str, text: str | bytes = "") -> Result:
+def fmt(*arguments, text=""):
     result = CliRunner().invoke(main, ["fmt", *arguments], input=text)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
@@ -127,7 +127,7 @@ def test_a_file_that_may_not_be_written_is_told(folder):
 
 
 def test_a_disk_that_takes_nothing_is_told(folder, monkeypatch):
-    def full(path: str) -> None:
+    def full(path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("netdsl.cli.fmt.atomic_write", full)

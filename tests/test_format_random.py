@@ -1,6 +1,5 @@
 """Random files: formatting keeps their tree and their comments, and changes nothing when it is done again."""
 
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +17,7 @@ from netdsl.syntax.tree import Node
 quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def shown(part: object) -> object:
+def shown(part):
     """A tree as nested tuples, without the places it was read from; told apart as values and as types."""
     if isinstance(part, Node):
         slots = [slot for slot in type(part).__slots__ if slot not in ("span", "name_span", "path_span", "source")]
@@ -80,7 +79,7 @@ def test_a_diff_shows_three_lines_around_a_change():
 _NO_END = "\n\\ No newline at end of file"
 
 
-def patched(text: str, diff: Iterable[str]) -> str:
+def patched(text, diff):
     """What a patch makes of a text, where its hunks are where they say."""
     *old, last = text.split("\n")
     old += [last + _NO_END] if last else []

@@ -9,7 +9,6 @@ import torch
 from net_text import elaborated
 from onnx import TensorProto, helper
 from op_running import session
-from torch import Tensor
 
 from netdsl.autodiff import gradient
 from netdsl.lower import compile_model, initial_parameters
@@ -54,7 +53,7 @@ BINARY = {
 }
 
 
-def drawn(random: Random, values: dict[str, Tensor], depth: int) -> tuple[str, Tensor]:
+def drawn(random, values, depth):
     """An expression and its value."""
     if depth == 0:
         text = random.choice(list(LEAVES))

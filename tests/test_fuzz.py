@@ -1,6 +1,5 @@
 """A short fuzz run, and what longer ones (`benchmarks/fuzz.py`) have found: refused with diagnostics, or understood."""
 
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +14,7 @@ _short = settings(max_examples=50, deadline=None, derandomize=True, database=Non
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _beside_files_to_import(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _beside_files_to_import(tmp_path_factory):
     folder = tmp_path_factory.mktemp("beside")
     lay_out(folder)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,7 +1,6 @@
 """`netdsl gradcheck`: right gradients pass, wrong ones are named, kinks are told from errors."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ import netdsl
 from netdsl.autodiff import rule as table
 from netdsl.cli import main
 from netdsl.report.gradcheck import outcome
-from netdsl.runtime.gradcheck import IMPRECISE, GradientCheck, check_gradients
+from netdsl.runtime.gradcheck import IMPRECISE, check_gradients
 from netdsl.runtime.random_batch import random_batch
 from netdsl.runtime.stepper import Stepper
 
@@ -30,7 +29,7 @@ CORNERED = SMOOTH.replace("tanh", "relu")
 VALUES = TRAIN.replace("class(label)", "value(t, y.shape)").replace("cross_entropy(y, label)", "LOSS")
 
 
-def check(text: str, **options) -> GradientCheck:
+def check(text, **options):
     return netdsl.loads(text).check_gradients(**{"samples": 4, **options})
 
 
@@ -67,10 +66,10 @@ def test_gradients_of_the_zoo_are_right(net, options):
 
 
 @pytest.fixture
-def falsify(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+def falsify(monkeypatch):
     """Makes the first gradient of an operator's rule larger by a factor."""
 
-    def make(op_type: str, factor: float) -> None:
+    def make(op_type, factor):
         declared = table._RULES[op_type]
 
         def wrong(bw):
@@ -101,7 +100,7 @@ def test_a_wrong_rule_is_caught_and_the_parameters_in_front_of_it_named(text, op
     assert f"{worst.worst.difference:.9g}" in text
 
 
-def _on_the_corner(offset: float) -> dict[str, np.ndarray]:
+def _on_the_corner(offset):
     """The input to every relu is `offset`."""
     net = netdsl.loads(CORNERED)
     weights = net.parameters(1)
@@ -169,7 +168,7 @@ def test_random_targets_are_what_the_losses_take():
     assert set(np.unique(random_batch(netdsl.loads(NETS[4]).graph, 50, rng, {})["x"])) == set(range(7))
 
 
-def _run(*arguments: str):
+def _run(*arguments):
     return CliRunner().invoke(main, ["gradcheck", *arguments])
 
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"numpy", "onnx", "onnxruntime", "rich", "PIL", "safetensors", "torch", "google", "networkx", "scipy"}
 
 
-def loaded_by(code: str) -> set[str]:
+def loaded_by(code):
     """The packages that a fresh interpreter has loaded after the code."""
     script = code + "\nimport sys; print('\\n' + ' '.join({name.partition('.')[0] for name in sys.modules}))"
     ran = subprocess.run(
@@ -19,7 +19,7 @@ def loaded_by(code: str) -> set[str]:
     return set(ran.stdout.splitlines()[-1].split())
 
 
-def command(*arguments: str) -> str:
+def command(*arguments):
     return f"from netdsl.cli import main; main({list(arguments)!r}, standalone_mode=False)"
 
 

@@ -15,10 +15,9 @@ from netdsl.analysis.sizes import legal, statements
 from netdsl.diagnostics import Source
 from netdsl.elaborate import Limits, elaborate
 from netdsl.elaborate.elaborate import attempt
-from netdsl.elaborate.fitting import Attempt
-from netdsl.ir import Node, extents, value_at
+from netdsl.ir import extents, value_at
 from netdsl.ir.legal import ANY, NONE, Legal, legal_set
-from netdsl.ir.solve import Solution, solve
+from netdsl.ir.solve import solve
 from netdsl.syntax import parse
 from netdsl.syntax.tree import File
 
@@ -28,32 +27,32 @@ ARITHMETIC = {"add", "sum"}
 class Net:
     """A net, and what may be asked of it. The sizes are called `image's width` and so on."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         self.text = text
         self.file: File = parse(Source("test.net", text))
 
-    def attempt(self, sizes: dict[str, int], lenient: bool = False) -> Attempt:
+    def attempt(self, sizes, lenient=False):
         return attempt(self.file, None, {}, Limits(), sizes, lenient)
 
-    def fits(self, sizes: dict[str, int]) -> list[Node] | None:
+    def fits(self, sizes):
         """The nodes where the net elaborates at the sizes."""
         tried = self.attempt(sizes)
         nodes = tried.context.nodes
         stretched = any(len({v.shape for v in n.inputs}) > 1 for n in nodes if n.op.name in ARITHMETIC)
         return None if tried.diagnostics or stretched else nodes
 
-    def solved(self) -> tuple[Solution, Attempt]:
+    def solved(self):
         """What is known of the sizes from the text alone."""
         lenient = self.attempt({}, lenient=True)
         found = lenient.context
         return solve(found.symbols, [*found.constraints, *extents(found.nodes)]), lenient
 
 
-def name(of: str = "width") -> str:
+def name(of="width"):
     return f"`x`'s {of}"
 
 
-def hold(net: Net, symbol: str, sizes: range, others: dict[str, int] | None = None) -> Legal:
+def hold(net, symbol, sizes, others=None):
     """Hold the legal sizes of a symbol, and the inferred sizes, against each size; the other symbols stay as given."""
     solution, lenient = net.solved()
     found = solution.legal.get(symbol, ANY)
@@ -72,7 +71,7 @@ def hold(net: Net, symbol: str, sizes: range, others: dict[str, int] | None = No
     return found
 
 
-def chain(statements: str, size: int = 64) -> str:
+def chain(statements, size=64):
     return f"net n : x[1, {size}] -> y {{\n{statements}\n}}"
 
 
@@ -194,7 +193,7 @@ SMALL = st.integers(1, 4)
 
 
 @st.composite
-def lines(draw: st.DrawFn) -> str:
+def lines(draw):
     kind = draw(
         st.sampled_from(["conv", "pool", "up", "deconv", "pad", "reshape", "add", "add", "concat", "along", "crop"])
     )
@@ -219,7 +218,7 @@ def lines(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def nets(draw: st.DrawFn) -> str:
+def nets(draw):
     text = ["n[0] = x"]
     for i in range(1, draw(st.integers(2, 8))):
         a, b = draw(st.integers(max(0, i - 3), i - 1)), draw(st.integers(0, i - 1))

@@ -11,7 +11,7 @@ import pytest
 from brief import NAME, brief
 
 from netdsl.analysis import check_expectations
-from netdsl.diagnostics import Diagnostic, Source
+from netdsl.diagnostics import Source
 from netdsl.elaborate import elaborate_all
 from netdsl.lint import lint, rules
 
@@ -19,7 +19,7 @@ SNAPSHOTS = sorted((Path(__file__).parent / "snapshots" / "lints").glob("*.txt")
 LINE = "----\n"
 
 
-def linted(text: str) -> list[Diagnostic]:
+def linted(text):
     """What the lints say of a file that is well formed."""
     elaborations = elaborate_all(Source(NAME, text))
     for elaboration in elaborations:

@@ -9,20 +9,18 @@ from hypothesis import strategies as st
 from test_lint_messages import linted
 from torch import nn
 
-from netdsl.diagnostics import Diagnostic
-
 SIZES = st.integers(1, 40)
 
 
-def found(text: str, code: str) -> list[Diagnostic]:
+def found(text, code):
     return [diagnostic for diagnostic in linted(text) if diagnostic.code == code]
 
 
-def net(pipeline: str, *sizes: int) -> str:
+def net(pipeline, *sizes):
     return f"net f : image[1, {', '.join(map(str, sizes))}] -> y {{\n    y = image -> {pipeline}\n}}\n"
 
 
-def reached(layers: nn.Module, size: int, middle: bool = False) -> torch.Tensor:
+def reached(layers, size, middle=False):
     """For each cell of the result (in the first axis), or the one in the middle, which cells of a signal it depends on."""
     for parameter in layers.parameters():
         nn.init.ones_(parameter)
@@ -33,7 +31,7 @@ def reached(layers: nn.Module, size: int, middle: bool = False) -> torch.Tensor:
     return torch.stack([torch.autograd.grad(cell, signal, retain_graph=True)[0][0, 0] != 0 for cell in cells])
 
 
-def conv(kernel: int, stride: int = 1, dilation: int = 1, pad: int | str = "same") -> nn.Module:
+def conv(kernel, stride=1, dilation=1, pad="same"):
     total = dilation * (kernel - 1)
     pads = (total // 2, total - total // 2) if pad == "same" else (pad, pad)
     return nn.Sequential(nn.ConstantPad1d(pads, 0.0), nn.Conv1d(1, 1, kernel, stride, dilation=dilation))
@@ -69,7 +67,7 @@ def test_dropped_cells_of_pools(size, kernel, stride, ceil, pool):
     assert _count(messages, size) == int((~seen).sum())
 
 
-def _count(messages: list[Diagnostic], size: int) -> int:
+def _count(messages, size):
     if not messages:
         return 0
     number = re.search(r"never sees the last (?:(\d+) )?of (\d+) cells", messages[0].message)
@@ -77,7 +75,7 @@ def _count(messages: list[Diagnostic], size: int) -> int:
     return int(number[1] or 1)
 
 
-def _text(value: int | str) -> str:
+def _text(value):
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

@@ -8,11 +8,11 @@ from netdsl.elaborate import elaborate
 from netdsl.lint import lint
 
 
-def codes(text: str) -> list[str]:
+def codes(text):
     return [diagnostic.code for diagnostic in linted(text)]
 
 
-def net(line: str) -> str:
+def net(line):
     return f"net f : image[3, 33, 33] -> y {{\n    {line}\n}}\n"
 
 

@@ -35,19 +35,19 @@ TOO_LARGE, FINE = scaling.LARGEST, 2.0**10
 
 
 @pytest.fixture(autouse=True)
-def rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+def rounding(monkeypatch):
     """Half types as a device has them: the casts that ONNX Runtime puts around float32 kernels let nothing overflow."""
     monkeypatch.setattr(stepper_module, "open_step", lambda model, device, *_, **__: (emulating(model), device))
 
 
 @pytest.fixture
-def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_the_cpu(monkeypatch):
     """Let the CPU provider train in fp16."""
     for module in (trainer, training_step, precision):
         monkeypatch.setattr(module, "require_precision", lambda step, device: None)
 
 
-def stepper_of(optimizer: str = SGD, scale: float = FINE, split: bool = False, drop: str = "") -> Stepper:
+def stepper_of(optimizer=SGD, scale=FINE, split=False, drop=""):
     graph = graph_of(optimizer, "bn", drop)
     stepper = Stepper(build_step(graph, batch=12, provider="cuda", precision="fp16", split=split), Device("cpu", 1), seed=0)
     load_tensors(stepper, initial_parameters(graph, 0))
@@ -165,12 +165,12 @@ def test_a_split_step_is_the_step_bit_for_bit():
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-def run_of(folder: Path | None, progress: Any = None, optimizer: str = SGD, **options: Any) -> trainer.Trainer:
+def run_of(folder, progress=None, optimizer=SGD, **options):
     settings: dict[str, Any] = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, "precision": "fp16", **options}
     return trainer.Trainer(graph_of(optimizer, "bn", "dropout(0.3)"), DATA, progress=progress, **settings)
 
 
-def overflowing(run: trainer.Trainer) -> trainer.Trainer:
+def overflowing(run):
     run._stepper.load({"scaling": np.array([TOO_LARGE, 0, 0], np.float32)})
     return run
 

@@ -1,7 +1,5 @@
 """Losses where they are at an edge: what they give there, their gradients, and the numbers they refuse."""
 
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from netdsl.autodiff import gradient
 from netdsl.runtime.data import Data, Samples
 
 
-def taken(op: str, *inputs: Any, of: tuple[int, ...] = (0,), **args: Any) -> tuple[float, ...]:
+def taken(op, *inputs, of=(0,), **args):
     """The loss of a batch, and its gradients with respect to the inputs `of`."""
     arrays = [np.asarray(x, np.int64 if np.asarray(x).dtype.kind == "i" else np.float32) for x in inputs]
     b, node = applied(op, [x.shape[1:] for x in arrays], args, [str(x.dtype) for x in arrays])
@@ -83,7 +81,7 @@ train {{
 }}"""
 
 
-def trained(tmp_path: Path, targets: np.ndarray, **parts: Any) -> Any:
+def trained(tmp_path, targets, **parts):
     inputs = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
     samples = Samples(inputs, targets)
     net = netdsl.loads(TEXT.format(**{"units": 1, "metric": parts["loss"], **parts}))

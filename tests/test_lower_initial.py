@@ -19,7 +19,7 @@ SPAN = Span(Source("test.net", "x"), 0, 1)
 SHAPE, FAN_IN, FAN_OUT = (64, 32, 3, 3), 288, 576
 
 
-def draw(kind: str, *arguments: object, shape: tuple[int, ...] = SHAPE, scale: float = 1.0) -> np.ndarray:
+def draw(kind, *arguments, shape=SHAPE, scale=1.0):
     parameter = Parameter(f"{kind}.weight", shape, Init(kind, arguments, scale), FAN_IN, FAN_OUT, SPAN)
     value = initial_value(parameter, seed=0)
     assert value.shape == shape and value.dtype == np.float32

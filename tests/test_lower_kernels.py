@@ -16,19 +16,19 @@ from netdsl.ops.kernels import KERNELS
 CONV = (F.conv1d, F.conv2d, F.conv3d)
 
 
-def weights(layer: str, *shape: int) -> torch.Tensor:
+def weights(layer, *shape):
     """The weights of a convolution as a file writes it."""
     graph = load_text(f"net f : x{list(shape)} -> y {{ y = x -> {layer} }}")
     (weight,) = (p.name for p in graph.parameters() if p.name.endswith("weight"))
     return torch.from_numpy(initial_parameters(graph, 0)[weight].astype(np.float64))
 
 
-def answer(weight: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def answer(weight, image):
     """What the kernel makes of one map, without padding; a single number per filter where it is everywhere the same."""
     return CONV[image.ndim - 1](image[None, None], weight)[0]
 
 
-def ramp(axis: int, rank: int) -> torch.Tensor:
+def ramp(axis, rank):
     shape = [1] * rank
     shape[axis] = 8
     return torch.arange(8.0, dtype=torch.float64).reshape(shape).expand((8,) * rank)
@@ -78,7 +78,7 @@ def test_log_is_the_laplacian_of_a_gaussian(size, sigma):
     rank = len(size)
     places = torch.cartesian_prod(*(torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in size)).reshape(-1, rank)
 
-    def bell(x: torch.Tensor) -> torch.Tensor:
+    def bell(x):
         return torch.exp(-(x**2).sum(-1) / (2 * sigma**2))
 
     second = torch.stack([torch.autograd.functional.hessian(bell, place).trace() for place in places])

@@ -12,7 +12,7 @@ import pytest
 
 from netdsl.diagnostics import CheckpointError, NetError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph, Size, TensorType, Value
+from netdsl.ir import Size, TensorType, Value
 from netdsl.lower import compile_model, fit_weights, initial_parameters, lower_graph, write_model
 from netdsl.lower.emit import Emitter
 from netdsl.lower.sizes import Sizes
@@ -37,7 +37,7 @@ train small {
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
+def graph():
     return load_text(NET, width=6)
 
 
@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_nothing(graph, tmp_path, monkeypatch, limit):
     path = tmp_path / "small.onnx"
     path.write_text("what was there")
 
-    def no_space(_: int) -> None:
+    def no_space(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)

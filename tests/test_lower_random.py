@@ -16,20 +16,20 @@ from tests.onnx_running import model_of, session
 WEYL = np.uint32(0x9E3779B1)
 
 
-def permuted(word: np.ndarray) -> np.ndarray:
+def permuted(word):
     return word * (word + word + np.uint32(1))
 
 
-def rounded(word: np.ndarray) -> np.ndarray:
+def rounded(word):
     word = permuted(word)
     return word + (word >> np.uint32(16))
 
 
-def word_of(number: int) -> np.ndarray:
+def word_of(number):
     return np.array([number], np.int64).astype(np.uint32)
 
 
-def reference(shape: tuple[int, ...], seed: int, step: int, stream: str) -> np.ndarray:
+def reference(shape, seed, step, stream):
     """The specification, in numpy."""
     with np.errstate(over="ignore"):
         run = rounded(rounded(rounded(rounded(word_of(seed) + WEYL)) + word_of(step) * WEYL))
@@ -40,7 +40,7 @@ def reference(shape: tuple[int, ...], seed: int, step: int, stream: str) -> np.n
     return ((word >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
 
 
-def draw_session(provider: str, streams: tuple[str, ...] = ("drop",)) -> object:
+def draw_session(provider, streams=("drop",)):
     """A model with the inputs like, seed and step, and one output per stream."""
     model = onnx.ModelProto(ir_version=10)
     model.opset_import.add(domain="", version=20)
@@ -66,7 +66,7 @@ def draw_session(provider: str, streams: tuple[str, ...] = ("drop",)) -> object:
     return session(model)
 
 
-def draw(s: object, shape: tuple[int, int], seed: int, step: int) -> list[np.ndarray]:
+def draw(s, shape, seed, step):
     return s.run(None, {"like": np.zeros(shape, np.float32), "seed": np.array(seed), "step": np.array(step)})
 
 
@@ -146,7 +146,7 @@ def test_dropout():
     s = session(model_of(lowered, initial_parameters(graph, 0)))
     feed = {"x": np.ones((50, 1000), np.float32), "t": np.zeros((50, 1000), np.float32)}
 
-    def step(seed: int, count: int) -> np.ndarray:
+    def step(seed, count):
         return s.run(["y"], {**feed, lowered.seed: np.array(seed), lowered.step: np.array(count)})[0]
 
     y = step(0, 0)

@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.lower import initial_parameters, lower_graph
 from tests.onnx_running import model_of, randomised, session
 
@@ -21,7 +20,7 @@ train a {
 }"""
 
 
-def run(graph: Graph, mode: str, values: dict, provider: str = "cpu", **feed: np.ndarray) -> dict[str, np.ndarray]:
+def run(graph, mode, values, provider="cpu", **feed):
     """Outputs, loss, metrics; and under the buffers' names their updates."""
     lowered = lower_graph(graph, mode, provider=provider)
     s = session(model_of(lowered, values))
@@ -30,7 +29,7 @@ def run(graph: Graph, mode: str, values: dict, provider: str = "cpu", **feed: np
     return dict(zip(names, s.run(list(names.values()), feed), strict=True))
 
 
-def batch(*shape: int) -> dict[str, np.ndarray]:
+def batch(*shape):
     rng = np.random.default_rng(3)
     return {"x": rng.standard_normal(shape).astype(np.float32) + 1, "label": rng.integers(0, 10, shape[0])}
 

@@ -3,7 +3,6 @@
 No kernels for half types are at hand on the CPU: ONNX Runtime casts around float16, and `half_emulation` rounds for both.
 """
 
-from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +22,7 @@ from netdsl.runtime.session import Device
 from netdsl.runtime.state import load_tensors
 from netdsl.runtime.stepper import Stepper
 from netdsl.training.mixed import HALVES, KINDS, Kind, kind_of, lower_precision, opset_for
-from netdsl.training.step import TENSORS, StepModel, build_step
+from netdsl.training.step import TENSORS, build_step
 from tests.half_emulation import emulating
 
 SGD = "sgd(lr = 0.02, momentum = 0.9, weight_decay = 1e-4)"
@@ -32,12 +31,12 @@ HALF_DTYPES = {precision: helper.tensor_dtype_to_np_dtype(half) for precision, h
 TORCH = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def built(name: str, precision: str, provider: str = "cuda", **options: Any) -> tuple[Any, StepModel]:
+def built(name, precision, provider="cuda", **options):
     graph = TWINS[name].graph(SGD, batch=BATCH)
     return graph, build_step(graph, batch=BATCH, provider=provider, precision=precision, **options)
 
 
-def losses_of(name: str, precision: str, steps: int, provider: str = "cuda") -> list[float]:
+def losses_of(name, precision, steps, provider="cuda"):
     """Of steps on one batch, none of which overflows at the scale that they start from; half types by emulation."""
     graph, model = built(name, precision, provider)
     images, labels = TWINS[name].batch(graph, BATCH)
@@ -58,7 +57,7 @@ def losses_of(name: str, precision: str, steps: int, provider: str = "cuda") -> 
     return losses
 
 
-def autocast_losses(name: str, precision: str, steps: int) -> list[float]:
+def autocast_losses(name, precision, steps):
     """The same in PyTorch, by its own lists."""
     twin = TWINS[name]
     graph = twin.graph(SGD, batch=BATCH)
@@ -122,7 +121,7 @@ def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision)
     theirs = {ours[n]: p.grad.numpy() / SCALE for n, p in module.named_parameters() if p.grad is not None}
     found["autocast"] = model.state["parameters"].pack(theirs)
 
-    def apart(a: np.ndarray, b: np.ndarray) -> float:
+    def apart(a, b):
         return 1 - float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
     autocast = apart(found["autocast"], found["float32"])
@@ -144,7 +143,7 @@ def test_onnx_runtime_takes_float16_and_casts_where_the_cpu_has_no_kernels(provi
     assert np.abs(np.array(losses) - losses_of("resnet20", "fp16", 6, provider)).max() < 0.005
 
 
-def types_of(model: onnx.ModelProto) -> dict[str, int]:
+def types_of(model):
     graph = onnx.shape_inference.infer_shapes(model).graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
     return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -206,7 +205,7 @@ def test_every_operator_of_the_table_takes_its_half_types():
 
 
 def test_constants_that_half_cannot_hold_keep_their_readers_in_float32():
-    def graph(constant: float) -> onnx.GraphProto:
+    def graph(constant):
         nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], "a"), helper.make_node("Mul", ["a", "c"], ["b"], "b"),
                  helper.make_node("MatMul", ["b", "w"], ["y"], "y")]  # fmt: skip
         x, w, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 2]) for n in "xwy")
@@ -221,7 +220,7 @@ def test_constants_that_half_cannot_hold_keep_their_readers_in_float32():
         assert types_of(model)["y"] == TensorProto.FLOAT
 
 
-def behind_products(graph: onnx.GraphProto, names: list[str]) -> None:
+def behind_products(graph, names):
     """Send tensors through a product that leaves them as they are, behind which they are half."""
     for node in graph.node:
         for index, name in enumerate(node.input):

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from op_case import Case
 from op_cases import CASES, count
 from op_running import applied, compiled, random_inputs, random_parameters, run_all
 
@@ -29,7 +28,7 @@ COST = re.compile(
 DYNAMIC = [case for case in SPATIAL if case not in BOUND]
 
 
-def truth(case: Case, parameters: dict[str, np.ndarray], inputs: list[np.ndarray]) -> list[np.ndarray]:
+def truth(case, parameters, inputs):
     """What each output is to hold."""
     tensors = [torch.from_numpy(x) for x in inputs]
     found = case.torch({role: torch.from_numpy(p) for role, p in parameters.items()}, *tensors)
@@ -112,7 +111,7 @@ def test_symbolic_sizes(case):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def influence(case: Case, index: int, axis: int, output: int = 0) -> list[tuple[int, int] | None]:
+def influence(case, index, axis, output=0):
     """Per output position along a spatial axis, the first and last position of an input that changes it."""
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     base = random_inputs(case.shapes, case.dtypes, batch=1, below=case.below)
@@ -155,7 +154,7 @@ def test_reach(case):
                 check_reach(along, seen, size, tight=not case.op.startswith("resize"))
 
 
-def check_reach(along: Reach, seen: list[tuple[int, int] | None], size: int, tight: bool) -> None:
+def check_reach(along, seen, size, tight):
     stride, first, last = (Fraction(v) for v in (along.stride, along.first, along.last))
     slack_first, slack_last = [], []
     for u, span in enumerate(seen):

@@ -17,7 +17,7 @@ from netdsl.elaborate.names import globals_
 from netdsl.ir import verify
 from netdsl.lower import compile_model, initial_parameters
 from netdsl.ops import OPERATORS, Rule
-from netdsl.reference import Entry, entries
+from netdsl.reference import entries
 from netdsl.reference.text import description, items, shape_lines
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.transforms import Pipeline
@@ -27,15 +27,15 @@ TRAINED = [entry for entry in ENTRIES if "train example" in entry.example]
 COMPILED = [entry for entry in ENTRIES if "train example" not in entry.example]
 
 
-def run(*arguments: str):
+def run(*arguments):
     return CliRunner().invoke(main, ["ops", *arguments])
 
 
-def shown(entry: Entry) -> str:
+def shown(entry):
     return f"{entry.name}-{entry.group.split()[0].strip(',:')}"
 
 
-def entry(name: str) -> Entry:
+def entry(name):
     return next(entry for entry in ENTRIES if entry.name == name)
 
 

@@ -1,6 +1,5 @@
 """What a user is told where an operator does not fit: code, words, way out."""
 
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from netdsl.ops.arguments import COUNT, COUNTS, CROPS, NUMBER, PADDING, SHAPE
 H = Size.symbol("H", 88)
 
 
-def misfit(op: str, *inputs: Any, labels: tuple[str, ...] = ("`a`", "`b`", "`c`"), **arguments: Any) -> Misfit:
+def misfit(op, *inputs, labels=("`a`", "`b`", "`c`"), **arguments):
     """The rejection of the operator applied to inputs of the shapes (or types)."""
     types = [x if isinstance(x, TensorType) else TensorType(tuple(x)) for x in inputs]
     operator = OPERATORS[op]

@@ -4,16 +4,14 @@ from math import ceil, floor, lcm
 
 import numpy as np
 import pytest
-from op_case import Case
 from op_cases import CASES
 from op_running import applied, compiled, random_inputs, random_parameters, run
 
-from netdsl.ir import Node
 from netdsl.ops import OPERATORS, UNSEEN, Args, Site
 from netdsl.ops.reach import Reach
 
 
-def node_of(case: Case) -> Node:
+def node_of(case):
     return applied(case.op, case.shapes, case.args, case.dtypes)[1]
 
 
@@ -25,7 +23,7 @@ ELEMENTS = [c for c in AT_ITS_PLACE if node_of(c).op.locality_of(node_of(c)) == 
 WINDOWS = [case for case in MAPS if node_of(case).op.locality_of(node_of(case)) == "window"]
 
 
-def outputs(case: Case, inputs: list[np.ndarray]) -> np.ndarray:
+def outputs(case, inputs):
     """The case's operator, with the parameters of the case's shapes, on inputs of other sizes."""
     b, node = applied(case.op, [x.shape[1:] for x in inputs], case.args, case.dtypes)
     return run(compiled(b, node, random_parameters(node_of(case))), inputs)
@@ -77,7 +75,7 @@ def test_windows_move(case):
     assert compared
 
 
-def _reach(case: Case):
+def _reach(case):
     """Along the last axis, of the first input."""
     from fractions import Fraction
 

@@ -9,7 +9,7 @@ import pytest
 from shape_rules import Shape, computed, holds, lists, matched
 
 from netdsl.ir import Init, TensorType, Value
-from netdsl.ops import OPERATORS, REQUIRED, Args, Argument, Misfit, Operator, ParamSpec, Rule, Site
+from netdsl.ops import OPERATORS, REQUIRED, Args, Misfit, Rule, Site
 
 ENOUGH, MOST_TRIES = 40, 20_000
 _WORDS = ("channel", "height", True, False, None, Init("he"), 0.5, 3, [1, 2])
@@ -21,7 +21,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-def shapes_for(formula: str, random: Random) -> list[Shape]:
+def shapes_for(formula, random):
     """Inputs of the form of a rule's left side."""
     sizes: dict[str, Shape] = {}
     found = []
@@ -35,7 +35,7 @@ def shapes_for(formula: str, random: Random) -> list[Shape]:
     return found
 
 
-def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
+def value(argument, shapes, random):
     if argument.default is not REQUIRED and random.random() < 0.4:
         return argument.default
     first = shapes[0] if shapes else (2, 3)
@@ -45,7 +45,7 @@ def value(argument: Argument, shapes: list[Shape], random: Random) -> Any:
     return random.choice([v for v in candidates if argument.kind.accepts(v)])
 
 
-def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape, dict[str, ParamSpec]] | None:
+def applied(op, args, shapes):
     """The application, its output's shape and its parameters; None where the operator rejects it."""
     kinds = _KINDS.get(op.name, ["float32" if "float32" in op.dtypes else min(op.dtypes)] * len(shapes))
     inputs = tuple(Value(f"x{i}", TensorType(s, k)) for i, (s, k) in enumerate(zip(shapes, kinds, strict=False)))
@@ -58,7 +58,7 @@ def applied(op: Operator, args: Args, shapes: list[Shape]) -> tuple[Site, Shape,
         return None
 
 
-def known_to(rule: Rule, site: Site, shapes: list[Shape]) -> dict[str, Any] | None:
+def known_to(rule, site, shapes):
     """The names of a rule: sizes, and arguments as the operator took them, a list as a value per axis."""
     sizes = matched(rule.formula, shapes)
     if sizes is None:

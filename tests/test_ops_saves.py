@@ -5,35 +5,32 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from graph_builder import NetBuilder
 from onnx import TensorProto, helper
-from op_case import Case
 from op_cases import CASES
 from op_running import applied, random_inputs, random_parameters, session
 
 from netdsl.autodiff import extend_with_gradients
 from netdsl.autodiff.dataflow import upstream
-from netdsl.ir import Node
-from netdsl.lower import IR_VERSION, OPSET, Lowered, lower_graph
+from netdsl.lower import IR_VERSION, OPSET, lower_graph
 from netdsl.ops import OPERATORS
 
 #: what they give stands for what they are given
 _MOVES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose")
 
 
-def has_gradient(case: Case) -> bool:
+def has_gradient(case):
     node = applied(case.op, case.shapes, case.args, case.dtypes)[1]
     numbers = any(value.type.dtype == "float32" for value in node.inputs) or bool(node.parameters)
     return node.op.differentiable and numbers and node.output.type.dtype == "float32"
 
 
-def with_frozen(cases: list[Case]) -> list[Case]:
+def with_frozen(cases):
     """The cases, and those of layers that can be frozen once more."""
     trainable = [case for case in cases if any(a.name == "trainable" for a in OPERATORS[case.op].arguments)]
     return cases + [replace(case, args={**case.args, "trainable": False}) for case in trainable]
 
 
-def lowered(b: NetBuilder, node: Node, batch: int) -> tuple[Lowered, str]:
+def lowered(b, node, batch):
     """The training form of a net of one operator, and its first output."""
     if node.op.style == "loss":
         found = lower_graph(b.graph(training=b.training(node.output, (), 0), y=node.inputs[0]), "training", batch=batch)
@@ -45,7 +42,7 @@ def lowered(b: NetBuilder, node: Node, batch: int) -> tuple[Lowered, str]:
     return found, found.outputs["y"]
 
 
-def read_by_gradients(case: Case, batch: int) -> tuple[set[int], set[int], dict[str, np.ndarray], int]:
+def read_by_gradients(case, batch):
     """Which inputs and outputs of the operator its gradient reads, what else it reads, and the largest of the former."""
     b, node = applied(case.op, case.shapes, case.args, case.dtypes)
     low, y = lowered(b, node, batch)

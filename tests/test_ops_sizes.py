@@ -1,7 +1,6 @@
 """Random arguments and sizes: an operator rejects them with a message, or makes what PyTorch makes."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ from netdsl.ops.arguments import (
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
 
-def lists(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def lists(items):
     return items | st.lists(items, min_size=1, max_size=3)
 
 
@@ -82,7 +81,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
-def values(kind: Kind) -> st.SearchStrategy[Any]:
+def values(kind):
     if kind in VALUES:
         return VALUES[kind]
     words = [word for word in re.findall(r'"(\w+)"', kind.wants) if kind.accepts(word)]
@@ -92,12 +91,12 @@ def values(kind: Kind) -> st.SearchStrategy[Any]:
     return st.none() | VALUES[inner[0]] if inner else st.sampled_from([value for value in OTHERS if kind.accepts(value)])
 
 
-def dims() -> st.SearchStrategy[Any]:
+def dims():
     return st.integers(1, 12) | st.integers(1, 12).map(lambda n: Size.symbol("HW"[n % 2], n))
 
 
 @st.composite
-def applications(draw: st.DrawFn) -> tuple[str, Args, tuple[Value, ...]]:
+def applications(draw):
     op = OPERATORS[draw(st.sampled_from(sorted(OPERATORS)))]
     args = Args()
     for argument in op.arguments:
@@ -143,11 +142,11 @@ def test_rejects_or_infers(application):
 class _Counted:
     """What costs ask of a parameter."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape):
         self.shape, self.count = shape, elements(shape)
 
 
-def compare(case: Case) -> None:
+def compare(case):
     """Ours against PyTorch's: the shape, and the numbers through ONNX Runtime."""
     try:
         b, node = applied(case.op, case.shapes, case.args)
@@ -169,7 +168,7 @@ def compare(case: Case) -> None:
 RUNS = settings(max_examples=60, deadline=None)
 
 
-def pooled(kind: str, rank: int) -> Callable[..., torch.Tensor]:
+def pooled(kind, rank):
     return getattr(F, f"{kind}_pool{rank}d")
 
 
@@ -236,7 +235,7 @@ def test_deconv_same_makes_size_times_stride(sizes, kernel, stride, dilation):
 def test_pad(sizes, cells):
     cells = cells[: len(sizes)]
 
-    def truth(_: Any, x: torch.Tensor) -> torch.Tensor:
+    def truth(_, x):
         grow = [max(c, 0) for pair in reversed(cells) for c in pair]
         x = F.pad(x, grow, value=2.0)
         for axis, (before, after) in enumerate(cells, start=2):

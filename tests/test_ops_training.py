@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from graph_builder import NetBuilder
 from onnx import TensorProto, helper
-from op_case import Case
 from op_cases import CASES
 from op_running import applied, compiled, random_inputs, random_parameters, session
 
 from netdsl.autodiff import gradient
-from netdsl.ir import Node, Target, Value
+from netdsl.ir import Target
 from netdsl.lower import IR_VERSION, OPSET, lower_graph
 from netdsl.lower.builder import dense_mask
 from netdsl.ops import UNSEEN
@@ -20,7 +19,7 @@ from netdsl.ops import UNSEEN
 PROVIDERS = ("cpu", "cuda")
 
 
-def step(b: NetBuilder, y: Value, provider: str) -> tuple[onnx.ModelProto, dict[str, str]]:
+def step(b, y, provider):
     """The training form of a net with the mean square of `y` as its loss: outputs `y`, and each buffer's update."""
     since = len(b.nodes)
     zeros = b.input("zeros", *y.shape)
@@ -39,7 +38,7 @@ def step(b: NetBuilder, y: Value, provider: str) -> tuple[onnx.ModelProto, dict[
     return model, updates
 
 
-def fed(nodes: list[Node], y: Value, batch: int) -> dict[str, np.ndarray]:
+def fed(nodes, y, batch):
     values = {
         p.name: v
         for node in nodes
@@ -146,7 +145,7 @@ def test_dropout_of_whole_units(unit, axes, provider):
     np.testing.assert_allclose(units[units != 0], 7 / 0.7, rtol=1e-6)
 
 
-def is_smooth(case: Case) -> bool:
+def is_smooth(case):
     """Whether numbers go in and numbers come out, other than by counting."""
     node = applied(case.op, case.shapes, case.args, case.dtypes)[1]
     floats = any(value.type.dtype == "float32" for value in node.inputs) or bool(node.parameters)

@@ -11,13 +11,12 @@ from op_running import session
 
 from netdsl.analysis import analyze
 from netdsl.autodiff import gradient
-from netdsl.ir import Value
 from netdsl.lower import compile_model
 
 SIZES = [(45, 46), (46, 45), (2, 3), (8, 8)]
 
 
-def there_and_back(b: NetBuilder, x: Value, **pool: object) -> Value:
+def there_and_back(b, x, **pool):
     """x * 0.5 behind the pool, back where it came from, in x's size."""
     pooled, where = b.node("max_pool", x, indices=True, **pool).outputs
     half = b.apply("mul", pooled, right=0.5)

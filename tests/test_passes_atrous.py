@@ -8,17 +8,16 @@ from hypothesis import strategies as st
 import netdsl
 from netdsl.diagnostics import NetError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
-from netdsl.passes import Conversion, atrous
+from netdsl.passes import atrous
 from tests.onnx_running import run_net
 from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
 
-def net(shape: str, body: str) -> Graph:
+def net(shape, body):
     return load_text(f"net a : x[{shape}] -> y {{ {body} }}")
 
 
-def contains(graph: Graph, rate: int, layers: dict[str, int], **sizes: int) -> Conversion:
+def contains(graph, rate, layers, **sizes):
     """Every `rate`-th position of the converted outputs is the original's, and there are no more of these."""
     values, inputs = numbers_of(graph), inputs_of(graph, **sizes)
     made = atrous(graph, values, layers)

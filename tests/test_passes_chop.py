@@ -6,7 +6,6 @@ import pytest
 import netdsl
 from netdsl.diagnostics import NetError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.passes import chop
 from tests.onnx_running import run_net
 from tests.passes_support import inputs_of, numbers_of, outputs_of
@@ -32,7 +31,7 @@ train a {
 }"""
 
 
-def full_outputs(graph: Graph, names: list[str]) -> Graph:
+def full_outputs(graph, names):
     """The graph with the named tensors as outputs besides: the truth to compare with."""
     values = {v.name: v for node in graph.nodes for v in node.outputs}
     return graph.replace(outputs={**graph.outputs, **{name: values[name] for name in names}})

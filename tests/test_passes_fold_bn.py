@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netdsl.elaborate import load, load_text
-from netdsl.ir import Graph, verify
+from netdsl.ir import verify
 from netdsl.lower import initial_parameters
 from netdsl.passes import fold_bn
 from tests.onnx_running import randomised, run_net
@@ -14,7 +14,7 @@ from tests.onnx_running import randomised, run_net
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def fold_and_compare(graph: Graph) -> Graph:
+def fold_and_compare(graph):
     """Fold; hold the folded net's outputs against the net's, to 1e-5 of the largest; return the folded graph."""
     values = randomised(graph, initial_parameters(graph, 0))
     before = {name: value.copy() for name, value in values.items()}
@@ -32,7 +32,7 @@ def fold_and_compare(graph: Graph) -> Graph:
     return folded
 
 
-def count(graph: Graph, op: str) -> int:
+def count(graph, op):
     return sum(node.op.name == op for node in graph.nodes)
 
 

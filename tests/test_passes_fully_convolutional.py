@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 import netdsl
 from netdsl.diagnostics import NetError
 from netdsl.elaborate import load, load_text
-from netdsl.ir import Graph
-from netdsl.passes import Conversion, fully_convolutional
+from netdsl.passes import fully_convolutional
 from tests.onnx_running import run_net
 from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
@@ -46,11 +45,11 @@ EXACT = {
 }  # fmt: skip
 
 
-def net(shape: str, body: str) -> Graph:
+def net(shape, body):
     return load_text(f"net a : x[{shape}] -> y {{ y = x -> {body} }}")
 
 
-def converted(graph: Graph) -> tuple[dict[str, np.ndarray], Conversion]:
+def converted(graph):
     """The numbers and the converted net, which at the old size is the same."""
     values = numbers_of(graph)
     made = fully_convolutional(graph, values)
@@ -61,7 +60,7 @@ def converted(graph: Graph) -> tuple[dict[str, np.ndarray], Conversion]:
     return values, made
 
 
-def slides(graph: Graph, stride: int | list[int], more: int = 2, every: int = 1) -> Conversion:
+def slides(graph, stride, more=2, every=1):
     """Hold the converted net on a larger image against the net on each window of it that lies `stride` pixels further."""
     values, made = converted(graph)
     (source,), steps = made.graph.inputs, range(more + 1)

@@ -9,11 +9,10 @@ from op_running import applied, compiled, random_inputs, random_parameters, run
 
 import netdsl
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.ops import OPERATORS
-from netdsl.passes import Conversion, prune_edges
+from netdsl.passes import prune_edges
 from tests.onnx_running import run_net
-from tests.passes_support import Arrays, close, inputs_of, numbers_of, outputs_of
+from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
 FABRIC = """net fabric(layers = 3, scales = 3, width = 3) : image[2, 16, 16] -> logits {
     node[0, 0] = image -> conv(width, 3) -> bn -> relu
@@ -33,17 +32,17 @@ FABRIC = """net fabric(layers = 3, scales = 3, width = 3) : image[2, 16, 16] -> 
 }"""
 
 
-def edges_of(graph: Graph) -> int:
+def edges_of(graph):
     return sum(len(node.inputs) for node in graph.nodes if node.op.name == "sum")
 
 
-def compare(graph: Graph, values: Arrays, made: Conversion) -> None:
+def compare(graph, values, made):
     inputs = inputs_of(graph)
     for name, wanted in run_net(graph, values, **inputs).items():
         close(outputs_of(made, inputs)[name], wanted)
 
 
-def scaled(values: Arrays, layer: str, factor: float) -> Arrays:
+def scaled(values, layer, factor):
     return {n: v * np.float32(factor) if n in (f"{layer}.weight", f"{layer}.bias") else v for n, v in values.items()}
 
 

@@ -1,6 +1,5 @@
 """Passes on random nets: an error at a place, or a net that holds to what the pass says."""
 
-from collections.abc import Callable
 
 import numpy as np
 from fuzz_nets import NetWriter
@@ -9,14 +8,13 @@ from hypothesis import strategies as st
 
 from netdsl.diagnostics import NetError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
-from netdsl.passes import Conversion, atrous, chop, fold_bn, fully_convolutional, prune_edges
+from netdsl.passes import atrous, chop, fold_bn, fully_convolutional, prune_edges
 from netdsl.passes.atrous import is_window
 from tests.onnx_running import run_net
-from tests.passes_support import Arrays, close, inputs_of, numbers_of, outputs_of
+from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
 
-def same(graph: Graph, values: Arrays, run: Callable[[], Conversion]) -> Conversion | None:
+def same(graph, values, run):
     """The outputs are the same numbers, in the same order."""
     try:
         made = run()

@@ -5,12 +5,12 @@ import pytest
 from zoo import load
 
 from netdsl.diagnostics import NetError
-from netdsl.passes import Conversion, convert
+from netdsl.passes import convert
 from tests.onnx_running import run_net
 from tests.passes_support import close, inputs_of, numbers_of, outputs_of
 
 
-def dense(net: str, **hyperparameters: object) -> tuple[Conversion, dict[str, np.ndarray]]:
+def dense(net, **hyperparameters):
     """The net fully convolutional, the same at its size; and its numbers."""
     graph = load(net, hyperparameters).graph
     values = numbers_of(graph)

@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```\n(.*?)```", README, re.DOTALL)
 
 
-def block(start: str) -> str:
+def block(start):
     return next(text for text in BLOCKS if text.startswith(start))
 
 

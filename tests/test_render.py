@@ -30,19 +30,19 @@ BLOCKS = Source("lib/blocks.net", "# units\n\nblock b(width) : x -> y { y = x ->
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def span(source: Source, first: str, last: str | None = None) -> Span:
+def span(source, first, last=None):
     """From the first text to the last."""
     start = source.text.index(first)
     last = first if last is None else last
     return Span(source, start, source.text.index(last, start) + len(last))
 
 
-def shown(*labels: Label, **more: object) -> str:
+def shown(*labels, **more):
     """The message, below its first line."""
     return render(Diagnostic("E0300", "m", labels, **more)).partition("\n")[2]
 
 
-def text(picture: str) -> str:
+def text(picture):
     return dedent(picture).strip("\n")
 
 
@@ -268,7 +268,7 @@ LETTERS = st.text(st.sampled_from("ab (\t\r\n\x1b漢é\u0301"), max_size=300)
 
 
 @st.composite
-def diagnostics(draw: st.DrawFn, letters: st.SearchStrategy[str] = LETTERS) -> Diagnostic:
+def diagnostics(draw, letters=LETTERS):
     sources = [Source(f"{name}.net", draw(letters)) for name in "ab"]
     labels = []
     for _ in range(draw(st.integers(1, 6))):
@@ -306,7 +306,7 @@ def test_the_marks_are_below_what_they_mark(lines, data):
     before = sum(len(line) + 1 for line in lines[: number - 1])
     row, marks = shown(Label(Span(source, before + start, before + end))).split("\n")[-2:]
 
-    def columns(text: str) -> int:
+    def columns(text):
         return len(text) + text.count("漢")
 
     marked = lines[number - 1][start:end].rstrip() or " "

@@ -16,7 +16,7 @@ from netdsl.diagnostics.sarif import sarif
 NET = Source("nets/a, b: 100%.net", "net f : x[3] -> y {\n    y = x -> 𝒻𝑜𝑜 -> konv(\n        3)\n}\n")
 
 
-def span(first: str, last: str) -> Span:
+def span(first, last):
     start = NET.text.index(first)
     return Span(NET, start, NET.text.index(last, start) + len(last))
 
@@ -45,14 +45,14 @@ def test_json_counts_characters_from_one():
 # GitHub
 
 
-def read_command(line: str) -> tuple[str, dict[str, str], str]:
+def read_command(line):
     """A workflow command as GitHub's runner reads it: split at `::`, `,` and `=`, then unescaped."""
     assert line.startswith("::") and "\n" not in line and "\r" not in line
     head, _, data = line[2:].partition("::")
     command, _, listed = head.partition(" ")
     properties = dict(item.split("=", 1) for item in listed.split(","))
 
-    def unescaped(text: str, *pairs: tuple[str, str]) -> str:
+    def unescaped(text, *pairs):
         for escape, sign in (("%0D", "\r"), ("%0A", "\n"), *pairs, ("%25", "%")):
             text = text.replace(escape, sign)
         return text
@@ -88,7 +88,7 @@ def test_no_text_breaks_out_of_a_workflow_command(message, path):
 # SARIF: what its schema requires, of the parts that are written
 
 
-def check_location(location: dict[str, Any]) -> None:
+def check_location(location):
     uri = location["physicalLocation"]["artifactLocation"]["uri"]
     assert uri.isascii() and not set(uri) & set(' ,"<>\\^`{|}')
     assert uri.startswith("file:///") or ":" not in uri
@@ -99,7 +99,7 @@ def check_location(location: dict[str, Any]) -> None:
         assert (region["startLine"], region["startColumn"]) <= (region["endLine"], region["endColumn"])
 
 
-def check_log(log: dict[str, Any]) -> list[dict[str, Any]]:
+def check_log(log):
     assert set(log) == {"version", "$schema", "runs"}
     assert log["version"] == "2.1.0" and log["$schema"].endswith("sarif-schema-2.1.0.json")
     (run,) = log["runs"]
@@ -153,7 +153,7 @@ def test_paths_lead_from_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
-    def uri(path: str) -> str:
+    def uri(path):
         (result,) = check_log(sarif([Diagnostic("E0100", "m", path=path)]))
         found: str = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
         return found

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from netdsl import load, loads
-from netdsl.report import CONVENTIONS, Report, table
+from netdsl.report import CONVENTIONS, table
 from netdsl.report.fold import SCREEN, rows
 from netdsl.report.table import human
 
@@ -18,11 +18,11 @@ net small(width = 4) : image[3, H = 8, W = 8] -> y {
 }"""
 
 
-def report(text=SMALL, **hyperparameters) -> Report:
+def report(text=SMALL, **hyperparameters):
     return loads(text, **hyperparameters).analyze()
 
 
-def grid(text: str) -> list[str]:
+def grid(text):
     """The lines of the table proper."""
     lines = text.split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("---"))

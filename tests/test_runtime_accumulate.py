@@ -1,6 +1,5 @@
 """A batch in parts: the mean of their gradients is that of the batch, where no statistic sees a whole batch."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from torch.nn import functional
 
 from netdsl.diagnostics import DeviceError, TrainingError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.lower import initial_parameters
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.directory import LAST
@@ -37,14 +35,14 @@ train small {
 SGD, ADAM = "sgd(lr = 0.1, momentum = 0.9, weight_decay = 1e-3)", "adam(lr = 0.01, eps = 0.01)"
 
 
-def graph_of(optimizer: str = SGD, norm: str = "", drop: str = "") -> Graph:
+def graph_of(optimizer=SGD, norm="", drop=""):
     text = TEXT.replace("OPTIMIZER", optimizer)
     for word, layer in (("NORM", norm), ("DROP", drop)):
         text = text.replace(f"{word} -> ", f"{layer} -> " if layer else "")
     return load_text(text)
 
 
-def samples(count: int, seed: int) -> Samples:
+def samples(count, seed):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, count)
     images = generator.standard_normal((count, 2, 6, 6)) + 0.3 * labels[:, None, None, None]
@@ -54,7 +52,7 @@ def samples(count: int, seed: int) -> Samples:
 DATA = Data(samples(40, 0), samples(10, 1), "noise", "drawn apart")
 
 
-def trainer(graph: Graph, accumulate: int, folder: Path | None = None, **options: Any) -> Trainer:
+def trainer(graph, accumulate, folder=None, **options):
     settings: dict[str, Any] = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, **options}
     return Trainer(graph, DATA, accumulate=accumulate, **settings)
 
@@ -161,7 +159,7 @@ def test_parts_must_be_equal(accumulate, help):
 def test_where_memory_does_not_suffice_smaller_parts_are_proposed(
     accumulate, helps, monkeypatch
 ):
-    def no_memory(*_: Any) -> None:
+    def no_memory(*_):
         raise RuntimeError("bfc_arena.cc Failed to allocate memory for requested buffer of size 1024")
 
     run = trainer(graph_of(), accumulate)

@@ -21,7 +21,7 @@ from netdsl.runtime.blocked.layout import in_blocks
 from netdsl.runtime.session import choose_device, open_session
 from netdsl.runtime.stepper import Stepper
 from netdsl.runtime.work import all_shapes, multiply_accumulates, static_shapes
-from netdsl.training.step import StepModel, build_step
+from netdsl.training.step import build_step
 
 CPU = choose_device("cpu", 1)
 BLOCK = block_size()
@@ -39,19 +39,19 @@ train {
 
 
 @pytest.fixture
-def everything_gains(monkeypatch: pytest.MonkeyPatch) -> None:
+def everything_gains(monkeypatch):
     """Small convolutions are put into blocks, too."""
     monkeypatch.setattr(rules, "_WORTH", 0)
     monkeypatch.setattr(rules, "_USES", 0)
 
 
-def _step(layers: str, image: str, batch: int) -> StepModel:
+def _step(layers, image, batch):
     """A net whose layers begin with a convolution of the image, and end in logits."""
     text = f"net n : image[{image}] -> logits {{\n{layers}\nlogits = x -> global_avg_pool -> dense(10)\n}}\n{TRAIN}"
     return build_step(load_text(text), batch=batch)
 
 
-def _changes(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
+def _changes(step, model):
     """What one step of the model makes of the state and the loss, by tensor."""
     feeds = agreement._feeds(step.model.graph, all_shapes(step.model))
     names = [value.name for value in model.graph.output]
@@ -63,7 +63,7 @@ def _changes(step: StepModel, model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _assert_same(step: StepModel, tolerance: float = 2e-3) -> Counter[str]:
+def _assert_same(step, tolerance=2e-3):
     """The operators of the blocked form, which changes every tensor as the portable one does."""
     assert BLOCK is not None
     model = in_blocks(step.model, all_shapes(step.model), BLOCK)
@@ -238,7 +238,7 @@ def test_the_update_of_the_parameters_is_not_followed_value_by_value(name, monke
     followed = []
     infer = onnx.shape_inference.infer_shapes
 
-    def spy(model: onnx.ModelProto, **options: bool) -> onnx.ModelProto:
+    def spy(model, **options):
         if options.get("data_prop"):
             followed.extend(name for node in model.graph.node for name in node.output)
         return infer(model, **options)

@@ -1,16 +1,14 @@
 """A loss or gradient that is not finite: which step, at which rate, and where a value first was not finite."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from netdsl.cli import main
-from netdsl.diagnostics import Diagnostic, TrainingError
+from netdsl.diagnostics import TrainingError
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 from netdsl.runtime import checkpoint
 from netdsl.runtime.data.dataset import Data, Samples
 from netdsl.runtime.directory import LAST
@@ -29,21 +27,21 @@ train {
 NET = "net small : x[2] -> out {\n    h = x -> dense(3) @first -> relu\n    out = h -> dense(1) @last\n}"
 
 
-def graph_of(net: str = NET, loss: str = "mean_squared_error(out, y)", rate: str = "0.01") -> Graph:
+def graph_of(net=NET, loss="mean_squared_error(out, y)", rate="0.01"):
     return load_text(net + TRAIN.replace("LOSS", loss).replace("RATE", rate))
 
 
-def data(scale: float = 1.0) -> Data:
+def data(scale=1.0):
     generator = np.random.default_rng(0)
     x = (scale * generator.standard_normal((20, 2))).astype(np.float32)
     return Data(Samples(x, x.sum(axis=1, keepdims=True)), Samples(x[:4], x[:4].sum(axis=1, keepdims=True)), "sums", "")
 
 
-def failed(graph: Graph, given: Data, folder: Path | None = None, every: int = 1, **options: Any) -> Diagnostic:
+def failed(graph, given, folder=None, every=1, **options):
     return failed_run(Trainer(graph, given, directory=folder, device="cpu", threads=1, **options), every)
 
 
-def failed_run(run: Trainer, every: int) -> Diagnostic:
+def failed_run(run, every):
     """What a run that has to fail says. `every`: steps between two looks at the loss, as on a GPU."""
     run._every = every
     with pytest.raises(TrainingError) as caught:

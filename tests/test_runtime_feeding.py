@@ -10,7 +10,7 @@ from netdsl.runtime.feeding import Feed, sizes_of
 from netdsl.runtime.transforms import Pipeline
 
 
-def feed(target: str, values: np.ndarray, loss: str = "binary_cross_entropy(s, m)", layers: str = "conv(1, 3)") -> Feed:
+def feed(target, values, loss="binary_cross_entropy(s, m)", layers="conv(1, 3)"):
     graph = load_text(f"""net n : image[1, 8, 8] -> s {{ s = image -> {layers} }}
     train {{
         target = {target}

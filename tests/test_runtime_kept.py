@@ -5,18 +5,15 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 
 from benchmarks.twins import TWINS
 from netdsl.lower import initial_parameters
 from netdsl.runtime import kept, stepper
-from netdsl.runtime.session import Device, choose_device
+from netdsl.runtime.session import choose_device
 from netdsl.runtime.stepper import Stepper
-from netdsl.training.step import StepModel, build_step
+from netdsl.training.step import build_step
 
 GRAPH = TWINS["mobile"].graph('sgd(lr = 0.05, momentum = 0.9, no_decay = ["bias"])', batch=2)
 MODEL = build_step(GRAPH, batch=2)
@@ -24,7 +21,7 @@ CPU = choose_device("cpu", 1)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("NETDSL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -37,10 +34,10 @@ class Tuned:
 
 
 @pytest.fixture
-def tuned(monkeypatch: pytest.MonkeyPatch) -> Tuned:
+def tuned(monkeypatch):
     calls, original = Tuned(), stepper._suited
 
-    def counting(model: onnx.ModelProto, device: Device) -> tuple[onnx.ModelProto, Device]:
+    def counting(model, device):
         calls.count += 1
         return original(model, device)
 
@@ -48,7 +45,7 @@ def tuned(monkeypatch: pytest.MonkeyPatch) -> Tuned:
     return calls
 
 
-def _trained(model: StepModel = MODEL, device: Device = CPU) -> tuple[list[float], dict[str, np.ndarray]]:
+def _trained(model=MODEL, device=CPU):
     """The losses of three steps, and the state behind them."""
     run = Stepper(model, device, seed=3)
     weights = initial_parameters(GRAPH, 0)
@@ -63,7 +60,7 @@ def _trained(model: StepModel = MODEL, device: Device = CPU) -> tuple[list[float
     return losses, run.vectors()
 
 
-def _same(a: tuple[list[float], dict[str, np.ndarray]], b: tuple[list[float], dict[str, np.ndarray]]) -> bool:
+def _same(a, b):
     return a[0] == b[0] and all(a[1][name].tobytes() == b[1][name].tobytes() for name in a[1])
 
 
@@ -87,32 +84,32 @@ def test_other_steps_and_threads_have_entries_of_their_own(folder, tuned):
     assert tuned.count == len(list(folder.iterdir())) == 3
 
 
-def _flip(entry: Path) -> None:
+def _flip(entry):
     content = bytearray(entry.read_bytes())
     content[len(content) // 2] ^= 1
     entry.write_bytes(content)
 
 
-def _of_another_step(entry: Path) -> None:
+def _of_another_step(entry):
     Stepper(build_step(GRAPH, batch=3), CPU, seed=0)
     (other,) = [path for path in entry.parent.iterdir() if path != entry]
     entry.write_bytes(other.read_bytes())
 
 
-def _linked(entry: Path) -> None:
+def _linked(entry):
     elsewhere = entry.parent.parent / "elsewhere"
     entry.rename(elsewhere)
     entry.symlink_to(elsewhere)
 
 
-def _sealed_nonsense(entry: Path) -> None:
+def _sealed_nonsense(entry):
     """Whole by its digest, and no model."""
     content = bytes(4) + b"\xff" * 100
     digest = kept.hashlib.sha256(bytes.fromhex(entry.name) + content).digest()
     entry.write_bytes(kept._MAGIC + digest + content)
 
 
-def _sealed_other_model(entry: Path) -> None:
+def _sealed_other_model(entry):
     """Whole by its digest, a model, and not this step."""
     model = build_step(TWINS["lenet5"].graph("sgd(lr = 0.1)", batch=2), batch=2).model
     content = bytes(4) + model.SerializeToString()

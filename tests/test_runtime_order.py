@@ -4,7 +4,6 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import onnx
 import pytest
 from onnx import helper
 
@@ -15,7 +14,7 @@ from netdsl.runtime.stepper import Stepper, _suited
 from netdsl.training.step import build_step
 
 
-def _node(name: str, reads: list[str], writes: list[str] | None = None) -> onnx.NodeProto:
+def _node(name, reads, writes=None):
     return helper.make_node("Sum", reads, writes or [name.lower()], name)
 
 

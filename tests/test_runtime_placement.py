@@ -1,6 +1,5 @@
 """Nodes that a device does not run are named; sizes, which the host reads, are not among them."""
 
-import onnx
 import onnxruntime as ort
 
 from netdsl.elaborate import load_text
@@ -26,7 +25,7 @@ train small {
 """
 
 
-def opened(model: onnx.ModelProto) -> ort.InferenceSession:
+def opened(model):
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

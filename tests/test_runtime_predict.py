@@ -4,7 +4,6 @@ import json
 import tempfile
 
 import numpy as np
-import onnx
 import pytest
 
 from netdsl.diagnostics import CheckpointError, DataError
@@ -33,7 +32,7 @@ train small {
 """
 
 
-def _images(count: int) -> np.ndarray:
+def _images(count):
     return np.random.default_rng(0).integers(0, 255, (count, 1, 6, 6), dtype=np.uint8)
 
 
@@ -59,7 +58,7 @@ def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(
     weights = initial_parameters(graph, 0)
     at_once = Predictor(graph, weights, device="cpu").predict(images)
 
-    def write(model: onnx.ModelProto, path: str, *, limit: int) -> None:
+    def write(model, path, *, limit):
         write_model(model, path, limit=limit)
         written.extend(tmp_path.rglob("*.onnx*"))
 

@@ -11,7 +11,7 @@ import pytest
 from netdsl.diagnostics import DeviceError
 from netdsl.runtime import session
 from netdsl.runtime.history import EpochRecord, History
-from netdsl.runtime.progress import Bars, Lines, Progress, Silence, progress_on
+from netdsl.runtime.progress import Bars, Lines, Silence, progress_on
 from netdsl.runtime.session import Device, choose_device, memory_errors_told
 
 
@@ -28,7 +28,7 @@ def test_the_number_of_threads_comes_from_the_argument_then_the_environment(monk
 
 
 def test_cuda_is_refused_with_a_way_out_where_there_is_none(monkeypatch):
-    def missing(name: str) -> None:
+    def missing(name):
         raise OSError(name)
 
     monkeypatch.setattr("ctypes.CDLL", missing)
@@ -68,7 +68,7 @@ def test_other_errors_stay_what_they_are():
 RECORD = EpochRecord(1, 0.5, {"accuracy": 0.75}, 0.25, {"accuracy": 0.875}, 0.1, 1234.0)
 
 
-def _tell(progress: Progress) -> None:
+def _tell(progress):
     progress.begin(1, 2, 0, 10)
     progress.due()
     progress.step(5, 0.5, {"accuracy": 0.75}, 100.0)
@@ -91,7 +91,7 @@ def test_lines_are_plain():
 
 def test_bars_show_numbers_and_the_time_left(monkeypatch):
     class Terminal(io.StringIO):
-        def isatty(self) -> bool:
+        def isatty(self):
             return True
 
     monkeypatch.setenv("TERM", "xterm")
@@ -115,10 +115,10 @@ def test_progress_falls_silent_where_it_cannot_be_written(terminal, error, monke
     class Broken(io.StringIO):
         writes = 0
 
-        def isatty(self) -> bool:
+        def isatty(self):
             return terminal
 
-        def write(self, text: str) -> int:
+        def write(self, text):
             self.writes += 1
             raise error
 

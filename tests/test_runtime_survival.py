@@ -3,10 +3,8 @@
 import errno
 import io
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -17,7 +15,7 @@ from small_run import DATA, StopAt, Told, contents, graph_of, trainer
 import netdsl
 from netdsl import files
 from netdsl.cli import main
-from netdsl.diagnostics import CheckpointError, Diagnostic
+from netdsl.diagnostics import CheckpointError
 from netdsl.runtime import checkpoint
 from netdsl.runtime.directory import BEST, LAST, guard_directory
 
@@ -36,12 +34,12 @@ train small {
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[int, State]:
+def straight(tmp_path_factory):
     """What the last checkpoint holds after each epoch of a run that nothing befalls; under -1 what the best holds."""
     folder, states = tmp_path_factory.mktemp("straight"), {}
 
     class Keeping(Told):
-        def begin(self, epoch: int, *_: Any) -> None:
+        def begin(self, epoch, *_):
             states[epoch - 1] = contents(folder / LAST)
 
     trainer(folder, progress=Keeping()).run()
@@ -51,17 +49,17 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[int, State]:
 class FullDisk:
     """Once it has let so many files through, what a file needs of the disk fails: bytes, or the sync, or its name."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, fault: str, after: int) -> None:
+    def __init__(self, patch, fault, after):
         self.left, self.fault = after, fault
         patch.setattr(files, "open", self._open, raising=False)
         patch.setattr(os, "fsync", self._failing("fsync", os.fsync))
         patch.setattr(os, "replace", self._failing("replace", os.replace))
 
-    def _open(self, path: Path, mode: str) -> io.BufferedWriter:
+    def _open(self, path, mode):
         disk = self
 
         class File(io.FileIO):
-            def write(self, data: Any) -> int:
+            def write(self, data):
                 if disk.left <= 0 and disk.fault == "write":
                     super().write(bytes(data)[: len(data) // 2])
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -69,8 +67,8 @@ class FullDisk:
 
         return io.BufferedWriter(File(path, mode))
 
-    def _failing(self, fault: str, call: Callable[..., None]) -> Callable[..., None]:
-        def wrapped(*arguments: Any) -> None:
+    def _failing(self, fault, call):
+        def wrapped(*arguments):
             if self.left <= 0 and self.fault == fault:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             call(*arguments)
@@ -79,7 +77,7 @@ class FullDisk:
         return wrapped
 
 
-def failure(call: Callable[[], object]) -> Diagnostic:
+def failure(call):
     with pytest.raises(CheckpointError) as caught:
         call()
     (diagnostic,) = caught.value.diagnostics
@@ -131,7 +129,7 @@ def test_the_command_says_so_and_exits_with_1(tmp_path):
     assert CliRunner().invoke(main, [*command, "--resume"]).exit_code == 0
 
 
-def damaged(path: Path, how: str) -> None:
+def damaged(path, how):
     content = bytearray(path.read_bytes())
     if how == "flipped":
         content[-3] ^= 4
@@ -180,7 +178,7 @@ def test_a_checkpoint_of_another_net_does_not_give_way(tmp_path):
 
 def test_a_run_killed_in_its_first_epoch_is_resumed_from_its_beginning(tmp_path, straight):
     class Killed(Told):
-        def due(self) -> bool:
+        def due(self):
             raise KeyboardInterrupt  # as after the second Ctrl-C: nothing is saved
 
     with suppress(KeyboardInterrupt):

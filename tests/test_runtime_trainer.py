@@ -6,9 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -85,11 +83,11 @@ def test_validation_counts_every_sample_once(tmp_path):
     assert record.validation_metrics["accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
-def _logits(tensors: Mapping[str, np.ndarray], images: torch.Tensor) -> torch.Tensor:
+def _logits(tensors, images):
     t = [torch.from_numpy(value) for value in tensors.values()]
     by = dict(zip(tensors, t, strict=True))
 
-    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+    def norm(x, name):
         mean, var = by[f"{name}.running_mean"], by[f"{name}.running_var"]
         return functional.relu(functional.batch_norm(x, mean, var, by[f"{name}.scale"], by[f"{name}.bias"]))
 
@@ -279,7 +277,7 @@ def test_starting_anew_takes_the_old_run_away_and_what_a_kill_left(tmp_path):
     seen: list[list[str]] = []
 
     class Looking(Silence):
-        def begin(self, *_: Any) -> None:
+        def begin(self, *_):
             seen.append(sorted(path.name for path in tmp_path.glob("*.safetensors")))
 
     trainer(tmp_path, progress=Looking()).run()

@@ -16,7 +16,7 @@ STEPS = st.lists(
 )
 
 
-def compute(start: Dim, h: Dim, w: Dim, steps: list[tuple[str, int]]) -> Dim:
+def compute(start, h, w, steps):
     x = start
     for op, n in steps:
         if op == "+":
@@ -40,7 +40,7 @@ def compute(start: Dim, h: Dim, w: Dim, steps: list[tuple[str, int]]) -> Dim:
     return x
 
 
-def value(dim: Dim, sizes: dict[str, int]) -> int:
+def value(dim, sizes):
     return dim if isinstance(dim, int) else dim.at(sizes)
 
 

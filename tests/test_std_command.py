@@ -14,7 +14,7 @@ from netdsl.elaborate.sources import std_modules, std_names, std_source
 STD = Path(__file__).parent.parent / "netdsl" / "std"
 
 
-def told(*arguments: str, code: int = 0) -> str:
+def told(*arguments, code=0):
     result = CliRunner().invoke(main, ["std", *arguments])
     assert result.exit_code == code, result.output
     return result.output

@@ -30,7 +30,7 @@ RESNETS = {
 }  # fmt: skip
 
 
-def expect(params: int, macs: int | None = None, more: str = "") -> str:
+def expect(params, macs=None, more=""):
     return f"expect params == {params}\n" + (f"expect macs == {macs}\n" if macs else "") + more
 
 

@@ -1,6 +1,5 @@
 """Blocks of std against the same figures drawn in PyTorch, number by number."""
 
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from net_text import graph
 from onnx_running import randomised, run_net
-from torch import Tensor, nn
+from torch import nn
 from torch_weights import Weights
 
 from netdsl.lower import initial_parameters
@@ -16,7 +15,7 @@ from netdsl.lower import initial_parameters
 torch.set_num_threads(1)
 
 
-def compare(path: str, inputs: dict[str, tuple[int, ...]], statement: str, truth: Callable[..., Tensor]) -> None:
+def compare(path, inputs, statement, truth):
     """The block's `y`, or the last of several results, equals what `truth(weights, *inputs)` makes."""
     module, block = path.split(".")
     signature = ", ".join(f"{name}{list(shape)}" for name, shape in inputs.items())
@@ -36,7 +35,7 @@ MAPS = {"x": (8, 12, 10)}
 
 
 def test_basic():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         main = w.conv_bn(w.conv_bn(x, stride=2).relu())
         return (main + w.conv_bn(x, stride=2)).relu()
 
@@ -44,7 +43,7 @@ def test_basic():
 
 
 def test_bottleneck_with_an_identity():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         return (x + w.conv_bn(w.conv_bn(w.conv_bn(x).relu(), groups=2).relu())).relu()
 
     compare("residual.bottleneck", MAPS, "y = x -> bottleneck(4, groups = 2, expansion = 2)", truth)
@@ -52,7 +51,7 @@ def test_bottleneck_with_an_identity():
 
 @pytest.mark.parametrize("width", [8, 16])
 def test_preact_basic_projects_what_is_activated(width):
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         active = w.bn(x).relu()
         main = w.conv(w.bn(w.conv(active, bias=False)).relu(), bias=False)
         return main + (x if width == 8 else w.conv(active, bias=False))
@@ -61,7 +60,7 @@ def test_preact_basic_projects_what_is_activated(width):
 
 
 def test_dense_block():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         for _ in range(3):
             x = torch.cat([x, w.conv(x).relu()], 1)
         return x
@@ -70,7 +69,7 @@ def test_dense_block():
 
 
 def test_inception():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         one = w.conv(x).relu()
         three = w.conv(w.conv(x).relu()).relu()
         five = w.conv(w.conv(x).relu()).relu()
@@ -80,21 +79,21 @@ def test_inception():
 
 
 def test_inverted_residual():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         return x + w.conv_bn(F.relu6(w.conv_bn(F.relu6(w.conv_bn(x)), groups=16)))
 
     compare("separable.inverted_residual", MAPS, "y = x -> inverted_residual(8, expand = 2)", truth)
 
 
 def test_squeeze_excite():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         return x * w.dense(w.dense(x.mean((2, 3))).relu()).sigmoid()[:, :, None, None]
 
     compare("squeeze_excite.squeeze_excite", MAPS, "y = x -> squeeze_excite(4)", truth)
 
 
 def test_highway():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         h, t = w.conv(x).relu(), w.conv(x).sigmoid()
         return t * h + (1 - t) * x
 
@@ -104,7 +103,7 @@ def test_highway():
 def test_fractal_as_drawn():
     """Figure 1's third fractal: neighbouring joins are one mean over all that end there."""
 
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         short = w.conv(x).relu()
         middle = (w.conv(x).relu() + w.conv(w.conv(x).relu()).relu()) / 2
         return (short + w.conv(middle).relu() + w.conv(w.conv(middle).relu()).relu()) / 3
@@ -113,10 +112,10 @@ def test_fractal_as_drawn():
 
 
 def test_hourglass():
-    def up(x: Tensor) -> Tensor:
+    def up(x):
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         half = w.conv(F.max_pool2d(x, 2))
         quarter = w.conv(w.conv(F.max_pool2d(half, 2)))
         half = w.conv(half) + up(w.conv(quarter))
@@ -126,7 +125,7 @@ def test_hourglass():
 
 
 def test_unet_step_crops_the_skip():
-    def truth(w: Weights, skip: Tensor, x: Tensor) -> Tensor:
+    def truth(w, skip, x):
         up = F.conv_transpose2d(x, *w.take(2), stride=2)
         both = torch.cat([skip[:, :, 2:-2, 1:-1], up], 1)
         return w.conv(w.conv(both, pad=0).relu(), pad=0).relu()
@@ -135,7 +134,7 @@ def test_unet_step_crops_the_skip():
 
 
 def test_aspp():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         views = [w.conv_bn(x).relu(), *(w.conv_bn(x, dilation=d).relu() for d in (2, 3))]
         whole = w.conv_bn(x.mean((2, 3), keepdim=True)).relu()
         views.append(F.interpolate(whole, x.shape[2:], mode="bilinear"))
@@ -145,7 +144,7 @@ def test_aspp():
 
 
 def test_pyramid_pooling():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         levels = [w.conv_bn(F.adaptive_avg_pool2d(x, size)).relu() for size in (1, 2, 3, 6)]
         return torch.cat([x, *(F.interpolate(level, x.shape[2:], mode="bilinear") for level in levels)], 1)
 
@@ -156,7 +155,7 @@ def test_pyramid_pooling():
 def test_feature_pyramid():
     """torchvision's FeaturePyramidNetwork: laterals, nearest upsampling, sums, 3x3 outputs."""
 
-    def truth(w: Weights, *stages: Tensor) -> Tensor:
+    def truth(w, *stages):
         tops = [w.conv(stages[3])]
         for stage in reversed(stages[:3]):
             tops.append(w.conv(stage) + F.interpolate(tops[-1], scale_factor=2, mode="nearest"))
@@ -172,10 +171,10 @@ def test_feature_pyramid():
 
 
 def test_fcn8():
-    def enlarge(w: Weights, x: Tensor, factor: int) -> Tensor:
+    def enlarge(w, x, factor):
         return F.conv_transpose2d(x, *w.take(1), stride=factor, padding=factor // 2)
 
-    def truth(w: Weights, pool3: Tensor, pool4: Tensor, x: Tensor) -> Tensor:
+    def truth(w, pool3, pool4, x):
         scores = enlarge(w, w.conv(x), 2) + w.conv(pool4)
         scores = enlarge(w, scores, 2) + w.conv(pool3)
         return enlarge(w, scores, 8)
@@ -185,7 +184,7 @@ def test_fcn8():
 
 
 def test_dot_product_attention():
-    def truth(w: Weights, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def truth(w, q, k, v):
         return F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT
 
     compare("attention.dot_product_attention", {"q": (4, 5), "k": (4, 7), "v": (3, 7)},
@@ -195,7 +194,7 @@ def test_dot_product_attention():
 def test_multi_head_attention():
     """torch.nn.MultiheadAttention, whose projections stack those of the heads."""
 
-    def truth(w: Weights, queries: Tensor, memory: Tensor) -> Tensor:
+    def truth(w, queries, memory):
         heads = [w.take(6) for _ in range(3)]
         stacked = [torch.cat([head[i] for head in heads]).squeeze(-1) for i in range(6)]
         out, out_bias = w.take(2)
@@ -213,7 +212,7 @@ def test_multi_head_attention():
 
 
 def test_non_local():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         theta, phi, g = (w.conv(x).flatten(2) for _ in range(3))
         seen = torch.einsum("nij,ncj->nci", torch.einsum("nci,ncj->nij", theta, phi).softmax(2), g)
         return x + w.conv(seen.unflatten(2, x.shape[2:]))
@@ -222,7 +221,7 @@ def test_non_local():
 
 
 def test_cbam():
-    def truth(w: Weights, x: Tensor) -> Tensor:
+    def truth(w, x):
         first, second = w.take(2), w.take(2)
         mlp = [F.linear(F.linear(v, *first).relu(), *second) for v in (x.mean((2, 3)), x.amax((2, 3)))]
         x = x * sum(mlp).sigmoid()[:, :, None, None]
@@ -233,7 +232,7 @@ def test_cbam():
 
 
 def test_attention_gate():
-    def truth(w: Weights, skip: Tensor, gating: Tensor) -> Tensor:
+    def truth(w, skip, gating):
         seen = (w.conv(skip, bias=False, pad=0, stride=2) + w.conv(gating)).relu()
         return skip * F.interpolate(w.conv(seen).sigmoid(), scale_factor=2, mode="bilinear")
 

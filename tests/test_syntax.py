@@ -10,7 +10,7 @@ from netdsl.syntax import parse, parse_expression, parser
 from netdsl.syntax import tree as t
 
 
-def shown(node: t.Expr) -> str:
+def shown(node):
     """An expression with all its parentheses."""
     match node:
         case t.Name():
@@ -54,18 +54,18 @@ def shown(node: t.Expr) -> str:
     raise AssertionError(type(node))
 
 
-def _item(node: t.Expr | t.Slice) -> str:
+def _item(node):
     if not isinstance(node, t.Slice):
         return shown(node)
     bounds = [node.start, node.stop] + ([node.step] if node.step is not None else [])
     return ":".join("" if bound is None else shown(bound) for bound in bounds)
 
 
-def expression(text: str) -> str:
+def expression(text):
     return shown(parse_expression(Source("test", text)))
 
 
-def statements(text: str) -> list[t.Statement]:
+def statements(text):
     return parse(Source("test.net", f"net f : x[1] -> y {{\n{text}\n}}")).functions[0].body
 
 

@@ -11,11 +11,11 @@ from netdsl.syntax.walk import walk
 NET = "net f : x[1] -> y { y = x }\n"
 
 
-def file(text: str) -> t.File:
+def file(text):
     return parse(Source("test.net", text))
 
 
-def message(text: str) -> str:
+def message(text):
     with pytest.raises(SourceError) as caught:
         file(text)
     return str(caught.value)

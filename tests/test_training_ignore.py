@@ -17,7 +17,7 @@ train {
 }"""
 
 
-def masks(all_ignored: bool) -> np.ndarray:
+def masks(all_ignored):
     generator = np.random.default_rng(0)
     found = generator.integers(0, 5, (4, 8, 8))
     found[generator.random(found.shape) < 0.3] = 255

@@ -22,7 +22,7 @@ X = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
 LABELS = np.arange(8) % 3
 
 
-def logits(p: dict[str, torch.Tensor]) -> torch.Tensor:
+def logits(p):
     hidden = F.linear(torch.from_numpy(X), p["a.weight"], p["a.bias"]) * p["s.scale"] + p["s.bias"]
     weight = torch._weight_norm(p["b.weight"], p["b.gain"].reshape(-1, 1), 0)
     return F.linear(torch.tanh(hidden), weight, p["b.bias"])

@@ -20,12 +20,12 @@ from netdsl.training.writer import Writer
 _SIZE, _STEPS = 17, 6
 
 
-def _optimizer(kind: str, **given: Any) -> Optimizer:
+def _optimizer(kind, **given):
     arguments = {a.name: given.get(a.name, a.default) for a in OPTIMIZERS[kind] if a.name != "lr"}
     return Optimizer(kind, as_schedule(0.1), arguments)
 
 
-def _model(optimizer: Optimizer) -> onnx.ModelProto:
+def _model(optimizer):
     graph = onnx.GraphProto(name="update")
     slots = slots_of(optimizer)
     for name in ("parameters", "gradient", *slots):
@@ -43,7 +43,7 @@ def _model(optimizer: Optimizer) -> onnx.ModelProto:
     return model
 
 
-def _run(optimizer: Optimizer, start: np.ndarray, gradients: np.ndarray, rates: list[float]) -> np.ndarray:
+def _run(optimizer, start, gradients, rates):
     evaluator = ReferenceEvaluator(_model(optimizer))
     state: Mapping[str, np.ndarray] = {"parameters": start} | {
         slot: np.zeros(_SIZE, np.float32) for slot in slots_of(optimizer)
@@ -57,13 +57,13 @@ def _run(optimizer: Optimizer, start: np.ndarray, gradients: np.ndarray, rates: 
 
 
 @pytest.fixture
-def problem() -> tuple[np.ndarray, np.ndarray]:
+def problem():
     generator = np.random.default_rng(7)
     start = generator.standard_normal(_SIZE).astype(np.float32)
     return start, generator.standard_normal((_STEPS, _SIZE)).astype(np.float32)
 
 
-def _torch_steps(optimizer: torch.optim.Optimizer, weight: torch.Tensor, gradients: np.ndarray) -> np.ndarray:
+def _torch_steps(optimizer, weight, gradients):
     for gradient in gradients:
         weight.grad = torch.from_numpy(gradient)
         optimizer.step()
@@ -122,11 +122,11 @@ def test_adam_and_adamw_are_pytorch_s(problem, kind, decay, beta2):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def _rates(schedule: Schedule, epochs: int, steps: int) -> list[float]:
+def _rates(schedule, epochs, steps):
     return [rate_at(schedule, step=s, steps_per_epoch=steps, epochs=epochs) for s in range(epochs * steps)]
 
 
-def _torch_rates(make: Any, count: int) -> list[float]:
+def _torch_rates(make, count):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     scheduler, rates = make(optimizer), []
     for _ in range(count):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -51,11 +50,11 @@ OPTIMIZERS = [
 ]
 
 
-def net_of(optimizer: str = OPTIMIZERS[1]) -> netdsl.Net:
+def net_of(optimizer=OPTIMIZERS[1]):
     return netdsl.loads(TEXT.replace("OPTIMIZER", optimizer))
 
 
-def samples(count: int = 29, seed: int = 0) -> Samples:
+def samples(count=29, seed=0):
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, count)
     return Samples(
@@ -67,7 +66,7 @@ DATA = Data(samples(), samples(9, 1), "shades", "drawn apart")
 SETTINGS = {"device": "cpu", "threads": 1}
 
 
-def batches(epochs: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
+def batches(epochs, seed=0):
     """Those that a trainer would see."""
     inputs, targets = DATA.train.inputs, DATA.train.targets
     assert isinstance(inputs, np.ndarray) and isinstance(targets, np.ndarray)
@@ -75,13 +74,13 @@ def batches(epochs: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
     return [{"image": inputs[part], "label": targets[part]} for part in rows]
 
 
-def plain(path: Path) -> ort.InferenceSession:
+def plain(path):
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run(session: ort.InferenceSession, fed: dict[str, Any], state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run(session, fed, state):
     """The outputs by name; `state` is replaced by what the model writes."""
     names = [value.name for value in session.get_outputs()]
     taken = {v.name for v in (*session.get_inputs(), *session.get_overridable_initializers())}
@@ -90,7 +89,7 @@ def run(session: ort.InferenceSession, fed: dict[str, Any], state: dict[str, np.
     return results
 
 
-def scalar(value: float) -> np.ndarray:
+def scalar(value):
     return np.array(value, np.float32)
 
 
@@ -165,7 +164,7 @@ def test_train_resumes_what_a_step_saved_and_the_other_way_round(tmp_path, steps
     straight = Trainer(net.graph, DATA, directory=None, seed=5, **SETTINGS)
     straight.run()
 
-    def loaded() -> netdsl.TrainingStep:
+    def loaded():
         return netdsl.TrainingStep(tmp_path / "step.onnx", steps_per_epoch=3, **SETTINGS)
 
     first = loaded()
@@ -248,8 +247,8 @@ def test_a_batch_that_does_not_fit_is_told(tmp_path, change, said):
     assert caught.value.diagnostics[0].code == "E0806" and step.steps == 0
 
 
-def _replaced(key: str, old: str, new: str) -> Any:
-    def change(model: onnx.ModelProto, entries: dict[str, Any]) -> None:
+def _replaced(key, old, new):
+    def change(model, entries):
         assert old in entries[f"netdsl.{key}"].value
         entries[f"netdsl.{key}"].value = entries[f"netdsl.{key}"].value.replace(old, new, 1)
 

@@ -8,12 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-import netdsl
 from netdsl.runtime import checkpoint
 from tests.test_training_portable import OPTIMIZERS, batches, net_of, plain, run, scalar
 
 
-def joined(folder: Path, net: netdsl.Net, provider: str = "cpu") -> tuple[dict[str, np.ndarray], list[float]]:
+def joined(folder, net, provider="cpu"):
     """The state and the losses after six steps of the two models."""
     net.compile_training(folder / "step.onnx", split=True, provider=provider)
     gradients, update = plain(folder / "step.gradients.onnx"), plain(folder / "step.update.onnx")
@@ -70,7 +69,7 @@ def test_the_gradient_is_that_of_the_step(tmp_path):
     gradients, session = plain(tmp_path / "step.gradients.onnx"), plain(tmp_path / "whole.onnx")
     first, second = batches(1)[:2]
 
-    def stepped(batch: dict[str, np.ndarray], lr: float) -> np.ndarray:
+    def stepped(batch, lr):
         return run(session, batch | {"lr": scalar(lr), "step": np.array(0)}, {})["next/parameters"]
 
     moved = [stepped(batch, 0) - stepped(batch, 0.5) for batch in (first, second)]

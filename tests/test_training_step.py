@@ -17,12 +17,12 @@ from netdsl.lower import initial_parameters
 from netdsl.runtime.session import choose_device
 from netdsl.runtime.stepper import Stepper
 from netdsl.training.schedules import rate_at
-from netdsl.training.step import StepModel, build_step
+from netdsl.training.step import build_step
 
 STEPS = 5
 
 
-def _devices() -> list[str]:
+def _devices():
     try:
         choose_device("cuda")
     except DeviceError:
@@ -30,13 +30,13 @@ def _devices() -> list[str]:
     return ["cpu", "cuda"]
 
 
-def _tensors(model: StepModel, stepper: Stepper) -> dict[str, np.ndarray]:
+def _tensors(model, stepper):
     vectors = stepper.vectors()
     parts = [name for name in ("parameters", "statistics", "fixed") if name in model.state]
     return {k: v for name in parts for k, v in model.state[name].unpack(vectors[name]).items()}
 
 
-def _start(model: StepModel, stepper: Stepper, weights: dict[str, np.ndarray]) -> None:
+def _start(model, stepper, weights):
     parts = [name for name in ("parameters", "statistics", "fixed") if name in model.state]
     stepper.load({name: model.state[name].pack(weights) for name in parts})
 

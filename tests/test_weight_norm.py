@@ -1,6 +1,5 @@
 """Weight normalisation and DropConnect in whole nets: where they start, how they learn, what is masked and frozen."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ def test_weights_without_a_direction_stay_finite(init):
     assert np.isfinite(net.predict(X[:, :, 0, 0]).outputs["y"]).all()
 
 
-def trained(text: str, tmp_path: Path, inputs: np.ndarray = X, classes: int = 5) -> netdsl.Net:
+def trained(text, tmp_path, inputs=X, classes=5):
     net = netdsl.loads(text)
     samples = Samples(inputs, np.arange(len(inputs)) % classes)
     net.train(Data(samples, samples, "made", "all of it twice"), out=tmp_path, device="cpu")

@@ -1,6 +1,5 @@
 """What the cases cannot say: single neurons learn by their papers' rules, written down in NumPy; GoogLeNet in training."""
 
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ X, SCORES = X[abs(SCORES) > 0.2], SCORES[abs(SCORES) > 0.2]
 SIDES = np.where(SCORES > 0, 1, -1).astype(np.float32)
 
 
-def trained(net: str, target: str, values: np.ndarray, rate: float, epochs: int) -> Mapping[str, np.ndarray]:
+def trained(net, target, values, rate, epochs):
     """The parameters after so many passes over the samples, one at a time and in their order."""
     graph = load(net, {"features": FEATURES}).graph
     model = build_step(graph, batch=1)

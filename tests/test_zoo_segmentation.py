@@ -10,14 +10,14 @@ from onnx_running import run_net
 from zoo import ZOO, load, named
 
 import netdsl
-from netdsl.analysis.receptive import Track, fields_of
+from netdsl.analysis.receptive import fields_of
 from netdsl.lower import initial_parameters
 
 STRIDES = (32, 16, 8)
 SIDES = [f"side[{s}]" for s in range(1, 5)]
 
 
-def centre(track: Track) -> Fraction:
+def centre(track):
     """Where the middle of the field of output 0 is: of the band around a line that holds those of all outputs."""
     period = len(track.lo)
     low = min(Fraction(lo) - Fraction(track.shift * u, period) for u, lo in enumerate(track.lo))
@@ -45,7 +45,7 @@ def test_scores_lie_over_the_pixels_that_they_are_of(net, given, names, at):
         assert {(Fraction(t.shift, len(t.lo)), centre(t)) for t in field.axes} == {(1, at)}, name
 
 
-def mean_field(unary: np.ndarray, features: list[np.ndarray], weights: list[np.ndarray], steps: int) -> np.ndarray:
+def mean_field(unary, features, weights, steps):
     """Zheng et al. 2015, algorithm 1, cell by cell. unary: [C, N]; features: [F, N] of each kernel, of bandwidth 1;
     weights: two of filters, and the compatibility, all [C, C]."""
     scores, (*filters, compatibility) = unary, weights

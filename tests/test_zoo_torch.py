@@ -1,12 +1,10 @@
 """Architectures of the zoo against the same networks drawn in PyTorch: outputs, loss and every gradient."""
 
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
 from onnx_running import randomised, run_net
-from torch import Tensor
 from torch_multi_scale import TWINS as MULTI_SCALE
 from torch_others import TWINS as OTHERS
 from torch_segmentation import TWINS as SEGMENTATION
@@ -33,7 +31,7 @@ def test_like_pytorch(twin):
     inputs = feeds(graph, graph.inputs, 2, {}, seed=5)
     targets = feeds(graph, [target.value for target in training.targets], 2, {}, seed=6)
 
-    def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    def tensors(arrays):
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     weights = Weights(parameters, values)
@@ -78,7 +76,7 @@ def test_a_model_with_open_sizes_is_the_network_at_any(net, other):
 RATE = 1e3  # so large that the step is the gradient, and the weight before it is lost in rounding
 
 
-def plainly_trained(graph: Graph) -> Graph:
+def plainly_trained(graph):
     """The graph with gradient descent and nothing else as its optimizer."""
     fields = {name: getattr(graph.training, name) for name in Training._fields}
     fields["optimizer"] = Optimizer("sgd", Schedule("constant", {"start": RATE}), {"momentum": 0.0, "weight_decay": 0.0})
@@ -86,8 +84,8 @@ def plainly_trained(graph: Graph) -> Graph:
 
 
 def one_step(
-    graph: Graph, values: Mapping[str, np.ndarray], fed: Mapping[str, np.ndarray]
-) -> tuple[float, dict[str, np.ndarray]]:
+    graph, values, fed
+):
     """The loss and its gradient by the parameters' names."""
     model = build_step(graph, batch=2)
     stepper = Stepper(model, choose_device("cpu", 1), seed=0)
@@ -100,7 +98,7 @@ def one_step(
     return stepper.loss(), {name: (values[name] - array) / RATE for name, array in after.items()}
 
 
-def close(found: np.ndarray, expected: Tensor | None, tolerance: float = 1e-4, scale: float | None = None) -> None:
+def close(found, expected, tolerance=1e-4, scale=None):
     """Equal within `tolerance`, relative to each number or to the largest, `scale`."""
     assert expected is not None
     array = expected.detach().numpy()

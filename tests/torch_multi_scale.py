@@ -1,24 +1,23 @@
 """Multi-scale networks of the zoo, drawn in PyTorch after their papers."""
 
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_weights import Outputs, Twin, Weights, scored
+from torch_weights import Twin, scored
 
 
-def frrn(w: Weights, image: Tensor) -> Outputs:
-    def ru(x: Tensor) -> Tensor:
+def frrn(w, image):
+    def ru(x):
         main = w.conv_bn(w.conv_bn(x).relu())
         return main + (x if x.shape[1] == main.shape[1] else w.conv(x, bias=False))
 
-    def frru(y: Tensor, z: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    def frru(y, z, scale):
         y = torch.cat([y, F.max_pool2d(z, scale)], 1)
         y = w.conv_bn(w.conv_bn(y).relu()).relu()
         return y, z + F.interpolate(w.conv(y), scale_factor=scale)
 
-    def larger(y: Tensor) -> Tensor:
+    def larger(y):
         return F.interpolate(y, scale_factor=2, mode="bilinear")
 
     y = ru(ru(ru(w.conv_bn(image).relu())))
@@ -34,11 +33,11 @@ def frrn(w: Weights, image: Tensor) -> Outputs:
     return {"logits": w.conv(ru(ru(ru(torch.cat([larger(y), z], 1)))))}
 
 
-def fc_densenet(w: Weights, image: Tensor) -> Outputs:
-    def layer(x: Tensor) -> Tensor:
+def fc_densenet(w, image):
+    def layer(x):
         return w.conv(w.bn(x).relu())
 
-    def grown(x: Tensor, count: int) -> list[Tensor]:
+    def grown(x, count):
         """The input, and what each layer has made new."""
         stack = [x]
         for _ in range(count):
@@ -56,14 +55,14 @@ def fc_densenet(w: Weights, image: Tensor) -> Outputs:
     return {"logits": w.conv(torch.cat(stack, 1))}
 
 
-def gridnet(w: Weights, image: Tensor) -> Outputs:
-    def along(x: Tensor) -> Tensor:
+def gridnet(w, image):
+    def along(x):
         return x + w.conv(w.bn(w.conv(w.bn(x).relu())).relu())
 
-    def down(x: Tensor) -> Tensor:
+    def down(x):
         return w.conv(w.bn(w.conv(w.bn(x).relu(), stride=2)).relu())
 
-    def up(x: Tensor) -> Tensor:
+    def up(x):
         return w.conv(w.bn(w.deconv(w.bn(x).relu(), stride=2, padding=1, output_padding=1)).relu())
 
     x = w.bn(image)
@@ -81,7 +80,7 @@ def gridnet(w: Weights, image: Tensor) -> Outputs:
     return {"logits": w.bn(w.deconv(x, padding=1))}
 
 
-def fabric(w: Weights, image: Tensor) -> Outputs:
+def fabric(w, image):
     layers, scales = 3, 3
     nodes = {(0, 0): w.bn(w.conv(image)).relu()}
     for s in range(1, scales):
@@ -98,10 +97,10 @@ def fabric(w: Weights, image: Tensor) -> Outputs:
     return {"logits": w.conv(nodes[layers - 1, scales - 1]).flatten(1)}
 
 
-def msdnet(w: Weights, image: Tensor) -> Outputs:
+def msdnet(w, image):
     """Steps [1, 3, 2] on three scales: two layers of each, until the finest is given up."""
 
-    def h(x: Tensor, stride: int = 1) -> Tensor:
+    def h(x, stride=1):
         return w.conv_bn(w.conv_bn(x).relu(), stride=stride).relu()
 
     maps = [w.conv_bn(image).relu()]
@@ -122,21 +121,20 @@ def msdnet(w: Weights, image: Tensor) -> Outputs:
     return outputs
 
 
-def all_exits(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def all_exits(outputs, targets):
     return torch.stack([F.cross_entropy(logits, targets["label"]) for logits in outputs.values()]).sum()
 
 
-def supernet(layers: int, scales: int, budget: float, penalty: float) -> tuple[Callable[..., Outputs],
-                                                                              Callable[..., Tensor]]:  # fmt: skip
+def supernet(layers, scales, budget, penalty):  # fmt: skip
     costs: list[Tensor] = []
 
-    def edge(w: Weights, x: Tensor, stride: int = 1) -> Tensor:
+    def edge(w, x, stride=1):
         (gate,) = w.take(1)
         made = w.bn(w.conv(x, stride=stride))
         costs.append(gate.sigmoid() * 9 * x.shape[1] * made[0].numel())
         return made * gate.sigmoid()
 
-    def forward(w: Weights, image: Tensor) -> Outputs:
+    def forward(w, image):
         costs.clear()
         nodes = {(0, 0): w.bn(w.conv(image)).relu()}
         for layer in range(layers):
@@ -153,7 +151,7 @@ def supernet(layers: int, scales: int, budget: float, penalty: float) -> tuple[C
                 nodes[layer, s] = torch.stack(terms).sum(0).relu()
         return {"logits": w.conv(nodes[layers - 1, scales - 1]).flatten(1)}
 
-    def loss(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+    def loss(outputs, targets):
         over = (torch.stack(costs).sum() - budget).relu()
         return F.cross_entropy(outputs["logits"], targets["label"]) + penalty * over
 

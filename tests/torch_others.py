@@ -4,11 +4,10 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch_weights import Outputs, Twin, Weights, scored
+from torch_weights import Twin, scored
 
 
-def colorization(w: Weights, lightness: Tensor) -> Outputs:
+def colorization(w, lightness):
     x = lightness
     for repeats, stride, dilation in ((2, 2, 1), (2, 2, 1), (3, 2, 1), (3, 1, 1), (3, 1, 2), (3, 1, 2), (3, 1, 1)):
         for i in range(repeats):
@@ -18,7 +17,7 @@ def colorization(w: Weights, lightness: Tensor) -> Outputs:
     return {"scores": w.conv(w.conv(w.conv(x).relu()).relu())}
 
 
-def cifar_resnet(w: Weights, image: Tensor) -> Outputs:
+def cifar_resnet(w, image):
     x = w.conv_bn(image).relu()
     for stride in (1, 2, 2):
         skip = x if stride == 1 else F.pad(x[..., ::stride, ::stride], (0, 0, 0, 0, 0, x.shape[1]))
@@ -26,11 +25,11 @@ def cifar_resnet(w: Weights, image: Tensor) -> Outputs:
     return {"logits": w.dense(x.mean((2, 3)))}
 
 
-def lenet5(w: Weights, image: Tensor) -> Outputs:
-    def unit(x: Tensor) -> Tensor:
+def lenet5(w, image):
+    def unit(x):
         return 1.7159 * torch.tanh(x * 2 / 3)
 
-    def subsampled(x: Tensor) -> Tensor:
+    def subsampled(x):
         scale, bias = (each.reshape(-1, 1, 1) for each in w.take(2))
         return unit(F.avg_pool2d(x, 2) * scale + bias)
 
@@ -43,13 +42,13 @@ def lenet5(w: Weights, image: Tensor) -> Outputs:
     return {"logits": -(x[:, None] - codes).square().sum(2) / 16}
 
 
-def unet3d(w: Weights, volume: Tensor) -> Outputs:
-    def unit(x: Tensor) -> Tensor:
+def unet3d(w, volume):
+    def unit(x):
         for _ in range(2):
             x = w.bn(w.conv(x, pad=0)).relu()
         return x
 
-    def cropped(x: Tensor, like: Tensor) -> Tensor:
+    def cropped(x, like):
         for axis in (2, 3, 4):
             spare = x.shape[axis] - like.shape[axis]
             x = x.narrow(axis, spare // 2, like.shape[axis])
@@ -66,8 +65,8 @@ def unet3d(w: Weights, volume: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def wavenet(w: Weights, wave: Tensor, *, causal: bool) -> Outputs:
-    def seen_by(x: Tensor, dilation: int) -> Tensor:
+def wavenet(w, wave, *, causal):
+    def seen_by(x, dilation):
         return F.pad(x, (dilation, 0)) if causal else x
 
     x, skips = w.conv(seen_by(wave, 1), bias=False, pad=0), []
@@ -80,13 +79,13 @@ def wavenet(w: Weights, wave: Tensor, *, causal: bool) -> Outputs:
     return {"scores": w.conv(w.conv(seen.relu()).relu())}
 
 
-def drlim(w: Weights, left: Tensor, right: Tensor) -> Outputs:
+def drlim(w, left, right):
     taken = w.take(8)
 
-    def unit(x: Tensor) -> Tensor:
+    def unit(x):
         return 1.7159 * torch.tanh(2 / 3 * x)
 
-    def tower(x: Tensor) -> Tensor:
+    def tower(x):
         first, first_bias, scale, shift, second, second_bias, last, last_bias = taken
         x = F.avg_pool2d(unit(F.conv2d(x, first, first_bias)), 3)
         x = unit(scale[:, None, None] * x + shift[:, None, None])
@@ -95,14 +94,14 @@ def drlim(w: Weights, left: Tensor, right: Tensor) -> Outputs:
     return {"a": tower(left), "b": tower(right)}
 
 
-def autoencoder(w: Weights, image: Tensor) -> Outputs:
+def autoencoder(w, image):
     weight, bias, back = w.take(3)
     code = F.linear(image.flatten(1), weight, bias).sigmoid()
     return {"code": code, "logits": F.linear(code, weight.T, back), "clean": image.flatten(1)}
 
 
-def hypercolumns(w: Weights, box: Tensor) -> Outputs:
-    def lrn(x: Tensor) -> Tensor:
+def hypercolumns(w, box):
+    def lrn(x):
         return F.local_response_norm(x, 5)
 
     x = F.max_pool2d(w.conv(box, stride=4, pad=0).relu(), 3, 2)
@@ -111,7 +110,7 @@ def hypercolumns(w: Weights, box: Tensor) -> Outputs:
     x = F.max_pool2d(w.conv(conv4, groups=2).relu(), 3, 2)
     fc7 = w.conv(w.conv(x, pad=0).relu()).relu()
 
-    def enlarged(x: Tensor) -> Tensor:
+    def enlarged(x):
         return F.interpolate(x, size=(12, 12), mode="bilinear", align_corners=False)
 
     scores = torch.stack([enlarged(w.conv(x)) for x in (pool2, conv4, fc7)]).sum(0)
@@ -119,8 +118,8 @@ def hypercolumns(w: Weights, box: Tensor) -> Outputs:
     return {"mask": (scores * enlarged(points)).sum(1, keepdim=True)}
 
 
-def multi_digit(w: Weights, image: Tensor) -> Outputs:
-    def pooled(x: Tensor, stride: int) -> Tensor:
+def multi_digit(w, image):
+    def pooled(x, stride):
         x = F.max_pool2d(x, 2, 2, ceil_mode=True) if stride == 2 else F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
         return x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
@@ -134,8 +133,8 @@ def multi_digit(w: Weights, image: Tensor) -> Outputs:
     return {"length": w.dense(x)} | {f"digit_{i}": w.dense(x) for i in range(5)}
 
 
-def mcdnn(w: Weights, versions: Tensor) -> Outputs:
-    def unit(x: Tensor) -> Tensor:
+def mcdnn(w, versions):
+    def unit(x):
         return 1.7159 * torch.tanh(2 / 3 * x)
 
     scores = []
@@ -147,7 +146,7 @@ def mcdnn(w: Weights, versions: Tensor) -> Outputs:
     return {"committee": columns.softmax(2).mean(0), "columns": columns}
 
 
-def recurrent(w: Weights, image: Tensor) -> Outputs:
+def recurrent(w, image):
     one, one_bias, two, two_bias, last, last_bias = w.take(6)
     planes, view, steps = torch.zeros(len(image), 3, *image.shape[2:]), image, []
     for _ in range(2):
@@ -160,11 +159,11 @@ def recurrent(w: Weights, image: Tensor) -> Outputs:
     return {"scores": planes, "middle": torch.stack([step[:, :, step.shape[2] // 2, step.shape[3] // 2] for step in steps])}
 
 
-def vnet(w: Weights, volume: Tensor) -> Outputs:
-    def prelu(x: Tensor) -> Tensor:
+def vnet(w, volume):
+    def prelu(x):
         return F.prelu(x, *w.take(1))
 
-    def stage(x: Tensor, repeats: int) -> Tensor:
+    def stage(x, repeats):
         y = x
         for i in range(repeats):
             y = w.conv(y) if i == repeats - 1 else prelu(w.conv(y))
@@ -180,26 +179,26 @@ def vnet(w: Weights, volume: Tensor) -> Outputs:
     return {"logits": w.conv(x)}
 
 
-def dice(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def dice(outputs, targets):
     found, mask = outputs["logits"].sigmoid().flatten(2), targets["mask"].flatten(2)
     overlap = 2 * (found * mask).sum(2) + 1e-5
     return (1 - overlap / (found.square().sum(2) + mask.square().sum(2) + 1e-5)).mean()
 
 
-def contrastive(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def contrastive(outputs, targets):
     distance = (outputs["a"] - outputs["b"]).square().sum(1).sqrt()
     same = targets["same"]
     return (same * distance.square() / 2 + (1 - same) * (1 - distance).relu().square() / 2).mean()
 
 
-def flownet(w: Weights, first: Tensor, second: Tensor, *, correlated: bool) -> Outputs:
-    def unit(x: Tensor, stride: int = 1) -> Tensor:
+def flownet(w, first, second, *, correlated):
+    def unit(x, stride=1):
         return F.leaky_relu(w.conv(x, stride=stride), 0.1)
 
     if correlated:
         weights = w.take(6)
 
-        def tower(x: Tensor) -> list[Tensor]:
+        def tower(x):
             maps = [x]
             for weight, bias in zip(weights[::2], weights[1::2], strict=True):
                 maps.append(F.leaky_relu(F.conv2d(maps[-1], weight, bias, 2, weight.shape[-1] // 2), 0.1))
@@ -224,7 +223,7 @@ def flownet(w: Weights, first: Tensor, second: Tensor, *, correlated: bool) -> O
     return {f"flow{6 - i}": flow for i, flow in enumerate(flows)}
 
 
-def endpoint_errors(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def endpoint_errors(outputs, targets):
     total = torch.zeros(())
     for scale, weight in ((2, 0.005), (3, 0.01), (4, 0.02), (5, 0.08), (6, 0.32)):
         gap = outputs[f"flow{scale}"] - F.avg_pool2d(targets["truth"], 2**scale)
@@ -232,11 +231,11 @@ def endpoint_errors(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
     return total
 
 
-def every_column(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def every_column(outputs, targets):
     return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["columns"])
 
 
-def every_step(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def every_step(outputs, targets):
     return sum(F.cross_entropy(scores, targets["label"]) for scores in outputs["middle"])
 
 

@@ -4,20 +4,19 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch_weights import Outputs, Twin, Weights, scored
+from torch_weights import Twin, scored
 
 #: convolutions in the stages of VGG-16
 VGG = (2, 2, 3, 3, 3)
 
 
-def convolved(w: Weights, x: Tensor, count: int, **options: int) -> Tensor:
+def convolved(w, x, count, **options):
     for _ in range(count):
         x = w.conv(x, **options).relu()
     return x
 
 
-def fcn(w: Weights, image: Tensor, *, stride: int) -> Outputs:
+def fcn(w, image, *, stride):
     """With the paddings, crops and offsets of the authors' val.prototxt."""
     x, pool = w.conv(image, pad=100).relu(), {}
     for stage, count in enumerate(VGG, start=1):
@@ -31,7 +30,7 @@ def fcn(w: Weights, image: Tensor, *, stride: int) -> Outputs:
     return {"score": x[:, :, start : start + image.shape[2], start : start + image.shape[3]]}
 
 
-def deeplab(w: Weights, image: Tensor) -> Outputs:
+def deeplab(w, image):
     x = image
     for stage, count in enumerate(VGG):
         x = convolved(w, x, count, dilation=2 if stage == 4 else 1)
@@ -39,15 +38,15 @@ def deeplab(w: Weights, image: Tensor) -> Outputs:
     return {"scores": w.conv(w.conv(w.conv(x, dilation=12).relu()).relu())}
 
 
-def context(w: Weights, features: Tensor) -> Outputs:
+def context(w, features):
     x = features
     for dilation in (1, 1, 2, 4, 8, 16, 1):
         x = w.conv(x, dilation=dilation).relu()
     return {"scores": w.conv(x)}
 
 
-def segnet(w: Weights, image: Tensor) -> Outputs:
-    def unit(x: Tensor) -> Tensor:
+def segnet(w, image):
+    def unit(x):
         return w.bn(w.conv(x)).relu()
 
     x, kept = image, []
@@ -64,7 +63,7 @@ def segnet(w: Weights, image: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def segnet_basic(w: Weights, image: Tensor) -> Outputs:
+def segnet_basic(w, image):
     x, kept = F.local_response_norm(image, 5), []
     for _ in range(4):
         x = w.bn(w.conv(x)).relu()
@@ -76,7 +75,7 @@ def segnet_basic(w: Weights, image: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def deconvnet(w: Weights, image: Tensor) -> Outputs:
+def deconvnet(w, image):
     x, kept = image, []
     for count in VGG:
         for _ in range(count):
@@ -93,7 +92,7 @@ def deconvnet(w: Weights, image: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def unet(w: Weights, image: Tensor) -> Outputs:
+def unet(w, image):
     x, skips = image, []
     for _ in range(4):
         skips.append(convolved(w, x, 2, pad=0))
@@ -107,7 +106,7 @@ def unet(w: Weights, image: Tensor) -> Outputs:
     return {"scores": w.conv(x)}
 
 
-def sides(w: Weights, image: Tensor, first: int) -> list[Tensor]:
+def sides(w, image, first):
     """What the stages of VGG-16 from `first` on draw, as HED does it: padded by 35, cropped where the image lies."""
     x, found = w.conv(image, pad=35).relu(), []
     for stage, count in enumerate(VGG):
@@ -122,14 +121,14 @@ def sides(w: Weights, image: Tensor, first: int) -> list[Tensor]:
     return found
 
 
-def hed(w: Weights, image: Tensor) -> Outputs:
+def hed(w, image):
     drawn = sides(w, image, 0)
     drawn.append(w.conv(torch.cat(drawn, 1)))
     stacked = torch.stack(drawn)
     return {"edges": stacked.sigmoid().mean(0), "drawn": stacked}
 
 
-def balanced_edges(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def balanced_edges(outputs, targets):
     """Xie & Tu 2015, equations 2 and 3, as means."""
     edge = targets["edge"]
     beta, total = 1 - edge.mean(), torch.zeros(())
@@ -139,13 +138,13 @@ def balanced_edges(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
     return total
 
 
-def deepskeleton(w: Weights, image: Tensor) -> Outputs:
+def deepskeleton(w, image):
     drawn = sides(w, image, 1)
     scores = [w.conv(torch.cat([side[:, k : k + 1] for side in drawn if side.shape[1] > k], 1)) for k in range(5)]
     return {"scores": torch.cat(scores, 1)} | {f"side_{side.shape[1] - 1}": side for side in drawn}
 
 
-def balanced_scales(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
+def balanced_scales(outputs, targets):
     """Shen et al. 2016: each class that occurs counts alike; a side output knows the scales that it can see."""
     total = torch.zeros(())
     for scores in outputs.values():
@@ -155,7 +154,7 @@ def balanced_scales(outputs: Outputs, targets: dict[str, Tensor]) -> Tensor:
     return total
 
 
-def crf_as_rnn(w: Weights, image: Tensor) -> Outputs:
+def crf_as_rnn(w, image):
     x, pool = image, []
     for count in VGG:
         x = F.max_pool2d(convolved(w, x, count), 2)
@@ -165,7 +164,7 @@ def crf_as_rnn(w: Weights, image: Tensor) -> Outputs:
         x = w.deconv(x, bias=False, stride=2, padding=1) + w.conv(finer)
     unary, size = x.flatten(2), x.shape[2:]
 
-    def kernel(features: Tensor) -> Tensor:
+    def kernel(features):
         f = features.flatten(2)
         gaussian = torch.exp(-(f[..., :, None] - f[..., None, :]).square().sum(1) / 2)
         gaussian = gaussian * (1 - torch.eye(f.shape[2]))

@@ -1,14 +1,11 @@
 """A net's weights, given out to the same net drawn in PyTorch; and what such a twin is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from netdsl.ir import Parameter
 
 Outputs = dict[str, Tensor]
 
@@ -25,7 +22,7 @@ class Twin(NamedTuple):
     loss: Callable[[Outputs, dict[str, Tensor]], Tensor] | None = None
 
 
-def scored(target: str, **options: Any) -> Callable[[Outputs, dict[str, Tensor]], Tensor]:
+def scored(target, **options):
     """The cross-entropy of the first output with a target."""
     return lambda outputs, targets: F.cross_entropy(next(iter(outputs.values())), targets[target], **options)
 
@@ -38,33 +35,33 @@ class Weights:
     """Weights in the order in which their layers are applied; `training`: whether `bn` uses the batch's statistics."""
 
     def __init__(
-        self, parameters: Sequence[Parameter], values: Mapping[str, np.ndarray], *, training: bool = False
-    ) -> None:
+        self, parameters, values, *, training=False
+    ):
         self.tensors = {p.name: torch.from_numpy(values[p.name].copy()) for p in parameters}
         self.left = list(self.tensors.values())
         self.training = training
 
-    def take(self, count: int) -> list[Tensor]:
+    def take(self, count):
         taken, self.left = self.left[:count], self.left[count:]
         assert len(taken) == count, "the net has fewer weights"
         return taken
 
-    def conv(self, x: Tensor, bias: bool = True, pad: int | None = None, **options: int) -> Tensor:
+    def conv(self, x, bias=True, pad=None, **options):
         """A convolution, padded so that it keeps the size unless it has a stride."""
         weight, *rest = self.take(1 + bias)
         padding = options.get("dilation", 1) * (weight.shape[-1] - 1) // 2 if pad is None else pad
         return CONVOLUTIONS[weight.ndim](x, weight, *rest, padding=padding, **options)
 
-    def deconv(self, x: Tensor, bias: bool = True, **options: int) -> Tensor:
+    def deconv(self, x, bias=True, **options):
         weight, *rest = self.take(1 + bias)
         return TRANSPOSED[weight.ndim](x, weight, *rest, **options)
 
-    def dense(self, x: Tensor) -> Tensor:
+    def dense(self, x):
         return F.linear(x, *self.take(2))
 
-    def bn(self, x: Tensor) -> Tensor:
+    def bn(self, x):
         scale, bias, mean, var = self.take(4)
         return F.batch_norm(x, mean, var, scale, bias, training=self.training)
 
-    def conv_bn(self, x: Tensor, **options: int) -> Tensor:
+    def conv_bn(self, x, **options):
         return self.bn(self.conv(x, bias=False, **options))

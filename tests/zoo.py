@@ -5,7 +5,7 @@ Each group of the zoo has a file of cases, `zoo_classification.py` and so on, wi
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ import numpy as np
 
 import netdsl
 from netdsl.analysis.facts import Facts
-from netdsl.ir import Graph, Value
 from netdsl.lower import initial_parameters
 from netdsl.runtime.session import choose_device
 from netdsl.runtime.stepper import Stepper
@@ -44,7 +43,7 @@ class Figures(NamedTuple):
     fields: Mapping[str, str] = NOTHING
     apart: Mapping[str, tuple[int, str]] = NOTHING
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"{shown(self.net, self.set)}~{self.record}"
 
 
@@ -61,15 +60,15 @@ class Small(NamedTuple):
     rate: float | None = None
     feeds: Mapping[str, Feed] = NOTHING
 
-    def __str__(self) -> str:
+    def __str__(self):
         return shown(self.net, self.set)
 
 
-def shown(net: str, hyperparameters: Mapping[str, Any]) -> str:
+def shown(net, hyperparameters):
     return f"{net}({','.join(f'{name}={value}' for name, value in hyperparameters.items())})"
 
 
-def load(net: str, hyperparameters: Mapping[str, Any] = NOTHING) -> netdsl.Net:
+def load(net, hyperparameters=NOTHING):
     file, colon, name = net.partition(":")
     return netdsl.load(f"{ZOO / file}.net{colon}{name}", **hyperparameters)
 
@@ -78,11 +77,11 @@ def load(net: str, hyperparameters: Mapping[str, Any] = NOTHING) -> netdsl.Net:
 
 
 @cache
-def records() -> dict[str, Any]:
+def records():
     return {record["name"]: record for record in json.loads((HERE / "zoo_figures.json").read_text())}
 
 
-def check_figures(case: Figures) -> None:
+def check_figures(case):
     record, graph = records()[case.record], load(case.net, case.set).graph
     facts = Facts(graph)
     wanted = {"params": record["params"], "macs": record["macs"]} | {name: x for name, (x, _) in case.apart.items()}
@@ -99,7 +98,7 @@ def check_figures(case: Figures) -> None:
         check_field(facts, named(graph, name), record["fields"][layer])
 
 
-def check_field(facts: Facts, value: Value, expected: Sequence[float]) -> None:
+def check_field(facts, value, expected):
     """The size, and where they are known stride and start, along every axis."""
     for source, field in facts.receptive_fields(value).items():
         assert field is not None, f"{value.name} sees all of {source}"
@@ -107,7 +106,7 @@ def check_field(facts: Facts, value: Value, expected: Sequence[float]) -> None:
             assert set(getattr(field, key)) == {number}, (value.name, key, getattr(field, key), number)
 
 
-def named(graph: Graph, name: str) -> Value:
+def named(graph, name):
     """What the net's body, its outputs, or the table of layers call so."""
     values = {node.name: node.output for node in graph.nodes} | dict(graph.named) | dict(graph.outputs)
     return values[name]
@@ -116,7 +115,7 @@ def named(graph: Graph, name: str) -> Value:
 # running
 
 
-def random_feed(graph: Graph, value: Value, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+def random_feed(graph, value, shape, generator):
     """Normally distributed numbers; of an int64 tensor classes, as many as what it is compared with has channels."""
     if value.type.dtype == "float32":
         return generator.standard_normal(shape).astype(np.float32)
@@ -127,8 +126,8 @@ def random_feed(graph: Graph, value: Value, shape: tuple[int, ...], generator: n
 
 
 def feeds(
-    graph: Graph, values: Iterable[Value], batch: int, given: Mapping[str, Feed], seed: int = 0
-) -> dict[str, np.ndarray]:
+    graph, values, batch, given, seed=0
+):
     generator = np.random.default_rng(seed)
     found = {}
     for value in values:
@@ -138,7 +137,7 @@ def feeds(
     return found
 
 
-def losses(case: Small, steps: int = 10, enough: float = 0.9) -> list[float]:
+def losses(case, steps=10, enough=0.9):
     """The loss on one fixed batch before each of `steps` updates, and after the last; no further than to this fraction
     of the first."""
     stepper, rate = prepared(case)
@@ -151,7 +150,7 @@ def losses(case: Small, steps: int = 10, enough: float = 0.9) -> list[float]:
     return found
 
 
-def prepared(case: Small) -> tuple[Stepper, float]:
+def prepared(case):
     """The training step of the net as it is at first, fed with a random batch; and the learning rate."""
     graph = load(case.net, case.set).graph
     training = graph.training
@@ -173,16 +172,16 @@ def prepared(case: Small) -> tuple[Stepper, float]:
 # feeds
 
 
-def signs(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def signs(generator, shape):
     """-1 or +1."""
     return (2 * generator.integers(0, 2, shape) - 1).astype(np.float32)
 
 
-def bits(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def bits(generator, shape):
     """0 or 1."""
     return generator.integers(0, 2, shape).astype(np.float32)
 
 
-def below(count: int) -> Feed:
+def below(count):
     """Whole numbers from 0 up to, but without, `count`: tokens, classes."""
     return lambda generator, shape: generator.integers(0, count, shape)

@@ -5,12 +5,12 @@ from zoo import Figures, Small, bits, signs
 from netdsl.ir import Init
 
 
-def blocks(*names: str) -> dict[str, str]:
+def blocks(*names):
     """Records call the four stages so; ours are stage[2] to stage[5]."""
     return {name: f"stage[{i + 2}]" for i, name in enumerate(names)}
 
 
-def dense_blocks(*stages: int) -> dict[str, str]:
+def dense_blocks(*stages):
     return {f"features.denseblock{stage}": f"stage[{stage}]" for stage in stages}
 
 

@@ -4,20 +4,20 @@ import numpy as np
 from zoo import Figures, Small, records
 
 
-def _frrn(record: str, **hyperparameters: object) -> Figures:
+def _frrn(record, **hyperparameters):
     milestones = {"first": "first", **{f"ru0.{i}": f"entry.ru[{i}]/y.add" for i in range(3)}, "ru0": "entry", "z0": "y.bn",
                   **{f"ru1.{i}": f"y.ru[{i}]/y.add" for i in range(3)}, "ru1": "y", "out": "logits"}  # fmt: skip
     return Figures("frrn", record, hyperparameters, milestones, {f"{record}_output": "logits"})
 
 
-def _fc_densenet(record: str, growth: int, down: list[int], middle: int, **sizes: int) -> Figures:
+def _fc_densenet(record, growth, down, middle, **sizes):
     milestones = {"first": "first", **{f"td.{i}": f"pooled[{i}]" for i in range(5)}, "out": "logits"}
     milestones |= {f"bot.{i}": f"new.dense_block/feature[{i + 1}].layer/y.dropout" for i in range(middle)}
     fields = {} if sizes else {f"{record}_output": "logits"}
     return Figures("fc_densenet", record, {"growth": growth, "down": down, "middle": middle, **sizes}, milestones, fields)
 
 
-def _gridnet(record: str, widths: list[int], size: int) -> Figures:
+def _gridnet(record, widths, size):
     streams = range(len(widths))
     down, along, up = "grid_down/y.conv.1", "grid_lateral/y.dropout", "grid_up/y.conv"
     names = {"bn0": "node[0,0].bn", "first": "node[0, 0]"}
@@ -33,12 +33,12 @@ def _gridnet(record: str, widths: list[int], size: int) -> Figures:
                    {"gridnet_5s_output": "logits"})  # fmt: skip
 
 
-def _fabric(record: str, L: int, C: int, colors: int = 1, field: str = "") -> Figures:
+def _fabric(record, L, C, colors=1, field=""):
     fields = {field: f"node[{L - 1}, 5]"} if field else {}
     return Figures("fabric", record, {"L": L, "C": C, "colors": colors}, {"cls": "logits.conv"}, fields)
 
 
-def _msdnet(record: str) -> Figures:
+def _msdnet(record):
     config = records()[record]["config"]
     later = [config["step"] if config["stepmode"] == "even" else config["step"] * i + 1 for i in range(1, config["nBlocks"])]
     hyperparameters = {"steps": [config["base"], *later], "classes": CLASSES[config["data"]]}
@@ -51,7 +51,7 @@ CLASSES = {"cifar10": 10, "cifar100": 100, "ImageNet": 1000}
 
 MSDNETS = [_msdnet(name) for name in records() if name.startswith("msdnet")]
 
-def _supernet(record: str, gated: int, gates: int, out: str, **hyperparameters: object) -> Figures:
+def _supernet(record, gated, gates, out, **hyperparameters):
     nodes = [name for name in records()[record]["milestones"] if name != out]
     milestones = {name: f"node[{name[2:].replace('_', ', ')}]" for name in nodes} | {out: "logits"}
     return Figures("budgeted_supernet", record, hyperparameters, milestones,
@@ -78,7 +78,7 @@ FIGURES: list[Figures] = [
 ]
 
 
-def _plain_maps(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _plain_maps(generator, shape):
     """Label maps of one class each: noise for each pixel is nothing that a small net learns in ten steps."""
     return np.broadcast_to(generator.integers(0, 4, (shape[0], 1, 1)), shape)
 

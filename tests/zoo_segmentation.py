@@ -4,26 +4,26 @@ import numpy as np
 from zoo import Figures, Small
 
 
-def corner(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def corner(generator, shape):
     """Label maps of two regions: 1 in the lower right quarter, 0 elsewhere."""
     labels = np.zeros(shape, np.int64)
     labels[..., shape[-2] // 2 :, shape[-1] // 2 :] = 1
     return labels
 
 
-def weights(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def weights(generator, shape):
     """Between 1 and 11, as the gaps between cells have with the paper's w0 = 10."""
     return (1 + 10 * generator.random(shape)).astype(np.float32)
 
 
-def lines(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def lines(generator, shape):
     """Drawings of 0 and 1, or pictures of them: one thick line across."""
     drawing = np.zeros(shape, np.float32)
     drawing[..., shape[-2] // 3 : shape[-2] // 2, :] = 1
     return drawing
 
 
-def bands(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def bands(generator, shape):
     """Label maps, or dim pictures of them, of two scales on a background of 0: a line of 1 and a broad band of 3."""
     labels = np.zeros(shape, np.int64)
     labels[..., shape[-2] // 3, :] = 1

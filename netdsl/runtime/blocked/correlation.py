@@ -99,10 +99,14 @@ def _image(graph: Graph, layer: Layer, x: str, few: bool, strips: int) -> str:
     (top, left), (bottom, right) = layer.window.before, _after(layer)
     if strips == 1:  # zeros above and below are the convolution's own; what is not reached is cut off
         top, bottom = 0, min(bottom, 0)
-    rows, height, width = graph.reshape(images, [n, blocks, h, w * lane]), h + top + bottom, (w + left + right) * lane
-    pads = [0, 0, top, left * lane, 0, 0, bottom, right * lane]
-    if any(pads):
-        rows = graph.op("Pad", rows, graph.ints(pads))
+    height, width = h + top + bottom, (w + left + right) * lane
+    if not few and min(top, left, bottom, right) >= 0:
+        images = _surrounded(graph, images, [top, left, bottom, right], blocks * lane)
+        rows = graph.reshape(images, [n, blocks, height, width])
+    else:
+        pads = [0, 0, top, left * lane, 0, 0, bottom, right * lane]
+        rows = graph.reshape(images, [n, blocks, h, w * lane])
+        rows = graph.op("Pad", rows, graph.ints(pads)) if any(pads) else rows
     if strips > 1:
         starts = range(0, layer.y[2] * layer.window.strides[0], layer.y[2] // strips * layer.window.strides[0])
         height = (layer.y[2] // strips - 1) * layer.window.strides[0] + layer.window.spans[0]
@@ -110,6 +114,14 @@ def _image(graph: Graph, layer: Layer, x: str, few: bool, strips: int) -> str:
     if blocks > 1:
         rows = graph.op("Transpose", graph.reshape(rows, [n, blocks, strips * height * width]), perm=[1, 0, 2])
     return graph.op("ReorderInput", graph.reshape(rows, [blocks, n * strips, height, width]), domain=DOMAIN)
+
+
+def _surrounded(graph: Graph, images: str, pads: list[int], channels: int) -> str:
+    """Images in blocks, with zeros around them: a depthwise convolution by ones, which uses threads as `Pad` does not."""
+    if not any(pads):
+        return images
+    single = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "group": channels}
+    return graph.op("Conv", images, graph.ones([channels, 1, 1, 1]), domain=DOMAIN, pads=pads, **single)
 
 
 def _kernel(graph: Graph, layer: Layer, dy: str, strips: int) -> str:
@@ -130,11 +142,12 @@ def _depthwise(graph: Graph, layer: Layer, x: str, dy: str) -> str:
     c, b = graph.padded(c), graph.block
     bottom, right = _after(layer)
     top, left = layer.window.before
-    rows = graph.reshape(graph.blocked(x), [n * c // b, h, w * b])
-    pads = [0, 0, left * b, 0, min(bottom, 0), right * b]
-    if any(pads):
-        rows = graph.op("Pad", rows, graph.ints(pads))
-    image = graph.reshape(rows, [1, n * c, h + pads[4], w + left + right])
+    if min(left, bottom, right) >= 0:
+        cut, images = 0, _surrounded(graph, graph.blocked(x), [0, left, 0, right], c)
+    else:
+        cut, rows = min(bottom, 0), graph.reshape(graph.blocked(x), [n * c // b, h, w * b])
+        images = graph.op("Pad", rows, graph.ints([0, 0, left * b, 0, cut, right * b]))
+    image = graph.reshape(images, [1, n * c, h + cut, w + left + right])
     kernel = graph.reshape(graph.blocked(dy), [n * c, 1, *layer.y[2:]])
     window = Window(
         (layer.y[2], layer.y[3]), layer.window.dilations, layer.window.strides, (top, 0), (max(bottom, 0), 0)

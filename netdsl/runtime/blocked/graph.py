@@ -146,6 +146,9 @@ class Graph:
     def number(self, value: float) -> str:
         return self._constant(np.array(value, np.float32))
 
+    def ones(self, shape: Sequence[int]) -> str:
+        return self._constant(np.ones(shape, np.float32))
+
     def _constant(self, array: np.ndarray) -> str:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
