@@ -47,16 +47,16 @@ GROWING = [
 ]
 
 
-def torch_resnet(repeats: tuple[int, ...] = (3, 8, 36, 3)) -> Any:
+def torch_resnet(repeats=(3, 8, 36, 3)):
     """ResNet-152 in PyTorch; torchvision's model without torchvision."""
     import torch
     from torch import nn
 
-    def conv_bn(inside: int, outside: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    def conv_bn(inside, outside, kernel, stride=1):
         return [nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outside)]
 
     class Bottleneck(nn.Module):
-        def __init__(self, inside: int, width: int, stride: int) -> None:
+        def __init__(self, inside, width, stride):
             super().__init__()
             self.main = nn.Sequential(
                 *conv_bn(inside, width, 1), nn.ReLU(), *conv_bn(width, width, 3, stride), nn.ReLU(),
@@ -65,7 +65,7 @@ def torch_resnet(repeats: tuple[int, ...] = (3, 8, 36, 3)) -> Any:
             same = inside == 4 * width and stride == 1
             self.skip = nn.Identity() if same else nn.Sequential(*conv_bn(inside, 4 * width, 1, stride))
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def forward(self, x):
             return torch.relu(self.main(x) + self.skip(x))
 
     layers: list[nn.Module] = [*conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
@@ -78,7 +78,7 @@ def torch_resnet(repeats: tuple[int, ...] = (3, 8, 36, 3)) -> Any:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inside, 1000)).eval()
 
 
-def run_tool(tool: str, onnx_file: str | None) -> dict[str, int]:
+def run_tool(tool, onnx_file):
     """Count ResNet-152 with one tool, print its table, return what it counts."""
     if tool == EXPORTED:
         import torch
@@ -127,7 +127,7 @@ class Run(NamedTuple):
     output: str
 
 
-def run(command: list[str], environment: dict[str, str]) -> Run:
+def run(command, environment):
     start = time.perf_counter()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as process:
@@ -141,7 +141,7 @@ def run(command: list[str], environment: dict[str, str]) -> Run:
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
 
 
-def summarised(runs: list[Run]) -> dict[str, Any]:
+def summarised(runs):
     wall = [run.wall for run in runs]
     return {
         "seconds": round(statistics.median(wall), 3), "least": round(min(wall), 3), "greatest": round(max(wall), 3),
@@ -150,19 +150,19 @@ def summarised(runs: list[Run]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def environment_with(cache: Path) -> dict[str, str]:
+def environment_with(cache):
     """As for an installed package: bytecode is cached, here in a folder of its own; tools run one thread per core."""
     result = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**result, "PYTHONPYCACHEPREFIX": str(cache), "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def netdsl_command(file: str, settings: dict[str, str]) -> list[str]:
+def netdsl_command(file, settings):
     options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
     return [sys.executable, "-m", "netdsl", "analyze", file, *options]
 
 
-def compare(rounds: int, folder: Path) -> dict[str, Any]:
+def compare(rounds, folder):
     """ResNet-152: netdsl and the tools that are installed, in turns; and netdsl's first run."""
     onnx_file = str(folder / "resnet152.onnx")
     environment = environment_with(folder / "bytecode")
@@ -189,7 +189,7 @@ def compare(rounds: int, folder: Path) -> dict[str, Any]:
     return {**result, "netdsl without its bytecode": summarised(fresh)}
 
 
-def growth(rounds: int, folder: Path) -> dict[str, Any]:
+def growth(rounds, folder):
     """Whole-process time of netdsl on networks of growing size."""
     environment = environment_with(folder / "bytecode")
     runs: dict[str, list[Run]] = {name: [] for name, _, _ in GROWING}
@@ -205,7 +205,7 @@ def growth(rounds: int, folder: Path) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=7, help="how often each process runs; the median counts")
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")

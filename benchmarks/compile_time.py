@@ -28,7 +28,7 @@ NETS = {
 PARTS = ("import", "graph", "step", "session")
 
 
-def start(file: str, settings: dict[str, int], batch: int, threads: int) -> dict[str, float]:
+def start(file, settings, batch, threads):
     """One start in this process: seconds for importing, text to graph, graph to step model, step model to session."""
     times = [perf_counter()]
     import netdsl
@@ -47,7 +47,7 @@ def start(file: str, settings: dict[str, int], batch: int, threads: int) -> dict
     return taken | {"total": times[-1] - times[0], "nodes": len(model.model.graph.node)}
 
 
-def starts(name: str, threads: int) -> list[dict[str, float]]:
+def starts(name, threads):
     """The first start of a net and the second."""
     command = [sys.executable, __file__, "--start", name, "--threads", str(threads)]
     with tempfile.TemporaryDirectory() as cache:
@@ -56,7 +56,7 @@ def starts(name: str, threads: int) -> list[dict[str, float]]:
     return [json.loads(run.stdout) for run in runs]
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)

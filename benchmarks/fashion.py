@@ -31,7 +31,6 @@ from benchmarks.machine import machine
 from benchmarks.record import compact, write
 from benchmarks.twins import Basic, load, tensors_of
 from netdsl.files import atomic_write
-from netdsl.ir import Graph, Training
 from netdsl.lower import initial_parameters
 from netdsl.runtime.data import Data
 from netdsl.runtime.data.dataset import take
@@ -53,7 +52,7 @@ TOLERANCE = 1e-2  # of each tensor's change in so many steps, relative to the ch
 class FashionResNet(nn.Module):
     """The net of the example file at its default hyperparameters."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph):
         super().__init__()
         widths, blocks = graph.hyperparameters["widths"], graph.hyperparameters["blocks"]
         channels = widths[0]
@@ -65,11 +64,11 @@ class FashionResNet(nn.Module):
                 channels = width
         self.blocks, self.dense = nn.Sequential(*layers), nn.Linear(channels, 10)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         x = self.blocks(functional.relu(self.bn(self.conv(x))))
         return self.dense(x.mean((2, 3)))
 
-    def initialise(self) -> None:
+    def initialise(self):
         """netdsl's defaults: He normal by fan-in, the layer before the loss at a tenth of that, no bias."""
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -82,7 +81,7 @@ class FashionResNet(nn.Module):
 class Recipe:
     """The train block for PyTorch: sgd with a cosine, `prepare` = [scale, normalize], `augment` = [shift, flip]."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training):
         prepare, augment = dict(training.prepare), dict(training.augment)
         assert [*prepare] == ["scale", "normalize"] and [*augment] == ["shift", "flip"], "write the twin's recipe anew"
         assert (training.optimizer.kind, training.optimizer.rate.kind) == ("sgd", "cosine")
@@ -91,24 +90,24 @@ class Recipe:
         self.mean, self.std = normalize["mean"], normalize["std"]
         self.schedule, self.arguments = training.optimizer.rate.arguments, training.optimizer.arguments
 
-    def optimizer(self, module: nn.Module) -> torch.optim.SGD:
+    def optimizer(self, module):
         a = self.arguments
         return torch.optim.SGD(
             module.parameters(), lr=self.schedule["start"], momentum=a["momentum"], nesterov=a["nesterov"],
             weight_decay=a["weight_decay"], fused=True,
         )  # fmt: skip
 
-    def rate(self, step: int, steps: int) -> float:
+    def rate(self, step, steps):
         """The learning rate of a step, of so many in an epoch: it rises for some epochs, then falls along a cosine."""
         warmup, start = self.schedule["warmup"] * steps, self.schedule["start"]
         if step < warmup:
             return float(start * (step + 1) / warmup)
         return float(start * (1 + math.cos(math.pi * (step - warmup) / (self.epochs * steps - warmup))) / 2)
 
-    def prepared(self, images: np.ndarray) -> torch.Tensor:
+    def prepared(self, images):
         return (torch.from_numpy(images).float() * self.factor - self.mean) / self.std
 
-    def augmented(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def augmented(self, images, generator):
         """Each image padded with black and cropped at random, and mirrored with probability 1/2."""
         count, _, height, width = images.shape
         padded = functional.pad(images, (self.pixels,) * 4, value=-self.mean / self.std)
@@ -120,7 +119,7 @@ class Recipe:
         return padded[torch.arange(count)[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
 
 
-def check(net: netdsl.Net, data: Data) -> dict[str, float]:
+def check(net, data):
     """How far apart the sides are with the same weights: logits, and the change of weights in some steps (relative).
 
     At a tenth of the recipe's rate, and one that stays: PyTorch's form of momentum differs where it changes.
@@ -153,9 +152,7 @@ def check(net: netdsl.Net, data: Data) -> dict[str, float]:
     return {"logits": apart, f"change_in_{CHECKED_STEPS}_steps": moved}
 
 
-def descend(
-    module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor, rate: float
-) -> float:
+def descend(module, optimizer, images, labels, rate):
     """One step of PyTorch; its loss."""
     optimizer.param_groups[0]["lr"] = rate
     optimizer.zero_grad()
@@ -165,7 +162,7 @@ def descend(
     return loss.item()
 
 
-def train_netdsl(net: netdsl.Net, data: Data, seed: int, folder: Path) -> dict[str, float]:
+def train_netdsl(net, data, seed, folder):
     """Train as `netdsl train` does; what it records of the last epoch."""
     trainer = net.trainer(
         data, seed=seed, out=folder, resume=(folder / LAST).exists(), device="cpu", threads=1,
@@ -178,7 +175,7 @@ def train_netdsl(net: netdsl.Net, data: Data, seed: int, folder: Path) -> dict[s
     return {"accuracy": last.validation_metrics["accuracy"], "loss": last.validation_loss, "training_loss": last.loss}
 
 
-def train_pytorch(net: netdsl.Net, data: Data, seed: int, folder: Path) -> dict[str, float]:
+def train_pytorch(net, data, seed, folder):
     """The same in PyTorch, with its own random numbers."""
     recipe = Recipe(net.graph.training)
     generator = torch.manual_seed(seed)
@@ -218,14 +215,14 @@ SIDES: dict[str, Callable[[netdsl.Net, Data, int, Path], dict[str, float]]] = {
 }
 
 
-def run(side: str, net: netdsl.Net, data: Data, seed: int, folder: Path) -> dict[str, Any]:
+def run(side, net, data, seed, folder):
     """One run, or what is left of it; `folder` keeps it until it is over."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = SIDES[side](net, data, seed, folder)
     return {"by": side, "seed": seed, **{name: round(value, 4) for name, value in figures.items()}}
 
 
-def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(runs):
     """Mean and standard deviation of the accuracies of each side that has several."""
     found = {}
     for side in SIDES:
@@ -238,14 +235,14 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def held_out(data: Data) -> Data:
+def held_out(data):
     """The training samples alone, in two parts."""
     count = len(data.train) - HELD_OUT
     parts = take(data.train, slice(0, count)), take(data.train, slice(count, None))
     return Data(*parts, data.name, f"the last {HELD_OUT:,} training samples held out", data.classes)
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path, help="where to write the results as JSON, after every run")
     parser.add_argument("--runs", type=Path, default=Path("runs/fashion"), help="where runs that are under way are kept")
@@ -266,7 +263,7 @@ def main() -> None:
         runs = before["runs"]
     totals = net.analyze().to_dict()["totals"]
     report = {
-        "command": "python benchmarks/fashion.py", "machine": machine("onnxruntime-gpu", "torch", "numpy"),
+        "command": "python benchmarks/fashion.py", "machine": machine("onnxruntime", "torch", "numpy"),
         "parameters": totals["params"], "macs": totals["macs"], "differences": check(net, data), "runs": runs,
         "accuracies": summary(runs), "file": text,
     }  # fmt: skip

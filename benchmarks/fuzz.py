@@ -21,7 +21,6 @@ from collections import Counter
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,7 +34,7 @@ SEEDS = ROOT / "tests" / "fuzz_seeds"
 ROUNDS, BY_COVERAGE = 2, 2 / 3
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -57,7 +56,7 @@ def main() -> None:
     raise SystemExit(1 if found else 0)
 
 
-def commit() -> str:
+def commit():
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -67,26 +66,26 @@ def commit() -> str:
 class Run:
     """The turns of all engines, in one folder."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder, seed):
         self.folder, self.seed = folder, seed
         self.engines: dict[str, Counter[str]] = {}
         self.stages: Counter[str] = Counter()
         self.slowest, self.peak, self.edges = 0.0, 0, 0
 
-    def fuzz(self, seconds: float) -> None:
+    def fuzz(self, seconds):
         by_coverage = "mutations" if installed("atheris") is None else "atheris"
         for _ in range(ROUNDS):
             self.turn(by_coverage, seconds / ROUNDS * BY_COVERAGE)
             self.turn("hypothesis", seconds / ROUNDS * (1 - BY_COVERAGE))
 
-    def turn(self, engine: str, seconds: float) -> None:
+    def turn(self, engine, seconds):
         """Run an engine; where its process ends early, what it ran is a finding, and another one goes on."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 1:
             if self.process(engine, left):
                 return
 
-    def process(self, engine: str, seconds: float) -> bool:
+    def process(self, engine, seconds):
         """Whether the process of an engine came to its end."""
         self.seed += 1
         print(f"{engine}, {seconds:.0f} s, seed {self.seed}", flush=True)
@@ -104,7 +103,7 @@ class Run:
             self._keep_crash(said)
         return code == 0
 
-    def _count(self, engine: str, said: str) -> None:
+    def _count(self, engine, said):
         progress = self.folder / "progress.json"
         if not progress.exists():
             raise SystemExit(f"{engine} did not start:\n{said[-3000:]}")
@@ -115,13 +114,13 @@ class Run:
         self.slowest, self.peak = max(self.slowest, done["slowest_seconds"]), max(self.peak, done["peak_kilobytes"])
         self.edges = max([self.edges, *map(int, re.findall(r"\bcov: (\d+)", said))])
 
-    def _keep_crash(self, said: str) -> None:
+    def _keep_crash(self, said):
         data = (self.folder / "current.net").read_bytes()
         path = self.folder / "found" / f"crash-{sha256(data).hexdigest()[:8]}.net"
         path.write_bytes(data)
         path.with_suffix(".txt").write_text(said[-20_000:])
 
-    def findings(self) -> list[Path]:
+    def findings(self):
         """What was found, made short, shown, and kept with the tests."""
         found = self.folder / "found"
         if any(found.iterdir()):
@@ -134,7 +133,7 @@ class Run:
             shutil.copy(path, SEEDS)
         return paths
 
-    def result(self) -> dict[str, Any]:
+    def result(self):
         executions = sum(engine["executions"] for engine in self.engines.values())
         seconds = sum(engine["seconds"] for engine in self.engines.values())
         return {"seconds": seconds, "executions": executions, "inputs_per_second": round(executions / seconds, 1),

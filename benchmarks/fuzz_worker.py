@@ -22,7 +22,6 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from random import Random
@@ -45,7 +44,7 @@ class TooSlow(BaseException):
 class Target:
     """Runs inputs, bounded, and keeps count."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder, self.started, self.written = folder, time.monotonic(), 0.0
         self.executions, self.slowest = 0, 0.0
         self.stages: Counter[str] = Counter()
@@ -55,7 +54,7 @@ class Target:
         signal.signal(signal.SIGPROF, self._too_slow)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
-    def run(self, data: bytes, must_hold: bool = False) -> str:
+    def run(self, data, must_hold=False):
         """The stage that the input reached, or the name of a finding. `must_hold`: nothing may be wrong with it."""
         from tests.fuzz_checks import check
 
@@ -76,7 +75,7 @@ class Target:
         return stage
 
     @contextmanager
-    def _bounded(self) -> Iterator[None]:
+    def _bounded(self):
         faulthandler.dump_traceback_later(HANGS, exit=True)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
@@ -86,10 +85,10 @@ class Target:
             faulthandler.cancel_dump_traceback_later()
 
     @staticmethod
-    def _too_slow(*_: Any) -> None:
+    def _too_slow(*_):
         raise TooSlow(f"more than {SECONDS} s of processor time")
 
-    def _keep(self, data: bytes, error: BaseException) -> str:
+    def _keep(self, data, error):
         """One input for each place where an error was raised: the shortest."""
         frames = traceback.extract_tb(error.__traceback__)
         ours = [f"{Path(f.filename).stem}.{f.name}" for f in frames if "netdsl" in f.filename or "fuzz" in f.filename]
@@ -103,7 +102,7 @@ class Target:
             path.with_suffix(".txt").write_text("".join(traceback.format_exception(error))[-20_000:], errors="replace")
         return name
 
-    def write(self) -> None:
+    def write(self):
         self.written = time.monotonic()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found = {"seconds": self.written - self.started, "executions": self.executions, "slowest_seconds": self.slowest,
@@ -111,16 +110,16 @@ class Target:
         (self.folder / "progress.json").write_text(json.dumps(found))
 
 
-def by_coverage(target: Target, seconds: float, seed: int) -> None:
+def by_coverage(target, seconds, seed):
     """Does not return: libFuzzer ends the process."""
     import atheris
 
     from tests.fuzz_texts import LONGEST, Mutator, corpus
 
-    def mutate(data: bytes, _: int, seed: int) -> bytes:
+    def mutate(data, _, seed):
         return Mutator(Random(seed)).mutate(data.decode(errors="replace")).encode()
 
-    def run(data: bytes) -> None:
+    def run(data):
         target.run(data)
 
     folder = target.folder / "corpus"
@@ -134,7 +133,7 @@ def by_coverage(target: Target, seconds: float, seed: int) -> None:
     atheris.Fuzz()
 
 
-def by_mutations(target: Target, seconds: float, seed: int) -> None:
+def by_mutations(target, seconds, seed):
     """Texts that come further than others, or behave like none before, are mutated again."""
     from tests.fuzz_texts import Mutator, corpus
 
@@ -148,7 +147,7 @@ def by_mutations(target: Target, seconds: float, seed: int) -> None:
             texts.append(text)
 
 
-def by_hypothesis(target: Target, seconds: float, seed: int) -> None:
+def by_hypothesis(target, seconds, seed):
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis.strategies import just
@@ -164,13 +163,13 @@ def by_hypothesis(target: Target, seconds: float, seed: int) -> None:
             @seeded(seed)
             @few
             @given(strategy, just(strategy is WELL_FORMED))
-            def run(text: str, well_formed: bool) -> None:
+            def run(text, well_formed):
                 target.run(text.encode(errors="replace"), well_formed)
 
             run()
 
 
-def minimise(target: Target, seconds: float, _: int) -> None:
+def minimise(target, seconds, _):
     """Make what was found shorter, by lines and by characters: `found/` keeps the shortest input of a kind."""
     for path in sorted((target.folder / "found").glob("*.net")):
         end = time.monotonic() + seconds
@@ -185,7 +184,7 @@ def minimise(target: Target, seconds: float, _: int) -> None:
 ENGINES = {"atheris": by_coverage, "mutations": by_mutations, "hypothesis": by_hypothesis, "minimise": minimise}
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("folder", type=Path)
@@ -204,7 +203,7 @@ def main() -> None:
     target.write()
 
 
-def instrumented(engine: str) -> AbstractContextManager[Any]:
+def instrumented(engine):
     """Where netdsl is imported: atheris counts the branches of what is imported here."""
     if engine != "atheris":
         return nullcontext()

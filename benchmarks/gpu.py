@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ MODES = {
 HOTTEST = 5
 
 
-def measured(case: str, options: Sequence[str], forms: str, rounds: int, timeout: float) -> dict[str, Any]:
+def measured(case, options, forms, rounds, timeout):
     """The times of one case in one mode with its profile; or `failed`, with the last line that was printed."""
     timed = step(["--only", case, "--forms", forms, "--rounds", str(rounds), *options], {}, timeout)
     if "failed" in timed:
@@ -51,7 +50,7 @@ def measured(case: str, options: Sequence[str], forms: str, rounds: int, timeout
     return result | {"hottest": hottest, "not_on_device": profile["not_on_device"]}
 
 
-def step(arguments: Sequence[str], environment: dict[str, str], timeout: float) -> dict[str, Any]:
+def step(arguments, environment, timeout):
     """What a run of train_step.py reports."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
@@ -69,7 +68,7 @@ def step(arguments: Sequence[str], environment: dict[str, str], timeout: float) 
         return found
 
 
-def text(results: Sequence[dict[str, Any]]) -> str:
+def text(results):
     """The results for readers."""
     lines = ["Training step, milliseconds: median [least-greatest] of interleaved rounds; ratio to PyTorch's best.", ""]
     machines = {json.dumps(result["machine"], sort_keys=True): result["machine"] for result in results if "machine" in result}
@@ -93,7 +92,7 @@ def text(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = [*CASES, *LARGE_CASES]
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")

@@ -25,7 +25,7 @@ from benchmarks.record import write
 _ONLY_COUNTED = ("constant", "not run")
 
 
-def main() -> int:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="The JSON file to write.")
     parser.add_argument("--only", nargs="+", help="Modules of the suite.")
@@ -42,7 +42,7 @@ def main() -> int:
     for o in wrong:
         print(f"WRONG: {o.name}, a relative error of {o.error:.2g}")
     if arguments.out:
-        result = {"command": "python benchmarks/gradients.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
+        result = {"command": "python benchmarks/gradients.py", "machine": machine("onnx", "onnxruntime", "numpy"),
                   "verdicts": dict(Counter(o.verdict for o in found)),
                   "columns of checked": ["cases", "error", "run in float32", "error in float32"],
                   "operators": by_operator(found)}  # fmt: skip
@@ -50,7 +50,7 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def by_operator(found: list[Outcome]) -> dict[str, dict[str, Any]]:
+def by_operator(found):
     """Of each operator, for each verdict: how many cases have it, the largest errors, which are not finite."""
     told: dict[str, dict[str, Any]] = {}
     groups: dict[tuple[str, str], list[Outcome]] = {}
@@ -66,7 +66,7 @@ def by_operator(found: list[Outcome]) -> dict[str, dict[str, Any]]:
     return told
 
 
-def largest(those: list[Outcome]) -> list[float]:
+def largest(those):
     """How many cases, the largest error, and of how many that ONNX Runtime ran the largest in float32."""
     run = [o.float32 for o in those if isinstance(o.float32, float)]
     error, float32 = max(o.error for o in those), max(run, default=0.0)

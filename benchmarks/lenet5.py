@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -24,7 +23,7 @@ from benchmarks.record import compact, write
 NET = Path(__file__).resolve().parent.parent / "examples" / "zoo" / "lenet5.net"
 
 
-def train(data: str, seed: int, **settings: Any) -> dict[str, Any]:
+def train(data, seed, **settings):
     """Train once; the last epoch's accuracy on the validation samples, and the seconds of training."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = netdsl.load(NET, **settings).trainer(data, seed=seed, out=folder)
@@ -39,7 +38,7 @@ def train(data: str, seed: int, **settings: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", type=Path, help="where to write the results as JSON")
     options = parser.parse_args()
@@ -51,7 +50,7 @@ def main() -> None:
         print(error)
     report = {
         "command": "python benchmarks/lenet5.py",
-        "machine": machine("onnxruntime-gpu", "numpy"),
+        "machine": machine("onnxruntime", "numpy"),
         "digits_mean_accuracy": mean,
         "runs": runs,
     }

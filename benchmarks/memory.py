@@ -19,7 +19,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import machine
 from benchmarks.record import write
-from netdsl.ir import Graph
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,13 +51,13 @@ OPTIMIZER = "sgd(lr = 0.01, momentum = 0.9, weight_decay = 0.0001)"
 STEPS = 4
 
 
-def resident(line: str) -> int:
+def resident(line):
     """Bytes of `VmRSS`, what is resident now, or `VmHWM`, the most since `forget_peak`."""
     entries = dict(entry.split(":", 1) for entry in Path("/proc/self/status").read_text().splitlines())
     return int(entries[line].split()[0]) * 1024
 
 
-def settle() -> int:
+def settle():
     """Give freed memory back and forget the peak; what is resident then."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -67,7 +65,7 @@ def settle() -> int:
     return resident("VmRSS")
 
 
-def network(name: str) -> tuple[Graph, int]:
+def network(name):
     """A net of CASES or of ZOO, and its batch."""
     import netdsl
     from benchmarks.twins import TWINS
@@ -78,7 +76,7 @@ def network(name: str) -> tuple[Graph, int]:
     return netdsl.load(f"{ROOT}/examples/zoo/{file}", **settings).graph, batch
 
 
-def compiled(graph: Graph, batch: int, threads: int) -> tuple[Callable[[], object], int]:
+def compiled(graph, batch, threads):
     """A step on a random batch, and the bytes of its state and of what is fed."""
     import numpy as np
 
@@ -96,13 +94,13 @@ def compiled(graph: Graph, batch: int, threads: int) -> tuple[Callable[[], objec
         feed[...] = generator.standard_normal(feed.shape) if feed.dtype == np.float32 else 0
     numbers = sum(layout.size * (2 if name in model.written else 1) for name, layout in model.state.items())
 
-    def step() -> None:
+    def step():
         stepper.step(0, 1e-4)
 
     return step, 4 * numbers + sum(feed.nbytes for feed in stepper.feeds.values())
 
 
-def pytorch(name: str, batch: int, threads: int, form: str) -> tuple[Callable[[], object], int]:
+def pytorch(name, batch, threads, form):
     import torch
     from torch.nn import functional
 
@@ -116,7 +114,7 @@ def pytorch(name: str, batch: int, threads: int, form: str) -> tuple[Callable[[]
         module, images = module.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True)
 
-    def step() -> None:
+    def step():
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(module(images), labels).backward()
         optimizer.step()
@@ -124,10 +122,10 @@ def pytorch(name: str, batch: int, threads: int, form: str) -> tuple[Callable[[]
     return step, 0
 
 
-def measure(contender: str, name: str, threads: int) -> dict[str, int]:
+def measure(contender, name, threads):
     """In this process: the peaks over the base."""
 
-    def made(name: str, batch: int | None = None) -> tuple[Callable[[], object], int]:
+    def made(name, batch=None):
         if contender == "netdsl":
             graph, own = network(name)
             return compiled(graph, batch or own, threads)
@@ -145,14 +143,14 @@ def measure(contender: str, name: str, threads: int) -> dict[str, int]:
     return found | {"step": peak - ready + given} if contender == "netdsl" else found
 
 
-def predicted(name: str) -> int:
+def predicted(name):
     """What `netdsl analyze --batch` says, in bytes."""
     from netdsl.analysis.training_memory import training_memory
 
     return training_memory(*network(name))
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -172,7 +170,7 @@ def main() -> None:
         write(arguments.out, report)
 
 
-def compared(name: str, threads: int, rounds: int) -> dict[str, Any]:
+def compared(name, threads, rounds):
     """A network's row; a network of the zoo is not compared with PyTorch."""
     _, batch = network(name)
     row: dict[str, Any] = {"batch": batch} | ({"settings": ZOO[name][1]} if name in ZOO else {})

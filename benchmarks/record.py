@@ -1,13 +1,11 @@
 """The form of the results: JSON that is short and that a diff shows line by line."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 _WIDTH = 120
 
 
-def compact(report: Any, indent: str = "") -> str:
+def compact(report, indent=""):
     """JSON with lines filled up, and a line for each object that fits on one: a run, a net. Numbers have seven digits."""
     line = json.dumps(_rounded(report), ensure_ascii=False)
     if len(indent) + len(line) <= _WIDTH or not isinstance(report, dict | list):
@@ -28,12 +26,12 @@ def compact(report: Any, indent: str = "") -> str:
     return f"{opening}\n{inner}" + f",\n{inner}".join(lines) + f"\n{indent}{closing}"
 
 
-def write(path: Path, report: Any) -> None:
+def write(path, report):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(compact(report) + "\n", encoding="utf-8")
 
 
-def _rounded(report: Any) -> Any:
+def _rounded(report):
     if isinstance(report, float):
         return float(f"{report:.7g}")
     if isinstance(report, dict):

@@ -48,7 +48,7 @@ train small {
 """
 
 
-def train(folder: Path, epochs: int) -> None:
+def train(folder, epochs):
     """Train to the end in this process, from the folder's last checkpoint if there is one."""
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 60)
@@ -62,7 +62,7 @@ def train(folder: Path, epochs: int) -> None:
     trainer.run()
 
 
-def started(folder: Path, epochs: int) -> int:
+def started(folder, epochs):
     """A process that trains in the folder; its id."""
     child = os.fork()
     if child:
@@ -77,10 +77,10 @@ def started(folder: Path, epochs: int) -> int:
 class Straight:
     """A run that was left alone, with the checkpoint of every epoch."""
 
-    def __init__(self, folder: Path, epochs: int) -> None:
+    def __init__(self, folder, epochs):
         save = checkpoint.save
 
-        def kept(path: Any, found: checkpoint.Checkpoint) -> None:
+        def kept(path, found):
             save(path, found)
             if Path(path).name == LAST:
                 save(folder / f"{found.progress.epoch}.safetensors", found)
@@ -94,7 +94,7 @@ class Straight:
         self.epochs = {epoch: contents(folder / f"{epoch}.safetensors") for epoch in range(epochs + 1)}
         self.best = contents(folder / BEST)
 
-    def differences(self, folder: Path) -> list[str]:
+    def differences(self, folder):
         """What in a folder is not as the straight run had it at the same epoch."""
         found = []
         if (folder / LAST).exists():
@@ -110,7 +110,7 @@ class Straight:
         return found
 
 
-def contents(path: Path) -> dict[str, Any]:
+def contents(path):
     """All that a checkpoint holds but times, comparable."""
     found = checkpoint.load(path)
     history: list[Mapping[str, Any]] = found.progress.history
@@ -123,7 +123,7 @@ def contents(path: Path) -> dict[str, Any]:
     }
 
 
-def survive(kills: int, epochs: int, seed: int, folder: Path) -> dict[str, Any]:
+def survive(kills, epochs, seed, folder):
     """Kill and resume so many times, and finish the run that is then under way."""
     generator = random.Random(seed)
     (folder / "straight").mkdir()
@@ -162,7 +162,7 @@ def survive(kills: int, epochs: int, seed: int, folder: Path) -> dict[str, Any]:
     return {"kills": done, "runs": runs, "kills_amid_a_write": drafts, "epochs_at_kills": reached, "failures": failures}
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=40)
@@ -172,7 +172,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = {
             "command": f"python benchmarks/survive.py --kills {options.kills} --epochs {options.epochs} --seed {options.seed}",
-            "machine": machine("onnxruntime-gpu", "numpy", "safetensors"),
+            "machine": machine("onnxruntime", "numpy", "safetensors"),
             **survive(options.kills, options.epochs, options.seed, Path(folder)),
         }
     print(compact(report))

@@ -68,7 +68,7 @@ class Setting:
     batch: int | None = None
     quick: bool = False
 
-    def twin(self, case: str) -> tuple[Any, int]:
+    def twin(self, case):
         """The case's network, both ways, and its batch."""
         from benchmarks.twins import TWINS
         from benchmarks.twins_large import LARGE, TINY
@@ -77,12 +77,12 @@ class Setting:
         known = TWINS | (TINY if self.quick else LARGE)
         return known[name], self.batch or (min(batch, QUICK_BATCH) if self.quick else batch)
 
-    def rate(self, case: str) -> float:
+    def rate(self, case):
         if case in LARGE_CASES:
             return LARGE_RATE
         return RATE if self.precision == "float32" else HALF_RATE
 
-    def tolerance(self, case: str) -> float:
+    def tolerance(self, case):
         """Of the losses behind the first update, relative."""
         rounds_products = self.device == "cuda" and self.tf32 and self.precision == "float32"
         tolerance = TOLERANCES["tf32" if rounds_products else self.precision]
@@ -99,7 +99,7 @@ class Contender:
     wait: Callable[[], None]
 
 
-def compiled(case: str, setting: Setting, profile: str | None = None) -> tuple[Contender, Any]:
+def compiled(case, setting, profile=None):
     """The ONNX step, fed anew with its batch in every step."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def compiled(case: str, setting: Setting, profile: str | None = None) -> tuple[C
     images, labels = twin.batch(graph, batch)
     count = 0
 
-    def step() -> None:
+    def step():
         nonlocal count
         np.copyto(stepper.feeds["image"], images)
         np.copyto(stepper.feeds["label"], labels)
@@ -135,7 +135,7 @@ def compiled(case: str, setting: Setting, profile: str | None = None) -> tuple[C
     return Contender("netdsl", step, stepper.loss, lambda: None), stepper
 
 
-def pytorch(case: str, setting: Setting, form: str) -> Contender:
+def pytorch(case, setting, form):
     """PyTorch `eager`, `channels_last` or `compile`, with its fused optimizer."""
     import torch
     from torch.nn import functional
@@ -156,14 +156,14 @@ def pytorch(case: str, setting: Setting, form: str) -> Contender:
     half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(setting.precision)
     last = torch.zeros(())
 
-    def compute() -> torch.Tensor:
+    def compute():
         with torch.autocast(device, dtype=half, enabled=half is not None):
             return functional.cross_entropy(module(images), labels)
 
     if form == "compile":
         compute = torch.compile(compute)
 
-    def step() -> None:
+    def step():
         nonlocal last
         optimizer.zero_grad(set_to_none=True)
         last = compute()
@@ -175,7 +175,7 @@ def pytorch(case: str, setting: Setting, form: str) -> Contender:
     return Contender(f"pytorch {form}", step, lambda: float(last.detach()), wait)
 
 
-def check_losses(contenders: list[Contender], steps: int, tolerance: float) -> list[list[float]]:
+def check_losses(contenders, steps, tolerance):
     """The first losses of each contender; raises SystemExit where they differ by more than `tolerance`, relative."""
     losses = []
     for contender in contenders:
@@ -190,7 +190,7 @@ def check_losses(contenders: list[Contender], steps: int, tolerance: float) -> l
     return losses
 
 
-def measure(contenders: list[Contender], rounds: int, seconds: float) -> dict[str, list[float]]:
+def measure(contenders, rounds, seconds):
     """Milliseconds per step of every round, by contender; the contenders take turns."""
     steps = {}
     for contender in contenders:  # warm-up, and how many steps fill a round
@@ -215,7 +215,7 @@ def measure(contenders: list[Contender], rounds: int, seconds: float) -> dict[st
     return times
 
 
-def run_case(case: str, setting: Setting, rounds: int, seconds: float, forms: list[str]) -> dict[str, Any]:
+def run_case(case, setting, rounds, seconds, forms):
     ours, _ = compiled(case, setting)
     contenders = [ours, *(pytorch(case, setting, form) for form in forms)]
     losses = check_losses([*contenders[1:], ours], CHECKED_STEPS[setting.precision], setting.tolerance(case))
@@ -232,7 +232,7 @@ def run_case(case: str, setting: Setting, rounds: int, seconds: float, forms: li
     }
 
 
-def profile_case(case: str, setting: Setting, runs: int = 10, top: int = 25) -> dict[str, Any]:
+def profile_case(case, setting, runs=10, top=25):
     """Milliseconds per step by operator, the slowest nodes, and the nodes that did not run on the device asked for.
 
     On CUDA a kernel's time is that of its launch, unless CUDA_LAUNCH_BLOCKING is 1.
@@ -259,7 +259,7 @@ def profile_case(case: str, setting: Setting, runs: int = 10, top: int = 25) -> 
     }
 
 
-def described(setting: Setting) -> dict[str, Any]:
+def described(setting):
     import onnxruntime
     import torch
 
@@ -271,7 +271,7 @@ def described(setting: Setting) -> dict[str, Any]:
     return machine() | used | {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report):
     """The report for readers."""
     m = report["machine"]
     where = m["device"] if m["device"] != "cpu" else f"{m['cpu']}, {m['threads']} thread(s)"
@@ -294,7 +294,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1)

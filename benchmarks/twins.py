@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from netdsl.elaborate import load_text
-from netdsl.ir import Graph
 
 LENET = """
 net lenet : image[1, 32, 32] -> logits {
@@ -75,7 +74,7 @@ net mobile : image[3, 32, 32] -> logits {
 
 
 class LeNet(nn.Sequential):
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(
             nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
@@ -83,7 +82,7 @@ class LeNet(nn.Sequential):
 
 
 class Basic(nn.Module):
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels, width, stride):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
@@ -91,13 +90,13 @@ class Basic(nn.Module):
         if channels != width or stride != 1:
             self.skip = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         return functional.relu(y + self.skip(x))
 
 
 class ResNet(nn.Module):
-    def __init__(self, n: int = 3) -> None:
+    def __init__(self, n=3):
         super().__init__()
         self.conv, self.bn = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
         blocks, channels = [], 16
@@ -107,24 +106,24 @@ class ResNet(nn.Module):
                 channels = width
         self.blocks, self.dense = nn.Sequential(*blocks), nn.Linear(64, 10)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         x = self.blocks(functional.relu(self.bn(self.conv(x))))
         return self.dense(x.mean((2, 3)))
 
 
 class DenseLayer(nn.Module):
-    def __init__(self, channels: int, growth: int) -> None:
+    def __init__(self, channels, growth):
         super().__init__()
         self.bn, self.conv = nn.BatchNorm2d(channels), nn.Conv2d(channels, growth, 3, 1, 1, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         return torch.cat([x, self.conv(functional.relu(self.bn(x)))], 1)
 
 
 class DenseNet(nn.Sequential):
     """DenseNet-40 (k = 12) for CIFAR: Huang et al. 2017, without bottlenecks."""
 
-    def __init__(self, n: int = 12, growth: int = 12) -> None:
+    def __init__(self, n=12, growth=12):
         layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
         channels = 16
         for stage in range(3):
@@ -140,7 +139,7 @@ class DenseNet(nn.Sequential):
 class Mobile(nn.Sequential):
     """Depthwise and 1x1 convolutions, as in MobileNet, for images of 32 x 32."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
         channels = 32
         for width, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
@@ -152,7 +151,7 @@ class Mobile(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
-def _double(channels: int, width: int) -> nn.Sequential:
+def _double(channels, width):
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
         nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
@@ -160,7 +159,7 @@ def _double(channels: int, width: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    def __init__(self, depth: int = 2, width: int = 16) -> None:
+    def __init__(self, depth=2, width=16):
         super().__init__()
         widths = [width * 2**d for d in range(depth)]
         self.down = nn.ModuleList(_double(c, w) for c, w in zip([3, *widths], widths, strict=False))
@@ -170,7 +169,7 @@ class UNet(nn.Module):
             self.up.append(nn.ModuleList([nn.ConvTranspose2d(2 * w, w, 2, 2), _double(2 * w, w)]))
         self.last = nn.Conv2d(width, 2, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         skips = []
         for down in self.down:
             skips.append(down(x))
@@ -195,7 +194,7 @@ class Twin:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
-    def graph(self, optimizer: str, batch: int = 8, epochs: int = 1, metrics: bool = True) -> Graph:
+    def graph(self, optimizer, batch=8, epochs=1, metrics=True):
         return load_text(
             self.text
             + f"train {{\n target = {self.target}\n loss = cross_entropy(logits, label)\n"
@@ -205,7 +204,7 @@ class Twin:
             **self.settings,
         )
 
-    def batch(self, graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, graph, count, seed=0):
         """Images of unit variance, and labels."""
         assert graph.training is not None
         generator = np.random.default_rng(seed)
@@ -224,7 +223,7 @@ TWINS = {
 }
 
 
-def names(graph: Graph, module: nn.Module) -> dict[str, str]:
+def names(graph, module):
     """Each tensor's name in PyTorch by its name in netdsl: both count layers in order of use."""
     theirs = {name: tuple(value.shape) for name, value in module.state_dict().items() if "num_batches" not in name}
     ours = {parameter.name: parameter.shape for parameter in graph.parameters()}
@@ -232,7 +231,7 @@ def names(graph: Graph, module: nn.Module) -> dict[str, str]:
     return dict(zip(ours, theirs, strict=True))
 
 
-def load(module: nn.Module, graph: Graph, tensors: Mapping[str, np.ndarray]) -> None:
+def load(module, graph, tensors):
     """Give the module the weights."""
     pairs = names(graph, module)
     module.load_state_dict(
@@ -240,7 +239,7 @@ def load(module: nn.Module, graph: Graph, tensors: Mapping[str, np.ndarray]) -> 
     )
 
 
-def tensors_of(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:
+def tensors_of(module, graph):
     """The module's weights under netdsl's names."""
     state = module.state_dict()
     return {ours: state[theirs].detach().cpu().numpy() for ours, theirs in names(graph, module).items()}

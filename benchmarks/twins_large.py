@@ -18,7 +18,7 @@ _ZOO = Path(__file__).parent.parent / "examples" / "zoo"
 class Bottleneck(nn.Module):
     """1x1, 3x3 with the stride, 1x1 to four times the width; a projection where the shape changes."""
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels, width, stride):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
@@ -27,7 +27,7 @@ class Bottleneck(nn.Module):
         if channels != 4 * width or stride != 1:
             self.skip = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         y = functional.relu(self.bn1(self.conv1(x)))
         y = functional.relu(self.bn2(self.conv2(y)))
         return functional.relu(self.bn3(self.conv3(y)) + self.skip(x))
@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """He et al. 2016, table 1."""
 
-    def __init__(self, width: int = 64, classes: int = 1000) -> None:
+    def __init__(self, width=64, classes=1000):
         super().__init__()
         self.conv, self.bn = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
         blocks, channels = [], width
@@ -46,7 +46,7 @@ class ResNet50(nn.Module):
                 channels = 4 * width * 2**stage
         self.blocks, self.dense = nn.Sequential(*blocks), nn.Linear(channels, classes)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         x = functional.max_pool2d(functional.relu(self.bn(self.conv(x))), 3, 2, 1)
         return self.dense(self.blocks(x).mean((2, 3)))
 
@@ -54,7 +54,7 @@ class ResNet50(nn.Module):
 class Fabric(nn.Module):
     """Saxena and Verbeek 2016: every node sees the three nearest scales of the layer before; dense, for one label."""
 
-    def __init__(self, L: int = 8, S: int = 6, C: int = 64, colors: int = 1, K: int = 10) -> None:
+    def __init__(self, L=8, S=6, C=64, colors=1, K=10):
         super().__init__()
         self.L, self.S = L, S
         self.nodes = nn.ModuleList()
@@ -70,19 +70,19 @@ class Fabric(nn.Module):
         self.last = nn.Conv2d(C, K, 1)
 
     @staticmethod
-    def _edge(channels: int, stride: int) -> nn.Conv2d:
+    def _edge(channels, stride):
         return nn.Conv2d(channels, channels, 3, stride, 1)
 
-    def _node(self, edges: list[nn.Conv2d]) -> None:
+    def _node(self, edges):
         node = nn.Module()
         node.edges, node.bn = nn.ModuleList(edges), nn.BatchNorm2d(edges[0].out_channels)
         self.nodes.append(node)
 
-    def _at(self, layer: int, scale: int, inputs: list[torch.Tensor]) -> torch.Tensor:
+    def _at(self, layer, scale, inputs):
         node = self.nodes[layer * self.S + scale]
         return functional.relu(node.bn(sum(edge(x) for edge, x in zip(node.edges, inputs, strict=True))))
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def forward(self, image):
         before: list[torch.Tensor] = []
         for s in range(self.S):
             before.append(self._at(0, s, [before[-1] if before else image]))
@@ -99,7 +99,7 @@ class Fabric(nn.Module):
         return self.last(before[-1]).flatten(1)
 
 
-def _of_zoo(name: str) -> str:
+def _of_zoo(name):
     """The text of a file of the zoo without its recipe."""
     return (_ZOO / f"{name}.net").read_text().partition("\ntrain ")[0] + "\n"
 

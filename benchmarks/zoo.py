@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ COLUMNS = ("params", "macs", "analyze_s", "compile_s", "onnx_mb", "peak_gb", "lo
 _LARGE = 2.3e10
 
 
-def main() -> None:
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="The JSON file to write, after each net.")
     parser.add_argument("--only", nargs="+", default=[], help="Files of the zoo, without `.net`.")
@@ -55,12 +54,12 @@ def main() -> None:
         known[key] = row(in_process(net, hyperparameters))
         print(key, json.dumps(known[key]), flush=True)
         if arguments.out:
-            result = {"command": "python benchmarks/zoo.py", "machine": machine("onnx", "onnxruntime-gpu", "numpy"),
+            result = {"command": "python benchmarks/zoo.py", "machine": machine("onnx", "onnxruntime", "numpy"),
                       "batch": BATCH, "columns": COLUMNS, "nets": known}  # fmt: skip
             write(arguments.out, result)
 
 
-def nets(only: list[str]) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+def nets(only):
     """MACs, a key, the net and its hyperparameters: each net of each file, and each variant that has figures."""
     from test_zoo import FIGURES, SMALL
     from zoo import load, shown
@@ -72,12 +71,12 @@ def nets(only: list[str]) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
             yield load(net, hyperparameters).analyze().totals.macs, key, net, hyperparameters
 
 
-def row(found: dict[str, Any]) -> list[Any]:
+def row(found):
     rest = {name: value for name, value in found.items() if name not in COLUMNS}
     return [*(found.get(column) for column in COLUMNS), *([rest] if rest else [])]
 
 
-def in_process(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+def in_process(net, hyperparameters):
     command = [sys.executable, __file__, "--one", json.dumps([net, hyperparameters])]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -86,7 +85,7 @@ def in_process(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def measured(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+def measured(net, hyperparameters):
     from test_zoo import SMALL
     from zoo import ZOO, Small, load
 
@@ -115,7 +114,7 @@ def measured(net: str, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     return found | {"peak_gb": round(peak / 2**20, 2)}
 
 
-def compiled(net: Any) -> dict[str, Any]:
+def compiled(net):
     """The model on disk, checked and run by path."""
     import onnx
     import onnxruntime
@@ -139,7 +138,7 @@ def compiled(net: Any) -> dict[str, Any]:
     return {"compile_s": round(seconds, 2), "onnx_mb": round(size / 1e6, 1), **({} if finite else {"finite": False})}
 
 
-def trained(case: Any) -> dict[str, Any]:
+def trained(case):
     """How the loss falls, at the case's rate or else the file's."""
     from zoo import losses
 

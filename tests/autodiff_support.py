@@ -13,16 +13,7 @@ OPSET, IR_VERSION = 22, 10
 CPU, CUDA = Target("cpu"), Target("cuda")
 
 
-def build(
-    body,
-    inputs,
-    constants=None,
-    *,
-    dtype=np.float64,
-    symbolic=None,
-    outputs=("of",),
-    opset=OPSET,
-):
+def build(body, inputs, constants=None, *, dtype=np.float64, symbolic=None, outputs=("of",), opset=OPSET):
     """A model from ONNX text nodes; floats are taken as `dtype`, `symbolic` renames sizes of some inputs."""
     text = f'<ir_version: {IR_VERSION}, opset_import: ["": {opset}]> g () => () {{ {body} }}'
     graph = parser.parse_model(text).graph
@@ -45,16 +36,7 @@ def session(model):
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def check(
-    body,
-    inputs,
-    constants=None,
-    *,
-    symbolic=None,
-    with_respect_to=None,
-    run_float32=True,
-    opset=OPSET,
-):
+def check(body, inputs, constants=None, *, symbolic=None, with_respect_to=None, run_float32=True, opset=OPSET):
     """Holds the gradients of Σ y·r, r random, against central differences; returns them (float64).
 
     Both the forms for the CPU and those for CUDA run in float64 in the reference evaluator; those for the CPU also
@@ -83,23 +65,14 @@ def check(
     return dict(zip(names, found, strict=True))
 
 
-def run_gradient(
-    model, inputs, names, target
-):
+def run_gradient(model, inputs, names, target):
     """Gradients by the reference evaluator."""
     extended = gradient(model, "of", names, target=target)
     onnx.checker.check_model(extended)
     return evaluator(extended).run([f"grad/{name}" for name in names], dict(inputs))
 
 
-def run_float32_gradient(
-    body,
-    inputs,
-    constants,
-    names,
-    symbolic,
-    opset=OPSET,
-):
+def run_float32_gradient(body, inputs, constants, names, symbolic, opset=OPSET):
     """Gradients by ONNX Runtime on the CPU."""
     model = gradient(build(body, inputs, constants, dtype=np.float32, symbolic=symbolic, opset=opset), "of", names)
     feeds = {name: _cast(value, np.float32) for name, value in inputs.items()}
@@ -108,9 +81,7 @@ def run_float32_gradient(
     return session(model).run([f"grad/{name}" for name in names], feeds)
 
 
-def _against_differences(
-    model, inputs, found, rng
-):
+def _against_differences(model, inputs, found, rng):
     """Along random directions, which no wrong gradient survives: ⟨gradient, d⟩ = (f(x + εd) − f(x − εd)) / 2ε."""
     run = evaluator(model).run
     for name, value in found.items():

@@ -88,9 +88,7 @@ def outcome(case):
         return result
 
 
-def _checked(
-    found, model, feeds, names, kinks
-):
+def _checked(found, model, feeds, names, kinks):
     try:
         extended = gradient(_declared_constant(model, feeds, names), "of", names)
     except GradientError as error:
@@ -118,13 +116,7 @@ def _checked(
     return found
 
 
-def _error(
-    model,
-    extended,
-    feeds,
-    names,
-    step=STEP,
-):
+def _error(model, extended, feeds, names, step=STEP):
     """The largest error along two random directions for each input, relative to the gradient; nan where anything is."""
     run, rng, worst = evaluator(model), np.random.default_rng(0), 0.0
     gradients = evaluator(extended).run([f"grad/{name}" for name in names], {name: feeds[name] for name in names})

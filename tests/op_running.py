@@ -11,9 +11,7 @@ from netdsl.lower import compile_model, lower_graph
 Dims = Sequence["int | tuple[str, int]"]
 
 
-def applied(
-    op, shapes, args, dtypes=()
-):
+def applied(op, shapes, args, dtypes=()):
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""
     b = NetBuilder()
     kinds = dtypes or ["float32"] * len(shapes)
@@ -71,9 +69,7 @@ def random_parameters(node, seed=0):
     return values
 
 
-def random_inputs(
-    shapes, dtypes=(), batch=3, seed=1, below=3
-):
+def random_inputs(shapes, dtypes=(), batch=3, seed=1, below=3):
     """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)

@@ -22,9 +22,7 @@ quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthC
 Thunk = Callable[[], Any]
 
 
-def _binary(
-    symbol, apply
-):
+def _binary(symbol, apply):
     return lambda a, b: (f"({a[0]} {symbol} {b[0]})", lambda: apply(a[1](), b[1]()))
 
 

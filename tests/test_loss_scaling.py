@@ -217,9 +217,7 @@ def test_a_run_goes_on_in_another_precision_and_says_so(tmp_path):
 @pytest.mark.usefixtures("on_the_cpu")
 @pytest.mark.parametrize("every", [1, 64])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_scale_at_its_smallest_stops_the_run(
-    tmp_path, monkeypatch, every, accumulate
-):
+def test_a_scale_at_its_smallest_stops_the_run(tmp_path, monkeypatch, every, accumulate):
     """Gradients that no scale makes finite are told as before: after the scale has fallen all the way."""
     monkeypatch.setattr(scaling, "SMALLEST", TOO_LARGE / 4)
     run = overflowing(run_of(tmp_path, accumulate=accumulate, epochs=20))

@@ -156,9 +156,7 @@ def test_parts_must_be_equal(accumulate, help):
         (12, ["close other programs"]),
     ],
 )
-def test_where_memory_does_not_suffice_smaller_parts_are_proposed(
-    accumulate, helps, monkeypatch
-):
+def test_where_memory_does_not_suffice_smaller_parts_are_proposed(accumulate, helps, monkeypatch):
     def no_memory(*_):
         raise RuntimeError("bfc_arena.cc Failed to allocate memory for requested buffer of size 1024")
 

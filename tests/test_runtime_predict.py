@@ -51,9 +51,7 @@ def test_batches_do_not_show_and_probabilities_are_the_softmax():
     assert np.array_equal(whole.labels(), powers.argmax(1))
 
 
-def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(
-    tmp_path, monkeypatch
-):
+def test_a_model_too_large_for_one_message_is_loaded_from_a_file_for_a_time(tmp_path, monkeypatch):
     graph, images, written = load_text(TEXT), _images(3), []
     weights = initial_parameters(graph, 0)
     at_once = Predictor(graph, weights, device="cpu").predict(images)

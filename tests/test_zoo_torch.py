@@ -83,9 +83,7 @@ def plainly_trained(graph):
     return Graph(**{name: getattr(graph, name) for name in Graph._fields} | {"training": Training(**fields)})
 
 
-def one_step(
-    graph, values, fed
-):
+def one_step(graph, values, fed):
     """The loss and its gradient by the parameters' names."""
     model = build_step(graph, batch=2)
     stepper = Stepper(model, choose_device("cpu", 1), seed=0)

@@ -34,9 +34,7 @@ TRANSPOSED = {3: F.conv_transpose1d, 4: F.conv_transpose2d, 5: F.conv_transpose3
 class Weights:
     """Weights in the order in which their layers are applied; `training`: whether `bn` uses the batch's statistics."""
 
-    def __init__(
-        self, parameters, values, *, training=False
-    ):
+    def __init__(self, parameters, values, *, training=False):
         self.tensors = {p.name: torch.from_numpy(values[p.name].copy()) for p in parameters}
         self.left = list(self.tensors.values())
         self.training = training

@@ -1,7 +1,7 @@
 """How a file of examples/zoo is held against published figures, and how it is run small.
 
 Each group of the zoo has a file of cases, `zoo_classification.py` and so on, with two lists: FIGURES and SMALL.
-`zoo_figures.json` has the figures: published ones, and those measured on other implementations (`source` says which).
+`zoo_figures.json` has the figures: published ones, and those measured on other implementations (by their sources).
 """
 
 import json
@@ -78,7 +78,8 @@ def load(net, hyperparameters=NOTHING):
 
 @cache
 def records():
-    return {record["name"]: record for record in json.loads((HERE / "zoo_figures.json").read_text())}
+    sources = json.loads((HERE / "zoo_figures.json").read_text())
+    return {record["name"]: record for records in sources.values() for record in records}
 
 
 def check_figures(case):
@@ -125,9 +126,7 @@ def random_feed(graph, value, shape, generator):
     return generator.integers(0, min(counts, default=2), shape)
 
 
-def feeds(
-    graph, values, batch, given, seed=0
-):
+def feeds(graph, values, batch, given, seed=0):
     generator = np.random.default_rng(seed)
     found = {}
     for value in values:
