@@ -51,7 +51,7 @@ RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4
 LARGE_RATE, LARGE_TOLERANCE = 1e-4, 2e-2
 #: in a half type each update multiplies what even eager and compiled PyTorch differ by, which round at other places
 HALF_RATE = 1e-3
-CHECKED_STEPS = {"float32": 5, "fp16": 2, "bf16": 2}
+CHECKED_STEPS = {"float32": 5, "fp16": 2, "bf16": 2, "large": 2}
 SMALL_LOSS = 1e-2  # below which losses are compared in units of it
 TOLERANCES = {"float32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}  # of the losses, relative
 LOSS_SCALE = 2.0**10  # of both sides, at first: one that does not overflow
@@ -218,7 +218,8 @@ def measure(contenders, rounds, seconds):
 def run_case(case, setting, rounds, seconds, forms):
     ours, _ = compiled(case, setting)
     contenders = [ours, *(pytorch(case, setting, form) for form in forms)]
-    losses = check_losses([*contenders[1:], ours], CHECKED_STEPS[setting.precision], setting.tolerance(case))
+    checked = CHECKED_STEPS["large" if case in LARGE_CASES else setting.precision]
+    losses = check_losses([*contenders[1:], ours], checked, setting.tolerance(case))
     times = measure(contenders, rounds, seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     best = min((value for name, value in medians.items() if name != ours.name), default=float("nan"))
