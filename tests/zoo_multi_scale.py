@@ -10,11 +10,11 @@ def _frrn(record, **hyperparameters):
     return Figures("frrn", record, hyperparameters, milestones, {f"{record}_output": "logits"})
 
 
-def _fc_densenet(record, growth, down, middle, **sizes):
+def _fc_densenet(record, growth, down, middle):
     milestones = {"first": "first", **{f"td.{i}": f"pooled[{i}]" for i in range(5)}, "out": "logits"}
     milestones |= {f"bot.{i}": f"new.dense_block/feature[{i + 1}].layer/y.dropout" for i in range(middle)}
-    fields = {} if sizes else {f"{record}_output": "logits"}
-    return Figures("fc_densenet", record, {"growth": growth, "down": down, "middle": middle, **sizes}, milestones, fields)
+    return Figures("fc_densenet", record, {"growth": growth, "down": down, "middle": middle}, milestones,
+                   {f"{record}_output": "logits"})  # fmt: skip
 
 
 def _gridnet(record, widths, size):
@@ -26,9 +26,6 @@ def _gridnet(record, widths, size):
         names |= {f"h.e{c}_{s}": f"node[{c},{s}].{along}" for s in streams if c}
         names |= {f"h.d{c}_{s}": f"node[{c + 3},{s}].{along}" for s in streams}
         names |= {f"v.d{c}_{s}": f"node[{c + 3},{s}].{up}" for s in streams[:-1]}
-    if len(widths) == 6:  # that record ends two layers early, and has no receptive field
-        del names["h.d2_0"], names["v.d2_0"]
-        return Figures("gridnet", record, {"widths": widths, "H": size, "W": size}, names)
     return Figures("gridnet", record, {"widths": widths, "H": size, "W": size}, names | {"last": "logits"},
                    {"gridnet_5s_output": "logits"})  # fmt: skip
 
@@ -64,9 +61,8 @@ FIGURES: list[Figures] = [
     _fc_densenet("fc_densenet56", 12, [4] * 5, 4),
     _fc_densenet("fc_densenet67", 16, [5] * 5, 5),
     _fc_densenet("fc_densenet103", 16, [4, 5, 7, 10, 12], 15),
-    _fc_densenet("fc_densenet103_360x480", 16, [4, 5, 7, 10, 12], 15, H=360, W=480),
     _gridnet("gridnet_5streams_3+3cols_19cls", [16, 32, 64, 128, 256], 400),
-    _gridnet("gridnet_6streams_3+3cols_19cls", [8, 16, 32, 64, 128, 256], 224),
+    Figures("gridnet", "gridnet_6streams_3+3cols_19cls", {"widths": [8, 16, 32, 64, 128, 256], "H": 224, "W": 224}),
     _fabric("fabric_dense_L9_C27_S6", 9, 27),
     _fabric("fabric_dense_L8_C64_S6", 8, 64, field="fabric_L8_S6_d6node"),
     _fabric("fabric_dense_L9_C64_S6", 9, 64, field="fabric_L9_S6_d6node"),

@@ -45,10 +45,6 @@ FIGURES: list[Figures] = [
     Figures("fcn", "caffe/fcn32s_voc_500", {"stride": 32}, {**FCN, "upscore": "up", "score": "score"}),
     Figures("fcn", "caffe/fcn16s_voc_500", {"stride": 16}, {**FCN, **SKIPS[4], "upscore16": "up", "score": "score"}),
     Figures("fcn", "caffe/fcn8s_voc_500", {}, {**FCN, **SKIPS[4], **SKIPS[3], "upscore8": "up", "score": "score"}),
-    Figures("fcn", "caffe/fcn32s_voc_224", {"stride": 32, "H": 224, "W": 224},
-            {"score_fr": "score_fr", "upscore": "up", "score": "score"}),
-    Figures("fcn", "caffe/fcn8s_voc_384", {"H": 384, "W": 384},
-            {"score_pool4c": "fine[4]", "score_pool3c": "fine[3]", "score": "score"}),
     Figures("fcn", "caffe/fcn8s_pascalcontext_500", {"classes": 60}, {"score": "score"}),
     Figures("deeplab", "deeplab_largefov", {}, DEEPLAB, {"deeplab_largefov_fc6": "fc6"}),
     *(
@@ -68,14 +64,12 @@ FIGURES: list[Figures] = [
         **{f"score-dsn{s + 1}": f"dsn[{s}]" for s in range(5)}, **{f"upsample_{2 ** s}": f"up[{s}].deconv" for s in range(1, 5)},
         "concat": "fused.concat",
     }),
-    *(
-        Figures("segnet:segnet", f"caffe/{record}", given, {
-            "conv1_1": "stage[0].unit[0]/y.conv", "conv1_1_bn": "stage[0].unit[0]/y.bn", "conv1_2_bn": "stage[0].unit[1]/y.bn",
-            **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(5)},
-            **{f"upsample{s + 1}": f"up[{s}]" for s in range(5)}, "conv1_2_D": "x[0].relu[0]", "conv1_1_D": "scores",
-        })
-        for record, given in (("segnet_camvid_360x480", {}), ("segnet_pascal", {"classes": 21, "H": 224, "W": 224}))
-    ),
+    Figures("segnet:segnet", "caffe/segnet_camvid_360x480", {}, {
+        "conv1_1": "stage[0].unit[0]/y.conv", "conv1_1_bn": "stage[0].unit[0]/y.bn", "conv1_2_bn": "stage[0].unit[1]/y.bn",
+        **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(5)},
+        **{f"upsample{s + 1}": f"up[{s}]" for s in range(5)}, "conv1_2_D": "x[0].relu[0]", "conv1_1_D": "scores",
+    }),
+    Figures("segnet:segnet", "caffe/segnet_pascal", {"classes": 21, "H": 224, "W": 224}),
     Figures("segnet:segnet", "caffe/segnet_sun", {"classes": 38}, {"conv1_1_D": "scores"}),
     Figures("segnet:segnet_basic", "caffe/segnet_basic_camvid_360x480", {},
             {"conv1": "stage[0]", **{f"pool{s + 1}": f"x[{s}].max_pool" for s in range(4)}},
