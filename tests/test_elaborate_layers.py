@@ -47,11 +47,6 @@ def test_a_repetition_counts_whole_numbers(count):
     assert error(body(f"y = x -> {count} * relu")).code == "E0212"
 
 
-def test_layers_know_no_other_arithmetic():
-    assert "layers are joined by `->`" in error(body("y = x -> (relu + bn)")).helps
-    assert "write the number first: `3 * layer`" in error(body("y = x -> relu * 3")).helps
-
-
 def test_parameters_are_made_anew_at_every_application_with_a_note():
     elaboration = elaborated(body("f = conv(3, 3)\ny = x -> f -> f"))
     assert params(elaboration.graph) == 2 * (3 * 9 * 3 + 3)
@@ -81,15 +76,6 @@ def test_shared_parameters_are_made_at_the_first_use():
 def test_shared_layers_take_other_spatial_sizes():
     found = graph(body("share f = conv(3, 3)\na = x -> f\nb = x -> max_pool(2) -> f\ny = a + (b -> upsample(2))"))
     assert params(found) == 3 * 9 * 3 + 3
-
-
-def test_shared_layers_need_the_same_channels():
-    found = error(body("share f = conv(8, 3)\na = x -> f\ny = a -> f"))
-    assert found.code == "E0307"
-    uses = [(label.span.line, label.span.text) for label in found.labels]
-    assert uses[:2] == [(5, "f"), (4, "f")], "both uses are shown"
-    assert "[8, 3, 3, 3]" in found.labels[1].text
-    assert "[8, 8, 3, 3]" in found.labels[0].text
 
 
 @pytest.mark.parametrize(("first", "second"), [("x", "z"), ("z", "x")])
@@ -209,12 +195,6 @@ def test_a_name_on_a_composition_or_block_is_a_prefix():
 )
 def test_a_repeated_name_is_indexed(statements, expected):
     assert names(graph(body(statements, before="block b : x -> y { y = x -> conv(3, 3) @c }"))) == expected
-
-
-def test_a_name_given_twice_is_an_error_that_shows_both():
-    found = error(body("y = x -> conv(3, 3) @c -> conv(3, 3) @c"))
-    assert found.code == "E0215"
-    assert [label.span.column for label in found.labels] == [27, 10]
 
 
 def test_a_name_that_an_application_got_by_itself_is_taken():

@@ -64,12 +64,6 @@ def test_names_bound_in_loops_and_branches_are_visible_after_them():
     assert shape(graph(body(text))) == (4, 16, 16)
 
 
-def test_a_name_that_no_branch_bound_is_an_error_where_it_is_read():
-    found = error(body("if false { z = x }\ny = z -> relu"))
-    assert found.code == "E0202"
-    assert [label.span.line for label in found.labels] == [4, 3]
-
-
 def test_a_comprehension_keeps_its_names_to_itself():
     assert error(body("a = [i for i in range(3)]\ny = x -> conv(i, 1)")).code == "E0201"
 
@@ -127,13 +121,6 @@ def test_a_name_is_declared_once_and_both_places_are_shown(text):
     found = error(text)
     assert found.code == "E0105"
     assert len(found.labels) == 2
-
-
-def test_used_before_bound_says_how_to_write_a_recurrence():
-    found = error(body("a = b -> relu\nb = a -> relu\ny = b"))
-    assert found.code == "E0202"
-    assert [label.span.text for label in found.labels] == ["b", "b"]
-    assert "unroll a recurrence with `for` and `share`" in found.helps[0]
 
 
 @pytest.mark.parametrize(

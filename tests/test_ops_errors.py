@@ -27,13 +27,6 @@ def test_a_learned_tensor_is_limited_in_size_like_what_is_computed():
     assert found.code == "E0319" and "[2097152, 1048576]" in found.message
 
 
-def test_concat_as_the_language_says():
-    found = misfit("concat", (64, 89, 89), (64, 88, 89), labels=("`skip[3]`", "`up`"))
-    assert (found.code, found.message) == ("E0312", "cannot concatenate `skip[3]` and `up`: heights 89 and 88 differ")
-    assert found.notes == ("`skip[3]` is [64, 89, 89], `up` is [64, 88, 89]",)
-    assert "`(skip[3], up) -> crop_like`" in found.helps[0] and "`pad`" in found.helps[0]
-
-
 @pytest.mark.parametrize("shapes, words", [
     (((3, 4), (3, 5)), "widths 4 and 5 differ"),
     (((3, 4, 5, 6), (3, 2, 5, 6)), "depths 4 and 2 differ"),
