@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -68,7 +68,7 @@ def torch_resnet(repeats=(3, 8, 36, 3)):
         def forward(self, x):
             return torch.relu(self.main(x) + self.skip(x))
 
-    layers: list[nn.Module] = [*conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    layers = [*conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     inside = 64
     for stage, count in enumerate(repeats):
         for i in range(count):
@@ -173,7 +173,7 @@ def compare(rounds, folder):
         commands[tool] = [sys.executable, str(Path(__file__).resolve()), "--tool", tool, "--onnx", onnx_file]
     counts = {name: run(command, environment).output for name, command in commands.items()}
     counts["netdsl"] = run([*commands["netdsl"], "--json"], environment).output
-    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    runs = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
             runs[name].append(run(command, environment))
@@ -192,11 +192,11 @@ def compare(rounds, folder):
 def growth(rounds, folder):
     """Whole-process time of netdsl on networks of growing size."""
     environment = environment_with(folder / "bytecode")
-    runs: dict[str, list[Run]] = {name: [] for name, _, _ in GROWING}
+    runs = {name: [] for name, _, _ in GROWING}
     for _ in range(rounds):
         for name, file, settings in GROWING:
             runs[name].append(run(netdsl_command(file, settings), environment))
-    result: dict[str, Any] = {}
+    result = {}
     for name, file, settings in GROWING:
         operators = len(json.loads(run([*netdsl_command(file, settings), "--json"], environment).output)["layers"])
         entry = summarised(runs[name])

@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,11 +69,11 @@ def main():
     from benchmarks.machine import machine
     from benchmarks.record import write
 
-    rounds: dict[str, list[list[dict[str, float]]]] = {name: [] for name in NETS}
+    rounds = {name: [] for name in NETS}
     for _ in range(arguments.rounds):
         for name, found in rounds.items():
             found.append(starts(name, arguments.threads))
-    results: dict[str, dict[str, Any]] = {}
+    results = {}
     for name, found in rounds.items():
         results[name] = {"nodes": found[0][0]["nodes"]}
         for label, pairs in zip(("first", "second"), zip(*found, strict=True), strict=True):

@@ -15,9 +15,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -209,7 +207,7 @@ def train_pytorch(net, data, seed, folder):
     return {"accuracy": accuracy, "loss": functional.cross_entropy(logits, labels).item(), "training_loss": loss}
 
 
-SIDES: dict[str, Callable[[netdsl.Net, Data, int, Path], dict[str, float]]] = {
+SIDES = {
     "netdsl": train_netdsl,
     "pytorch": train_pytorch,
 }
@@ -256,7 +254,7 @@ def main():
     if options.pilot:
         print(compact(run("netdsl", net, held_out(data), 100, folder / "pilot")))
         return
-    runs: list[dict[str, Any]] = []
+    runs = []
     if options.out and options.out.exists():
         before = json.loads(options.out.read_text(encoding="utf-8"))
         assert before["file"] == text, f"{options.out} has runs of another recipe: remove it, or name another file"

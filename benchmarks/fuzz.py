@@ -68,8 +68,8 @@ class Run:
 
     def __init__(self, folder, seed):
         self.folder, self.seed = folder, seed
-        self.engines: dict[str, Counter[str]] = {}
-        self.stages: Counter[str] = Counter()
+        self.engines = {}
+        self.stages = Counter()
         self.slowest, self.peak, self.edges = 0.0, 0, 0
 
     def fuzz(self, seconds):

@@ -22,10 +22,9 @@ import sys
 import time
 import traceback
 from collections import Counter
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from random import Random
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -47,7 +46,7 @@ class Target:
     def __init__(self, folder):
         self.folder, self.started, self.written = folder, time.monotonic(), 0.0
         self.executions, self.slowest = 0, 0.0
-        self.stages: Counter[str] = Counter()
+        self.stages = Counter()
         self.current = os.open(folder / "current.net", os.O_RDWR | os.O_CREAT)
         (folder / "found").mkdir(exist_ok=True)
         faulthandler.enable()
@@ -64,7 +63,7 @@ class Target:
         before = time.process_time()
         try:
             with self._bounded():
-                stage: str = check(data, self.executions % THOROUGH == 0)
+                stage = check(data, self.executions % THOROUGH == 0)
             assert stage != "refused" or not must_hold, "a well-formed net was refused"
         except (Exception, TooSlow) as error:
             stage = self._keep(data, error)
@@ -209,7 +208,7 @@ def instrumented(engine):
         return nullcontext()
     import atheris
 
-    instrumenting: AbstractContextManager[Any] = atheris.instrument_imports(include=["netdsl"])
+    instrumenting = atheris.instrument_imports(include=["netdsl"])
     return instrumenting
 
 

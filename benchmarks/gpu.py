@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -64,7 +63,7 @@ def step(arguments, environment, timeout):
         if run.returncode:
             lines = [line for line in run.stderr.splitlines() if line.strip()]
             return {"failed": lines[-1][:500] if lines else f"exit status {run.returncode}"}
-        found: dict[str, Any] = json.loads(report.read_text())
+        found = json.loads(report.read_text())
         return found
 
 
@@ -113,7 +112,7 @@ def main():
     modes = options.mode or [mode for mode in MODES if options.device == "cuda" or mode != "tf32"]
     options.output.mkdir(parents=True, exist_ok=True)
     stem = options.output / f"train_step-{options.device}{'-quick' if options.quick else ''}"
-    results: list[dict[str, Any]] = []
+    results = []
     for case in options.only or known:
         for mode in modes:
             rounds = min(options.rounds, 3) if options.quick else options.rounds

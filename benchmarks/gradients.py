@@ -11,12 +11,11 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from backend_cases import Outcome, cases, modules, outcome
+from backend_cases import cases, modules, outcome
 
 from benchmarks.machine import machine
 from benchmarks.record import write
@@ -30,7 +29,7 @@ def main():
     parser.add_argument("--out", type=Path, help="The JSON file to write.")
     parser.add_argument("--only", nargs="+", help="Modules of the suite.")
     arguments = parser.parse_args()
-    found: list[Outcome] = []
+    found = []
     for module in arguments.only or modules():
         outcomes = [outcome(case) for case in cases(module)]
         found += outcomes
@@ -52,14 +51,14 @@ def main():
 
 def by_operator(found):
     """Of each operator, for each verdict: how many cases have it, the largest errors, which are not finite."""
-    told: dict[str, dict[str, Any]] = {}
-    groups: dict[tuple[str, str], list[Outcome]] = {}
+    told = {}
+    groups = {}
     for o in found:
         if o.verdict not in _ONLY_COUNTED:
             groups.setdefault((o.operator, ": ".join(filter(None, [o.verdict, o.reason]))), []).append(o)
     for (operator, verdict), those in groups.items():
         if verdict.startswith("checked"):
-            said: Any = largest(those)
+            said = largest(those)
         else:
             said = len(those) if verdict.startswith("refused") else [o.name.removeprefix("test_") for o in those]
         told.setdefault(operator, {})[verdict] = said

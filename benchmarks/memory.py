@@ -21,7 +21,6 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 CASES = {"lenet5": 64, "resnet20": 64, "densenet40": 32, "mobile": 32, "unet": 8}
 #: nets of examples/zoo, their settings, and the batch
-ZOO: dict[str, tuple[str, dict[str, Any], int]] = {
+ZOO = {
     "alexnet": ("alexnet.net", {"hidden": 1024}, 16),
     "vgg16": ("vgg.net", {"hidden": 512, "H": 96, "W": 96}, 4),
     "googlenet": ("googlenet.net", {}, 4),
@@ -173,7 +172,7 @@ def main():
 def compared(name, threads, rounds):
     """A network's row; a network of the zoo is not compared with PyTorch."""
     _, batch = network(name)
-    row: dict[str, Any] = {"batch": batch} | ({"settings": ZOO[name][1]} if name in ZOO else {})
+    row = {"batch": batch} | ({"settings": ZOO[name][1]} if name in ZOO else {})
     for contender in CONTENDERS[:1] if name in ZOO else CONTENDERS:
         command = [sys.executable, __file__, "--threads", str(threads), "--measure", contender, name]
         environment = os.environ | {"NETDSL_CACHE": "off", "PYTHONPATH": str(ROOT)}

@@ -12,7 +12,7 @@ def compact(report, indent=""):
         return line
     inner = indent + " "
     named = report.items() if isinstance(report, dict) else ((None, x) for x in report)
-    lines: list[str] = []
+    lines = []
     alone = True  # whether nothing may follow on the last line
     for name, x in named:
         part = ("" if name is None else json.dumps(name, ensure_ascii=False) + ": ") + compact(x, inner)

@@ -14,10 +14,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -113,7 +111,7 @@ class Straight:
 def contents(path):
     """All that a checkpoint holds but times, comparable."""
     found = checkpoint.load(path)
-    history: list[Mapping[str, Any]] = found.progress.history
+    history = found.progress.history
     return {
         "epoch": found.progress.epoch,
         "tensors": {name: array.tobytes() for name, array in found.tensors.items()},
@@ -131,8 +129,8 @@ def survive(kills, epochs, seed, folder):
     straight = Straight(folder / "straight", epochs)
     longest = time.perf_counter() - began
     done = runs = drafts = 0
-    reached: list[int] = []
-    failures: list[str] = []
+    reached = []
+    failures = []
     while done < kills:
         run = folder / f"run{runs}"
         run.mkdir()

@@ -22,7 +22,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -200,7 +199,7 @@ def measure(contenders, rounds, seconds):
             count += 1
         contender.wait()
         steps[contender.name] = max(1, round(count * seconds / (time.perf_counter() - began)))
-    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    times = {contender.name: [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders[number % len(contenders) :] + contenders[: number % len(contenders)]:
             time.sleep(0.05)  # threads of the one before stop spinning
@@ -243,8 +242,8 @@ def profile_case(case, setting, runs=10, top=25):
         for _ in range(runs):
             ours.step()
         events = json.loads(Path(stepper.session.end_profiling()).read_text())
-    nodes: Counter[str] = Counter()
-    operators: Counter[str] = Counter()
+    nodes = Counter()
+    operators = Counter()
     for event in events:
         if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
             continue
@@ -335,7 +334,7 @@ def main():
             write(options.json, found)
         return
     forms = [form for form in options.forms.split(",") if form]
-    report: dict[str, Any] = {"machine": described(setting), "rounds": options.rounds, "cases": []}
+    report = {"machine": described(setting), "rounds": options.rounds, "cases": []}
     for case in options.only or CASES:
         report["cases"].append(run_case(case, setting, options.rounds, options.seconds, forms))
         print(table(report).splitlines()[-1], file=sys.stderr, flush=True)

@@ -86,7 +86,7 @@ class Basic(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        self.skip: nn.Module = nn.Identity()
+        self.skip = nn.Identity()
         if channels != width or stride != 1:
             self.skip = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
@@ -124,7 +124,7 @@ class DenseNet(nn.Sequential):
     """DenseNet-40 (k = 12) for CIFAR: Huang et al. 2017, without bottlenecks."""
 
     def __init__(self, n=12, growth=12):
-        layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
+        layers = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)]
         channels = 16
         for stage in range(3):
             for _ in range(n):
@@ -140,7 +140,7 @@ class Mobile(nn.Sequential):
     """Depthwise and 1x1 convolutions, as in MobileNet, for images of 32 x 32."""
 
     def __init__(self):
-        layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+        layers = [nn.Conv2d(3, 32, 3, 1, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
         channels = 32
         for width, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
             layers += [

@@ -6,7 +6,6 @@ The tiny ones are the same networks, narrower and for smaller images, to try eve
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import nn
 from torch.nn import functional
 
@@ -23,7 +22,7 @@ class Bottleneck(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
-        self.skip: nn.Module = nn.Identity()
+        self.skip = nn.Identity()
         if channels != 4 * width or stride != 1:
             self.skip = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
 
@@ -83,11 +82,11 @@ class Fabric(nn.Module):
         return functional.relu(node.bn(sum(edge(x) for edge, x in zip(node.edges, inputs, strict=True))))
 
     def forward(self, image):
-        before: list[torch.Tensor] = []
+        before = []
         for s in range(self.S):
             before.append(self._at(0, s, [before[-1] if before else image]))
         for layer in range(1, self.L):
-            here: list[torch.Tensor] = []
+            here = []
             for s in range(self.S):
                 inputs = [*before[max(s - 1, 0) : s + 1]]
                 if s + 1 < self.S:

@@ -114,7 +114,7 @@ class NetWriter:
 
     def __init__(self, random):
         self.random = random
-        self.lines: list[str] = []
+        self.lines = []
         self.names = 0
 
     def file(self):

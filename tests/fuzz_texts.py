@@ -1,7 +1,6 @@
 """Texts to fuzz with: the project's own files, and mutations of them that know the tokens of the language."""
 
 import re
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -107,7 +106,7 @@ class Mutator:
 
     def __init__(self, random):
         self.random = random
-        self.kinds: list[Callable[[list[str]], list[str]]] = [
+        self.kinds = [
             self._delete, self._duplicate, self._swap, self._replace, self._insert, self._number, self._number, self._rename,
             self._rename, self._splice, self._lines, self._lines, self._nest, self._repeat, self._odd, self._import, self._group,
             self._function,

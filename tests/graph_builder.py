@@ -23,10 +23,10 @@ class NetBuilder:
     """Applies operators one after the other: `b.apply("conv", x, channels=8, kernel=3)` gives the output value."""
 
     def __init__(self):
-        self.inputs: list[Value] = []
-        self.nodes: list[Node] = []
-        self.symbols: dict[str, int] = {}
-        self._counts: dict[str, int] = {}
+        self.inputs = []
+        self.nodes = []
+        self.symbols = {}
+        self._counts = {}
 
     def input(self, name, *shape, dtype="float32", batched=True):
         """A net input; a dimension `("H", 32)` is symbolic."""

@@ -206,7 +206,7 @@ class NetGenerator:
         return [","] if self.random.random() < 0.4 else []
 
     def _separated(self, make, separator, least, most):
-        tokens: Tokens = []
+        tokens = []
         for _ in range(self.random.randint(least, most)):
             tokens += [separator] if tokens else []
             tokens += make()
@@ -227,7 +227,7 @@ class _Spacing:
 
     def spread(self, tokens):
         text = self._lines(0) if self._often() else ""
-        still_open: Tokens = []
+        still_open = []
         before = ""
         for token in tokens:
             if token in (END, MAYBE_END):

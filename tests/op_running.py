@@ -1,7 +1,5 @@
 """Runs one application of an operator through the compiler and ONNX Runtime."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import onnxruntime
 from graph_builder import NetBuilder
@@ -73,7 +71,7 @@ def random_inputs(shapes, dtypes=(), batch=3, seed=1, below=3):
     """Normal numbers, and whole ones from 0 to `below`, without it."""
     generator = np.random.default_rng(seed)
     kinds = dtypes or ["float32"] * len(shapes)
-    draws: dict[str, Callable[[Sequence[int]], np.ndarray]] = {
+    draws = {
         "int64": lambda size: generator.integers(0, below, size),
         "bool": lambda size: generator.integers(0, 2, size) > 0,
         "float32": lambda size: generator.standard_normal(size).astype(np.float32),

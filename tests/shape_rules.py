@@ -2,7 +2,6 @@
 
 import re
 from math import ceil
-from typing import Any
 
 from netdsl.reference.text import items
 
@@ -19,14 +18,14 @@ def matched(formula, shapes):
     patterns = lists(formula.partition(" -> ")[0])
     if len(patterns) != len(shapes):
         return None
-    known: dict[str, Any] = {}
+    known = {}
     for pattern, shape in zip(patterns, shapes, strict=True):
         named = [name for name in pattern if not name.endswith("...")]
         if len(shape) < len(named) or (len(named) == len(pattern) and len(shape) != len(named)):
             return None
         rest = list(shape)
         before = next((i for i, name in enumerate(pattern) if name.endswith("...")), len(pattern))
-        values: dict[str, Any] = dict(zip(pattern[:before], rest[:before], strict=True))
+        values = dict(zip(pattern[:before], rest[:before], strict=True))
         if before < len(pattern):
             behind = pattern[before + 1 :]
             values[pattern[before]] = tuple(rest[before : len(rest) - len(behind)])
@@ -48,7 +47,7 @@ def computed(text, known):
     """The shape that the right side of a rule, or of a parameter, gives."""
     if not text.startswith("["):
         return tuple(known[text])
-    shape: list[int] = []
+    shape = []
     for item in items(text):
         if item == "...":
             shape += known["..."]

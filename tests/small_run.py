@@ -49,7 +49,7 @@ DATA = Data(samples(61, 0), samples(21, 1), "rows", "drawn apart")
 
 class Told(Silence):
     def __init__(self):
-        self.messages: list[str] = []
+        self.messages = []
 
     def message(self, text):
         self.messages.append(text)

@@ -30,16 +30,16 @@ def most_alive(graph, batch):
     shapes = all_shapes(model)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
-    roots: dict[str, str] = {}
+    roots = {}
     for node in model.graph.node:
         if node.op_type in _VIEWS:
             roots[node.output[0]] = roots.get(node.input[0], node.input[0])
     outside = {value.name for value in (*model.graph.input, *model.graph.output)}
     outside |= {tensor.name for tensor in model.graph.initializer} | {""}
-    last: dict[str, int] = {}
+    last = {}
     for i, node in enumerate(model.graph.node):
         last.update({roots.get(name, name): i for name in (*node.output, *node.input)})
-    alive: dict[str, int] = {}
+    alive = {}
     most = 0
     for i, node in enumerate(model.graph.node):
         for name in node.output:

@@ -4,7 +4,6 @@ import json
 import sys
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +65,7 @@ def in_process(arguments, environment, timeout):
         train_step.main()
     except (NetError, SystemExit) as error:
         return {"failed": str(error)}
-    found: dict[str, Any] = json.loads(report.read_text())
+    found = json.loads(report.read_text())
     return found
 
 

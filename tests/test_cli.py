@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -112,7 +111,7 @@ def test_check_as_json(folder):
 def analyzed(*arguments):
     result = run("analyze", *arguments, "--json")
     assert (result.exit_code, result.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(result.stdout)
+    found = json.loads(result.stdout)
     return found
 
 

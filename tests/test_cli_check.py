@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -46,7 +45,7 @@ def check(*arguments):
 def as_json(*arguments):
     result = check(*arguments, "--json")
     assert result.stderr == ""
-    found: dict[str, Any] = json.loads(result.stdout)
+    found = json.loads(result.stdout)
     assert found["ok"] == (result.exit_code == 0)
     return found
 

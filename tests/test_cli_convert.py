@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -107,7 +106,7 @@ def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     netdsl.load(str(ROOT / "examples" / "zoo" / "vgg.net"), classes=21, width=2, hidden=8).save("vgg.safetensors")
     ran = [line for line in small.splitlines() if "net.train" not in line]
-    known: dict[str, Any] = {"netdsl": netdsl, "images": np.zeros((1, 3, 256, 256), np.uint8)}
+    known = {"netdsl": netdsl, "images": np.zeros((1, 3, 256, 256), np.uint8)}
     exec("\n".join(ran), known)
     assert "strides `pool[3].max_pool 2 to 1`" in " ".join(known["net"].remarks)
     assert Path("dense.onnx").exists() and Path("dense.safetensors").exists()

@@ -16,7 +16,7 @@ import pytest
 from brief import NAME, brief
 
 from netdsl.analysis import check_expectations
-from netdsl.diagnostics import Source, SourceError
+from netdsl.diagnostics import SourceError
 from netdsl.elaborate import elaborate
 from netdsl.elaborate.sources import read_stream
 
@@ -54,7 +54,7 @@ def laid_out(text):
 def messages(text):
     """What `netdsl check` says of the text, read as it reads a file."""
     try:
-        source: Source = read_stream(io.BytesIO(text.encode()), NAME)
+        source = read_stream(io.BytesIO(text.encode()), NAME)
         check_expectations(elaborate(source))
     except SourceError as error:
         return error.diagnostics

@@ -83,7 +83,7 @@ def patched(text, diff):
     """What a patch makes of a text, where its hunks are where they say."""
     *old, last = text.split("\n")
     old += [last + _NO_END] if last else []
-    new: list[str] = []
+    new = []
     at = 0
     for line in list(diff)[2:]:
         if line.startswith("@@"):

@@ -19,7 +19,6 @@ from netdsl.ir import extents, value_at
 from netdsl.ir.legal import ANY, NONE, Legal, legal_set
 from netdsl.ir.solve import solve
 from netdsl.syntax import parse
-from netdsl.syntax.tree import File
 
 ARITHMETIC = {"add", "sum"}
 
@@ -29,7 +28,7 @@ class Net:
 
     def __init__(self, text):
         self.text = text
-        self.file: File = parse(Source("test.net", text))
+        self.file = parse(Source("test.net", text))
 
     def attempt(self, sizes, lenient=False):
         return attempt(self.file, None, {}, Limits(), sizes, lenient)

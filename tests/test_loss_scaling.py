@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +21,7 @@ from netdsl.runtime.session import Device
 from netdsl.runtime.state import load_tensors
 from netdsl.runtime.stepper import Stepper
 from netdsl.training import scaling
-from netdsl.training.step import StepModel, build_step
+from netdsl.training.step import build_step
 from netdsl.training.writer import Writer
 from tests.half_emulation import emulating
 from tests.onnx_running import session as running
@@ -166,7 +165,7 @@ def test_a_split_step_is_the_step_bit_for_bit():
 
 
 def run_of(folder, progress=None, optimizer=SGD, **options):
-    settings: dict[str, Any] = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, "precision": "fp16", **options}
+    settings = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, "precision": "fp16", **options}
     return trainer.Trainer(graph_of(optimizer, "bn", "dropout(0.3)"), DATA, progress=progress, **settings)
 
 
@@ -312,7 +311,7 @@ def test_only_what_a_device_lacks_is_reported():
 
 
 def test_the_state_of_other_precisions_is_as_before():
-    models: list[StepModel] = [build_step(graph_of(SGD), batch=4, precision=p) for p in ("float32", "bf16")]
+    models = [build_step(graph_of(SGD), batch=4, precision=p) for p in ("float32", "bf16")]
     for model in models:
         assert "scaling" not in model.state and "scaling" not in model.written
         assert all("scaling" not in value.name for value in model.model.graph.input)

@@ -100,7 +100,7 @@ def test_losses_are_those_of_autocast_in_pytorch(precision, tolerance):
 @pytest.mark.parametrize("precision", HALVES)
 def test_gradients_are_about_as_close_to_float32_as_those_of_autocast(precision):
     """By the angle between them, over all parameters: ResNet-20, whose normalisations are decomposed for CUDA."""
-    found: dict[str, np.ndarray] = {}
+    found = {}
     for name in ("float32", precision):
         graph, model = built("resnet20", name, split=True)
         weights = initial_parameters(graph, 0)

@@ -3,10 +3,9 @@
 import re
 from math import prod
 from random import Random
-from typing import Any
 
 import pytest
-from shape_rules import Shape, computed, holds, lists, matched
+from shape_rules import computed, holds, lists, matched
 
 from netdsl.ir import Init, TensorType, Value
 from netdsl.ops import OPERATORS, REQUIRED, Args, Misfit, Rule, Site
@@ -23,7 +22,7 @@ _KINDS = {
 
 def shapes_for(formula, random):
     """Inputs of the form of a rule's left side."""
-    sizes: dict[str, Shape] = {}
+    sizes = {}
     found = []
     rank = random.randint(0, 3)
     for pattern in lists(formula.partition(" -> ")[0]):
@@ -63,7 +62,7 @@ def known_to(rule, site, shapes):
     sizes = matched(rule.formula, shapes)
     if sizes is None:
         return None
-    args: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in site.args.items()}
+    args = {name: tuple(v) if isinstance(v, list) else v for name, v in site.args.items()}
     if "pads" in args:
         args |= {"before": tuple(p[0] for p in args["pads"]), "after": tuple(p[1] for p in args["pads"])}
     return args | sizes

@@ -59,7 +59,7 @@ def read_by_gradients(case, batch):
     gradients = extend_with_gradients(model.graph, "of", floats)
     needed, _ = upstream(model.graph.node, gradients.values())
 
-    roots: dict[str, str] = {}
+    roots = {}
     for n in model.graph.node:
         if n.op_type in _MOVES:
             roots[n.output[0]] = roots.get(n.input[0], n.input[0])

@@ -1,7 +1,6 @@
 """Random arguments and sizes: an operator rejects them with a message, or makes what PyTorch makes."""
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +36,6 @@ from netdsl.ops.arguments import (
     TABLE,
     UNIT,
     WHOLE,
-    Kind,
 )  # fmt: skip
 
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=3)
@@ -49,7 +47,7 @@ def lists(items):
 
 _NUMBERS = st.floats(-3.4e38, 3.4e38) | st.integers(-(10**6), 10**6)
 _COUNTS = st.integers(1, 9) | st.integers(1, 2**31 - 1)
-VALUES: dict[Kind, st.SearchStrategy[Any]] = {
+VALUES = {
     COUNT: _COUNTS,
     ODD: st.integers(0, 9).map(lambda n: 2 * n + 1),
     COUNTS: lists(_COUNTS),
@@ -133,7 +131,7 @@ def test_rejects_or_infers(application):
     assert all(isinstance(dim, int) and dim >= 1 for spec in specs.values() for dim in spec.shape)
     for a, b, _ in site.joins:
         assert int(a) == int(b)
-    parameters: dict[str, Any] = {role: _Counted(spec.shape) for role, spec in specs.items()}
+    parameters = {role: _Counted(spec.shape) for role, spec in specs.items()}
     node = Node("n", op, args, inputs, tuple(Value("y", t) for t in types), parameters, None)
     assert op.macs(node) >= 0 and op.flops(node) >= 0
     assert len(op.reaches(node)) == len(inputs)

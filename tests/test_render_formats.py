@@ -2,7 +2,6 @@
 
 import json
 import os
-from typing import Any
 from urllib.parse import unquote
 
 from hypothesis import given
@@ -118,7 +117,7 @@ def check_log(log):
         for stack in result.get("stacks", []):
             for frame in stack["frames"]:
                 check_location(frame["location"])
-    results: list[dict[str, Any]] = run["results"]
+    results = run["results"]
     return results
 
 
@@ -155,7 +154,7 @@ def test_paths_lead_from_the_current_folder(tmp_path, monkeypatch):
 
     def uri(path):
         (result,) = check_log(sarif([Diagnostic("E0100", "m", path=path)]))
-        found: str = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        found = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
         return found
 
     inside, outside = str(tmp_path / "here" / "é.net"), str(tmp_path / "there.net")

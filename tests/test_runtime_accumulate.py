@@ -1,6 +1,5 @@
 """A batch in parts: the mean of their gradients is that of the batch, where no statistic sees a whole batch."""
 
-from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +52,7 @@ DATA = Data(samples(40, 0), samples(10, 1), "noise", "drawn apart")
 
 
 def trainer(graph, accumulate, folder=None, **options):
-    settings: dict[str, Any] = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, **options}
+    settings = {"directory": folder, "device": "cpu", "threads": 1, "seed": 3, **options}
     return Trainer(graph, DATA, accumulate=accumulate, **settings)
 
 

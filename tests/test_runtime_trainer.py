@@ -223,7 +223,7 @@ def test_a_resume_with_other_hyperparameters_names_them(tmp_path):
 
 
 def test_the_best_epoch_is_kept_before_the_last_says_that_it_is_over(tmp_path, monkeypatch):
-    saved: list[str] = []
+    saved = []
     run = trainer(tmp_path)
     monkeypatch.setattr(run, "save", lambda path: saved.append(path.name))
     run.run()
@@ -274,7 +274,7 @@ def test_starting_anew_takes_the_old_run_away_and_what_a_kill_left(tmp_path):
     resumed.resume()
     resumed.run()
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / LAST, tmp_path / BEST, *others])
-    seen: list[list[str]] = []
+    seen = []
 
     class Looking(Silence):
         def begin(self, *_):

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netdsl.ir.size import Dim, Floor, Size, substituted
+from netdsl.ir.size import Floor, Size, substituted
 
 H, W = Size.symbol("H", 32), Size.symbol("W", 20)
 SMALL = st.integers(-20, 20)
@@ -65,7 +65,7 @@ def test_fixing_a_symbol_puts_its_default(steps, w):
 @given(st.lists(st.tuples(SMALL, st.integers(1, 5)), min_size=1, max_size=5))
 def test_nested_floors_are_one(chain):
     """A chain of windows: floor((H + a) / b), again and again, stays one floor of a linear form."""
-    size: Dim = H
+    size = H
     for add, divisor in chain:
         size = (size + add) // divisor
     assert isinstance(size, Size) and len(size.terms) == 1

@@ -1,8 +1,6 @@
 """Optimizers and schedules against PyTorch's, over several steps with gradients of our choosing."""
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import onnx
@@ -45,13 +43,11 @@ def _model(optimizer):
 
 def _run(optimizer, start, gradients, rates):
     evaluator = ReferenceEvaluator(_model(optimizer))
-    state: Mapping[str, np.ndarray] = {"parameters": start} | {
-        slot: np.zeros(_SIZE, np.float32) for slot in slots_of(optimizer)
-    }
+    state = {"parameters": start} | {slot: np.zeros(_SIZE, np.float32) for slot in slots_of(optimizer)}
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         feeds = {**state, "gradient": gradient, "lr": np.float32(rate), "step": np.int64(step)}
         wanted = {k: v for k, v in feeds.items() if k in {i.name for i in evaluator.proto_.graph.input}}
-        results: Any = evaluator.run([f"next/{name}" for name in state], wanted)
+        results = evaluator.run([f"next/{name}" for name in state], wanted)
         state = dict(zip(state, results, strict=True))
     return state["parameters"]
 

@@ -110,7 +110,7 @@ def test_the_file_is_standard_onnx_that_says_what_it_needs(tmp_path, optimizer, 
     assert described["optimizer"]["name"] == optimizer.partition("(")[0]
     assert described["schedule"]["start"] in (0.1, 0.01)
     defaults = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    found: dict[str, np.ndarray] = {}
+    found = {}
     for vector, slots in layout.items():
         ends = [slot["start"] + int(np.prod(slot["shape"])) for slot in slots]
         assert [slot["start"] for slot in slots] == [0, *ends[:-1]] and ends[-1] == defaults[f"state/{vector}"].size

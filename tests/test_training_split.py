@@ -16,7 +16,7 @@ def joined(folder, net, provider="cpu"):
     """The state and the losses after six steps of the two models."""
     net.compile_training(folder / "step.onnx", split=True, provider=provider)
     gradients, update = plain(folder / "step.gradients.onnx"), plain(folder / "step.update.onnx")
-    state: dict[str, np.ndarray] = {}
+    state = {}
     losses = []
     for step, batch in enumerate(batches(2)):
         fed = batch | {"step": np.array(step), "share": scalar(1)}
@@ -73,7 +73,7 @@ def test_the_gradient_is_that_of_the_step(tmp_path):
         return run(session, batch | {"lr": scalar(lr), "step": np.array(0)}, {})["next/parameters"]
 
     moved = [stepped(batch, 0) - stepped(batch, 0.5) for batch in (first, second)]
-    state: dict[str, np.ndarray] = {}
+    state = {}
     for batch, share in ((first, 0.25), (second, 0.75)):
         run(gradients, batch | {"step": np.array(0), "share": scalar(share)}, state)
     expected = 2 * (0.25 * moved[0] + 0.75 * moved[1])

@@ -44,7 +44,7 @@ def _start(model, stepper, weights):
 # Adam divides by the root of a gradient's square. Where that is next to nothing the quotient is float32's rounding, so
 # the networks are compared at a large eps; test_training_optimizers has the default.
 Make = Callable[[Any, float], torch.optim.Optimizer]
-CASES: list[tuple[str, str, int, Make]] = [
+CASES = [
     ("lenet5", "sgd(lr = 0.05, momentum = 0.9, weight_decay = 1e-2)", 8,
      lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, weight_decay=1e-2)),
     ("lenet5", "sgd(lr = step(0.1, at = [1, 2], factor = 0.1))", 4, lambda p, lr: torch.optim.SGD(p, lr)),

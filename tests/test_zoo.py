@@ -11,13 +11,13 @@ import zoo_multi_scale
 import zoo_others
 import zoo_segmentation
 from click.testing import CliRunner
-from zoo import ZOO, Figures, Small, check_figures, feeds, load, losses
+from zoo import ZOO, check_figures, feeds, load, losses
 
 from netdsl.cli import main
 
 GROUPS = (zoo_classification, zoo_segmentation, zoo_multi_scale, zoo_others)
-FIGURES: list[Figures] = [case for group in GROUPS for case in group.FIGURES]
-SMALL: list[Small] = [case for group in GROUPS for case in group.SMALL]
+FIGURES = [case for group in GROUPS for case in group.FIGURES]
+SMALL = [case for group in GROUPS for case in group.SMALL]
 
 
 def test_every_file_is_run():

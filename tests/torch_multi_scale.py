@@ -3,7 +3,6 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from torch_weights import Twin, scored
 
 
@@ -126,7 +125,7 @@ def all_exits(outputs, targets):
 
 
 def supernet(layers, scales, budget, penalty):  # fmt: skip
-    costs: list[Tensor] = []
+    costs = []
 
     def edge(w, x, stride=1):
         (gate,) = w.take(1)

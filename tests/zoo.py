@@ -21,7 +21,7 @@ from netdsl.training.step import build_step
 
 HERE = Path(__file__).resolve().parent
 ZOO = HERE.parent / "examples" / "zoo"
-NOTHING: Mapping[str, Any] = {}
+NOTHING = {}
 
 #: makes the values of one input or target: of this shape, batch included
 Feed = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

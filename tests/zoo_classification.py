@@ -25,7 +25,7 @@ DENSE_12 = {"block1_l12": "stage[0]", "block2_l12": "stage[1]", "block3_l12": "s
 DENSE_16 = {"block1_l16": "stage[0]", "block2_l16": "stage[1]", "block3_l16": "stage[2]", "fc": "logits"}
 DENSE_32 = {"block1_l32": "stage[0]", "block2_l32": "stage[1]", "block3_l32": "stage[2]", "fc": "logits"}
 
-FIGURES: list[Figures] = [
+FIGURES = [
     Figures("alexnet", "alexnet_2012_grouped", milestones={
         "1": "c1", "5": "c2", "9": "c3", "11": "c4", "13": "c5", "14": "pool", "22": "logits",
     }),
@@ -85,7 +85,7 @@ FIGURES: list[Figures] = [
     }, fields={"overfeat_accurate_pool6": "layer[6]"}),
 ]  # fmt: skip
 
-SMALL: list[Small] = [
+SMALL = [
     Small("perceptron", {"features": 8, "start": Init("gaussian", (1.0,))}, batch=4, feeds={"side": signs}),
     Small("logistic_regression", batch=8, feeds={"positive": bits}),
     Small("mlp", {"hidden": [32, 16]}),

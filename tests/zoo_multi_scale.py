@@ -55,7 +55,7 @@ def _supernet(record, gated, gates, out, **hyperparameters):
                    apart={"params": (gated, f"a gate for each of {gates} edges")})  # fmt: skip
 
 
-FIGURES: list[Figures] = [
+FIGURES = [
     _frrn("frrn_a"),
     _frrn("frrn_b", deep=True, H=512, W=1024),
     _fc_densenet("fc_densenet56", 12, [4] * 5, 4),
@@ -79,7 +79,7 @@ def _plain_maps(generator, shape):
     return np.broadcast_to(generator.integers(0, 4, (shape[0], 1, 1)), shape)
 
 
-SMALL: list[Small] = [
+SMALL = [
     Small("frrn", {"width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 32}, feeds={"mask": _plain_maps}),
     Small("frrn", {"deep": True, "width": 4, "lanes": 4, "classes": 4, "H": 32, "W": 64}, feeds={"mask": _plain_maps}),
     Small("fc_densenet", {"growth": 4, "down": [1, 2], "middle": 2, "width": 8, "classes": 4, "H": 22, "W": 18},

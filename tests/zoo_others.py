@@ -14,7 +14,7 @@ def one_box(_, shape):
 
 CHOPPED = "the layers behind the last pool are cut off"
 
-FIGURES: list[Figures] = [
+FIGURES = [
     Figures("fully_convolutional_classifier:digit", "caffe/caffe_lenet", {}, {"pool2": "x", "ip2": "logits"}, {"pool2": "x"}),
     Figures(
         "fully_convolutional_classifier:caffenet", "caffe/bvlc_caffenet_227", {},
@@ -40,7 +40,7 @@ FIGURES: list[Figures] = [
     ),
 ]  # fmt: skip
 
-SMALL: list[Small] = [
+SMALL = [
     Small("colorization", {"width": 8, "bins": 12, "H": 32, "W": 32}, rate=1e-3, feeds={"bin": corner}),
     Small("denoising_autoencoder", {"units": 20}, feeds={"image": bits}),
     Small("farabet_pyramid:farabet", {"width": 4, "hidden": 16, "classes": 3, "H": 32, "W": 48}, rate=0.1,

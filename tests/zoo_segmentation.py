@@ -41,7 +41,7 @@ SKIPS = {
 DEEPLAB = {layer: f"pool[{i + 1}]" for i, layer in enumerate(("4", "9", "16", "23", "30"))}
 DEEPLAB |= {"33": "fc6", "36": "fc7", "37": "scores"}
 
-FIGURES: list[Figures] = [
+FIGURES = [
     Figures("fcn", "caffe/fcn32s_voc_500", {"stride": 32}, {**FCN, "upscore": "up", "score": "score"}),
     Figures("fcn", "caffe/fcn16s_voc_500", {"stride": 16}, {**FCN, **SKIPS[4], "upscore16": "up", "score": "score"}),
     Figures("fcn", "caffe/fcn8s_voc_500", {}, {**FCN, **SKIPS[4], **SKIPS[3], "upscore8": "up", "score": "score"}),
@@ -83,7 +83,7 @@ FIGURES: list[Figures] = [
 
 LABEL = {"label": corner}
 
-SMALL: list[Small] = [
+SMALL = [
     *(
         Small("fcn", {"stride": stride, "classes": 4, "width": 4, "H": 32, "W": 40}, rate=0.03, feeds=LABEL)
         for stride in (32, 16, 8)
