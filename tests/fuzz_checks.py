@@ -11,7 +11,6 @@ from functools import cache
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 from netdsl.analysis import Facts, analyze, check_expectations
 from netdsl.analysis.sizes import statements
@@ -36,7 +35,6 @@ _INTERNAL = re.compile(
     r"object at 0x|Traceback|<class|<function|netdsl\.|_NEWLINE|\b[LR](PAR|SQB|BRACE)\b|\$END|Token\(|NoneType"
 )
 
-Stage = Literal["refused", "no net", "checked", "compiled"]
 
 
 def check(data, thorough=False):

@@ -6,8 +6,6 @@ from graph_builder import NetBuilder
 
 from netdsl.lower import compile_model, lower_graph
 
-Dims = Sequence["int | tuple[str, int]"]
-
 
 def applied(op, shapes, args, dtypes=()):
     """The operator applied to inputs `x0`, `x1`, ... of the shapes; a dimension ("H", 8) is symbolic."""

@@ -6,8 +6,6 @@ from netdsl.ir import value_at, verify
 from netdsl.lower import initial_parameters
 from tests.onnx_running import randomised, run_net
 
-Arrays = dict[str, np.ndarray]
-
 
 def numbers_of(graph):
     """Weights that tell everything apart: biases and statistics are no zeros and ones."""

@@ -1,7 +1,6 @@
 """Nets and expressions drawn at random elaborate to what is computed beside them; for broken ones see test_fuzz.py."""
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +17,6 @@ quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthC
 
 
 # expressions
-
-Thunk = Callable[[], Any]
-
 
 def _binary(symbol, apply):
     return lambda a, b: (f"({a[0]} {symbol} {b[0]})", lambda: apply(a[1](), b[1]()))

@@ -5,7 +5,6 @@ import io
 import os
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import onnxruntime
 import pytest
@@ -19,7 +18,6 @@ from netdsl.diagnostics import CheckpointError
 from netdsl.runtime import checkpoint
 from netdsl.runtime.directory import BEST, LAST, guard_directory
 
-State = tuple[Any, Any]
 EPOCHS = 3
 NET = """
 net small : image[1, 8, 8] -> logits { logits = image -> flatten -> dense(10) }
