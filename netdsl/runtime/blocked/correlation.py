@@ -7,6 +7,8 @@ kernel is dy, as large as an image and dilated by the stride. Groups of B images
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from netdsl.ops.strips import strips_of
@@ -100,13 +102,8 @@ def _image(graph: Graph, layer: Layer, x: str, few: bool, strips: int) -> str:
     if strips == 1:  # zeros above and below are the convolution's own; what is not reached is cut off
         top, bottom = 0, min(bottom, 0)
     height, width = h + top + bottom, (w + left + right) * lane
-    if not few and min(top, left, bottom, right) >= 0:
-        images = _surrounded(graph, images, [top, left, bottom, right], blocks * lane)
-        rows = graph.reshape(images, [n, blocks, height, width])
-    else:
-        pads = [0, 0, top, left * lane, 0, 0, bottom, right * lane]
-        rows = graph.reshape(images, [n, blocks, h, w * lane])
-        rows = graph.op("Pad", rows, graph.ints(pads)) if any(pads) else rows
+    framed = _framed(graph, images, (n, blocks, h, w), lane, (top, left, bottom, right))
+    rows = graph.reshape(framed, [n, blocks, height, width])
     if strips > 1:
         starts = range(0, layer.y[2] * layer.window.strides[0], layer.y[2] // strips * layer.window.strides[0])
         height = (layer.y[2] // strips - 1) * layer.window.strides[0] + layer.window.spans[0]
@@ -116,12 +113,21 @@ def _image(graph: Graph, layer: Layer, x: str, few: bool, strips: int) -> str:
     return graph.op("ReorderInput", graph.reshape(rows, [blocks, n * strips, height, width]), domain=DOMAIN)
 
 
-def _surrounded(graph: Graph, images: str, pads: list[int], channels: int) -> str:
-    """Images in blocks, with zeros around them: a depthwise convolution by ones, which uses threads as `Pad` does not."""
-    if not any(pads):
+def _framed(graph: Graph, images: str, shape: Sequence[int], lane: int, frame: tuple[int, int, int, int]) -> str:
+    """Images of `shape` [N, C/lane, H, W], with `lane` channels as neighbours, with zeros around them: so many rows and
+    columns at the top, left, bottom and right; below zero, so many are cut off.
+
+    Of blocks by a depthwise convolution by ones, which uses threads as `Pad` does not.
+    """
+    (n, blocks, h, w), (top, left, bottom, right) = shape, frame
+    if not any(frame):
         return images
-    single = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "group": channels}
-    return graph.op("Conv", images, graph.ones([channels, 1, 1, 1]), domain=DOMAIN, pads=pads, **single)
+    if lane == graph.block and min(frame) >= 0:
+        channels = blocks * lane
+        single = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "group": channels}
+        return graph.op("Conv", images, graph.ones([channels, 1, 1, 1]), domain=DOMAIN, pads=frame, **single)
+    rows = graph.reshape(images, [n * blocks, h, w * lane])
+    return graph.op("Pad", rows, graph.ints([0, top, left * lane, 0, bottom, right * lane]))
 
 
 def _kernel(graph: Graph, layer: Layer, dy: str, strips: int) -> str:
@@ -142,11 +148,8 @@ def _depthwise(graph: Graph, layer: Layer, x: str, dy: str) -> str:
     c, b = graph.padded(c), graph.block
     bottom, right = _after(layer)
     top, left = layer.window.before
-    if min(left, bottom, right) >= 0:
-        cut, images = 0, _surrounded(graph, graph.blocked(x), [0, left, 0, right], c)
-    else:
-        cut, rows = min(bottom, 0), graph.reshape(graph.blocked(x), [n * c // b, h, w * b])
-        images = graph.op("Pad", rows, graph.ints([0, 0, left * b, 0, cut, right * b]))
+    cut = min(bottom, 0)  # zeros above and below are the convolution's own
+    images = _framed(graph, graph.blocked(x), (n, c // b, h, w), b, (0, left, cut, right))
     image = graph.reshape(images, [1, n * c, h + cut, w + left + right])
     kernel = graph.reshape(graph.blocked(dy), [n * c, 1, *layer.y[2:]])
     window = Window(
